@@ -1,0 +1,41 @@
+# `make demo` and `make test` do everything on a machine with python3 (3.11 or newer), venv and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS ?= test
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check real-data clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# Installed once for each set of declarations: the stamp is newer than what it was made from.
+$(VENV)/.installed-%: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), which takes a few minutes the first time ..."
+	@for try in 1 2 3; do \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]' 2>$(VENV)/pip.log && break; \
+	  echo "installing failed (try $$try of 3):"; grep -v '^WARNING: Location' $(VENV)/pip.log | tail -5; \
+	  [ $$try = 3 ] && exit 1; sleep 10; done
+	@touch $@
+
+install: $(VENV)/.installed-test ## create .venv and install the package in it
+
+demo: install ## sweep alpha and region size over the toy world, and name the best cell
+	$(BIN)/surgery -m alpha=1.5,2,2.5,3 top_k=128,256,512
+
+test: install ## run the tests
+	$(BIN)/python -m pytest -m "not real_data"
+
+check: $(VENV)/.installed-dev ## run the linters, the type checker and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+real-data: install ## run the tests that use real models and texts in ../shared
+	$(BIN)/python -m pytest -m real_data
+
+clean: ## remove the environment and caches, keep outputs
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,182 @@
+"""Benchmark tasks by lm-eval, in process."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluation.files import file_digest, folder_digests
+from evaluation.lm_eval_run import load_tasks, registered_names, run_tasks
+from evaluation.measurement import JSON, Half, Measurement
+from evaluation.task_folder import TaskFolder, read_task_folder
+from surgery.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class LmEval:
+    """One protocol of lm-eval: some tasks under one number of examples and one limit.
+
+    Attributes:
+        tasks: a folder of YAML (every task in it); or names of tasks, groups and tags, as a list or separated by
+            commas; or {name in the results: task} where that should differ.
+        folder: where names are looked up, instead of among those that come with lm-eval.
+        limit: the first so many questions of each task.
+        num_fewshot: examples before each question; None is what the task says. As in lm-eval, a task that says 0
+            keeps 0.
+        batch_size: of lm-eval.
+        chat: put questions into the tokenizer's chat template, examples as turns.
+        trust_task_code: run the Python that a folder's YAML names (`!function`).
+        half: of the measurements.
+        average: also measure `lm_eval/average`.
+        max_length: most tokens of a question with its examples; None is the model's maximum.
+    """
+
+    tasks: str | Path | Sequence[str] | Mapping[str, str]
+    folder: str | Path | None = None
+    limit: int | None = None
+    num_fewshot: int | None = None
+    batch_size: int = 16
+    chat: bool = False
+    trust_task_code: bool = False
+    half: Half = "report"
+    average: bool = True
+    max_length: int | None = None
+
+    def check(self) -> None:
+        """Reads the folder, or looks the names up (which takes lm-eval seconds).
+
+        Raises:
+            InputError: when a task isn't there (gives the nearest name), the folder can't be read, it holds code that
+                was not trusted, or a setting can't be used.
+        """
+        for name, value, least in (
+            ("limit", self.limit, 1),
+            ("num_fewshot", self.num_fewshot, 0),
+            ("batch_size", self.batch_size, 1),
+            ("max_length", self.max_length, 2),
+        ):
+            if value is not None and value < least:
+                raise InputError(f"lm-eval's {name} is {value}; it has to be {least} or more")
+        wanted = self._names()
+        found = self._read_folder()
+        known = registered_names() if found is None else (*found.tasks, *found.groups)
+        place = "lm-eval" if found is None else f"'{self._folder()}'"
+        for name in wanted:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"the nearest name is '{near[0]}'" if near else "see `lm-eval ls tasks` or give a folder"
+                raise InputError(f"'{name}' is no task of {place} and no folder; {hint}")
+
+    def identity(self) -> dict[str, JSON]:
+        """The tasks, a folder's whole content, the data they name, the settings and lm-eval's version."""
+        folder, found = self._folder(), self._read_folder()
+        data = () if found is None else found.data_files
+        return {
+            "kind": "lm_eval",
+            "tasks": list(self._names()),
+            "renamed": dict(self._renamed()),
+            "folder": None if folder is None else dict(folder_digests(folder)),
+            "data_files": [file_digest(path) for path in data],
+            "limit": self.limit,
+            "num_fewshot": self.num_fewshot,
+            "batch_size": self.batch_size,
+            "chat": self.chat,
+            "half": self.half,
+            "average": self.average,
+            "max_length": self.max_length,
+            "lm_eval": version("lm_eval"),
+        }
+
+    def measure(
+        self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
+    ) -> list[Measurement]:
+        """`lm_eval/<task>/<metric>` for each metric that is an average over samples, one filter a task.
+
+        `lm_eval/average` is the mean over tasks of each task's primary metric, the first of its YAML.
+
+        Raises:
+            InputError: see `check`; or when a task's data can't be loaded, or it has no such metric.
+        """
+        if self.chat and not tokenizer.chat_template:
+            raise InputError("chat=true, but this model's tokenizer has no chat template; use chat=false")
+        folder = self._folder()
+        self._read_folder()
+        contents = () if folder is None else tuple(folder_digests(folder).items())
+        loaded = load_tasks(folder, contents, self._names(), self.num_fewshot)
+        tasks = run_tasks(
+            loaded,
+            model,
+            tokenizer,
+            limit=self.limit,
+            batch_size=self.batch_size,
+            chat=self.chat,
+            max_length=self.max_length,
+            progress=progress,
+            half=self.half,
+            renamed=self._renamed(),
+        )
+        measurements = [measurement for measured in tasks.values() for measurement in measured]
+        primary = {name: measured[0] for name, measured in tasks.items() if measured[0].statistic == "mean"}
+        if self.average and primary:
+            measurements.append(average_of(primary, self.half))
+        return measurements
+
+    def _folder(self) -> Path | None:
+        if self.folder is not None:
+            return Path(self.folder).expanduser()
+        if isinstance(self.tasks, str | Path) and _is_folder(self.tasks):
+            return Path(self.tasks).expanduser()
+        return None
+
+    def _names(self) -> tuple[str, ...]:
+        """The tasks, groups and tags to run."""
+        if isinstance(self.tasks, Mapping):
+            names = tuple(self.tasks.values())
+        elif not isinstance(self.tasks, str | Path):
+            names = tuple(self.tasks)
+        elif self.folder is None and _is_folder(self.tasks):
+            return read_task_folder(self.tasks).tasks
+        else:
+            names = tuple(name.strip() for name in str(self.tasks).split(",") if name.strip())
+        if not names:
+            raise InputError("lm-eval has no tasks to run; give a folder or names, or leave lm-eval out")
+        return names
+
+    def _renamed(self) -> dict[str, str]:
+        return {task: name for name, task in self.tasks.items()} if isinstance(self.tasks, Mapping) else {}
+
+    def _read_folder(self) -> TaskFolder | None:
+        folder = self._folder()
+        if folder is None:
+            return None
+        found = read_task_folder(folder)
+        if found.runs_code is not None and not self.trust_task_code:
+            raise InputError(
+                f"'{found.runs_code}' names Python code to run (!function); "
+                "if you trust it, set trust_task_code=true, else give a folder without such code"
+            )
+        return found
+
+
+def average_of(primary: Mapping[str, Measurement], half: Half) -> Measurement:
+    """`lm_eval/average`: the mean over tasks of each task's mean, from {task: its primary metric}."""
+    parts = [(name, measurement) for name, measurement in primary.items()]
+    return Measurement(
+        name="lm_eval/average",
+        half=half,
+        sample_ids=tuple(f"{name}/{sample}" for name, measurement in parts for sample in measurement.sample_ids),
+        scores=[score for _, measurement in parts for score in measurement.scores],  # type: ignore[arg-type]
+        statistic="mean_of_means",
+        strata=tuple(name for name, measurement in parts for _ in measurement.sample_ids),
+        notes={"metrics": [measurement.name for _, measurement in parts]},
+    )
+
+
+def _is_folder(tasks: str | Path) -> bool:
+    """Whether one text means a folder: it is there, or it is written like a path."""
+    return isinstance(tasks, Path) or Path(tasks).is_dir() or any(mark in tasks for mark in ("/", "\\", "~"))

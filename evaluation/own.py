@@ -1,0 +1,57 @@
+"""The measurements of anyone's own files: what isn't given isn't measured."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.continuations import Continuations, Scorer
+from evaluation.evaluator import Evaluator
+from evaluation.fluency import Fluency
+from evaluation.generation import Generation
+from evaluation.lm_eval_tasks import LmEval
+from evaluation.perplexity import Perplexity
+from evaluation.toxicity import Toxicity
+
+
+def own_evaluators(
+    prompts: str | None,
+    text: str | None,
+    tasks: str | Sequence[str] | None,
+    detoxify: Mapping[str, Any],
+    max_new_tokens: int,
+    threshold: float,
+    limit: int | None,
+    chat: bool,
+    seed: int,
+    trust_task_code: bool,
+    trust_checkpoint: bool,
+) -> dict[str, Evaluator]:
+    """The evaluators for the files that are given, in the order they are measured.
+
+    Args:
+        prompts: prompts to continue greedily; toxicity and fluency are taken of the continuations alone.
+        text: a text to take the perplexity of, called by its file's name without the ending.
+        tasks: a folder of lm-eval tasks, or registered names.
+        detoxify: `checkpoint` and `config`, or `variant` for a published one.
+        max_new_tokens, threshold: of the continuations, and from where on one is toxic.
+        limit: at most so many prompts, and documents of a task.
+        chat: put prompts into the model's chat template.
+        seed: of the halving of the prompts.
+        trust_task_code: run Python code that tasks name.
+        trust_checkpoint: unpickle a checkpoint that holds more than tensors.
+    """
+    made: dict[str, Evaluator] = {}
+    if text is not None:
+        made["perplexity"] = Perplexity({Path(text).stem: text})
+    if prompts is not None:
+        scorers: dict[str, Scorer] = {
+            "toxicity": Toxicity(**detoxify, threshold=threshold, trust_checkpoint=trust_checkpoint),
+            "fluency": Fluency(),
+        }
+        generation = Generation(max_new_tokens=max_new_tokens, chat=chat)
+        made["continuations"] = Continuations(
+            prompts, limit=limit, generation=generation, scorers=scorers, split_seed=seed
+        )
+    if tasks is not None:
+        made["lm_eval"] = LmEval(tasks, limit=limit, chat=chat, trust_task_code=trust_task_code)
+    return made

@@ -1,0 +1,153 @@
+"""Perplexity of texts, in windows."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evaluation.files import file_digest, read_text, require_file
+from evaluation.measurement import JSON, Half, Measurement
+from evaluation.model_input import evaluation_mode, longest_input, padded
+from surgery.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_WHAT = "the perplexity text"
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Token perplexity of whole files, as in the paper (WikiText-2 joined, windows of 1,024, stride 1,024).
+
+    A file is tokenized once, as it is, with the special tokens that the tokenizer adds by itself, and cut into
+    windows of min(window, the model's maximum); the last, shorter one is kept. Every token but the first of a
+    window is scored, from what stands before it in the window. With a smaller stride windows overlap and a token is
+    scored once, in the first window that reaches it: the procedure of Hugging Face's documentation, with the mean
+    taken over tokens.
+
+    Attributes:
+        texts: {name: file}; each gives `perplexity/<name>`.
+        window: tokens.
+        stride: from one window's start to the next, at most the window; None is the window.
+        tokens_per_batch: budget of a batch.
+        half: of the measurements.
+    """
+
+    texts: Mapping[str, str | Path]
+    window: int = 1024
+    stride: int | None = None
+    half: Half = "report"
+    tokens_per_batch: int = 4096
+
+    def check(self) -> None:
+        """Reads the files; raises InputError when one can't be used, or for windows that can't be."""
+        if self.window < 2 or not 1 <= self._stride() <= self.window or self.tokens_per_batch < 1:
+            raise InputError(
+                f"window={self.window}, stride={self.stride}, tokens_per_batch={self.tokens_per_batch} can't be used: "
+                "a window has 2 tokens or more, a stride is 1 to the window, a batch has 1 token or more"
+            )
+        for path in self.texts.values():
+            read_text(path, _WHAT)
+
+    def identity(self) -> dict[str, JSON]:
+        """The content of the files and the windows."""
+        return {
+            "kind": "perplexity",
+            "texts": {name: file_digest(require_file(path, _WHAT)) for name, path in self.texts.items()},
+            "window": self.window,
+            "stride": self._stride(),
+            "tokens_per_batch": self.tokens_per_batch,
+            "half": self.half,
+        }
+
+    def measure(
+        self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
+    ) -> list[Measurement]:
+        """One measurement a text, one score a window: its negative log-likelihood in nats.
+
+        Raises:
+            InputError: see `check`; or for a text of fewer than two tokens.
+        """
+        window = min(self.window, longest_input(model) or self.window)
+        measurements = []
+        for name, path in self.texts.items():
+            ids: list[int] = tokenizer(read_text(path, _WHAT), verbose=False)["input_ids"]
+            spans = windows(len(ids), window, min(self._stride(), window))
+            if not spans:
+                raise InputError(f"{_WHAT} '{path}' has {len(ids)} tokens; two are needed to score one")
+            pieces = [ids[start:end] for start, end, _ in spans]
+            scored = [count for _, _, count in spans]
+            losses, halvings = _losses(model, pieces, scored, self.tokens_per_batch, f"perplexity {name}" * progress)
+            measurements.append(
+                Measurement(
+                    name=f"perplexity/{name}",
+                    half=self.half,
+                    sample_ids=tuple(_window_id(start, ids[start:end]) for start, end, _ in spans),
+                    scores=losses,
+                    statistic="perplexity",
+                    weights=np.array(scored, dtype=np.float64),
+                    inputs=tuple(str(tokenizer.decode(piece[:16])) for piece in pieces),
+                    notes={"halvings": halvings} if halvings else {},
+                )
+            )
+        return measurements
+
+    def _stride(self) -> int:
+        return self.window if self.stride is None else self.stride
+
+
+def windows(tokens: int, window: int, stride: int) -> list[tuple[int, int, int]]:
+    """(start, end, how many tokens at the end are scored) of each window that scores any."""
+    spans, reached = [], 0
+    for start in range(0, tokens, stride):
+        end = min(start + window, tokens)
+        # The first token of a window has nothing before it.
+        scored = min(end - reached, end - start - 1)
+        if scored > 0:
+            spans.append((start, end, scored))
+        reached = end
+        if end == tokens:
+            break
+    return spans
+
+
+def _losses(
+    model: "PreTrainedModel", pieces: Sequence[list[int]], scored: Sequence[int], tokens_per_batch: int, title: str
+) -> tuple["np.typing.NDArray[np.float64]", int]:
+    """Summed negative log-likelihood of the last `scored` tokens of each piece, in nats: [n]; and the halvings."""
+    from tqdm import tqdm
+
+    from surgery.batching import run_in_batches, token_budget_batches
+
+    def run(indices: list[int]) -> list[float]:
+        # A causal model never looks at what is right of a token, so padding there is of no account.
+        logits = model(**padded(model, [pieces[i] for i in indices], "right", pad=0), use_cache=False).logits
+        return [_loss(logits[row], pieces[i], scored[i]) for row, i in enumerate(indices)]
+
+    losses, halved = np.zeros(len(pieces)), list[int]()
+    batches = token_budget_batches([len(piece) for piece in pieces], tokens_per_batch)
+    with evaluation_mode(model), tqdm(total=len(pieces), desc=title, unit="window", disable=not title) as bar:
+        for indices, batch in run_in_batches(batches, run, halved.append):
+            losses[indices] = batch
+            bar.update(len(indices))
+    return losses, len(halved)
+
+
+def _loss(logits: "torch.Tensor", piece: list[int], scored: int) -> float:
+    """logits [t, vocabulary], t at least the piece's length. Float32 a window at a time, and summed in float64."""
+    import torch
+
+    end = len(piece)
+    targets = torch.tensor(piece[end - scored :], device=logits.device)
+    losses = torch.nn.functional.cross_entropy(logits[end - scored - 1 : end - 1].float(), targets, reduction="none")
+    return float(losses.double().sum())
+
+
+def _window_id(start: int, ids: list[int]) -> str:
+    """Says where the window starts and what is in it, so that another text's windows don't pair with this one's."""
+    return f"{start}-{hashlib.sha256(str(ids).encode()).hexdigest()[:8]}"

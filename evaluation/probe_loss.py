@@ -1,0 +1,76 @@
+"""How well a probe still reads the behavior from a model's hidden states."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from evaluation.measurement import Half, Measurement
+from surgery.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from surgery.probe import Probe
+
+
+def probe_loss(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    probe: "Probe",
+    texts: Sequence[str],
+    labels: Sequence[int],
+    ids: Sequence[str],
+    *,
+    max_length: int = 100,
+    tokens_per_batch: int = 8192,
+    half: Half = "report",
+    progress: bool = False,
+) -> list[Measurement]:
+    """Cross-entropy of the probe on each text, in nats, by class (Table 13 of the paper).
+
+    The probe stays as it was trained on the base model. When surgery moves hidden states away from the behavior,
+    its loss rises on the texts of the avoided class and falls on the others.
+
+    Args:
+        labels: 1 for the avoided class, 0 for the others; [n].
+        ids: n different names of the texts.
+        max_length: longest text in tokens; the paper's is 100.
+
+    Returns:
+        `probe/loss_avoided` and `probe/loss_other`; a class without texts has none.
+
+    Raises:
+        InputError: when the probe's file does not say its layer, or labels are not 0 and 1.
+    """
+    import torch
+
+    from surgery import collect_hidden_states
+
+    if probe.layer is None:
+        raise InputError("this probe's file does not say which layer it reads; give a probe that was fitted here")
+    if not set(labels) <= {0, 1}:
+        raise InputError(f"the labels of the probe's texts are {sorted(set(labels))}; they have to be 0 and 1")
+    states = collect_hidden_states(
+        model,
+        tokenizer,
+        texts,
+        layers=[probe.layer],
+        max_length=max_length,
+        tokens_per_batch=tokens_per_batch,
+        progress=progress,
+    )
+    losses = probe.losses(states[probe.layer], torch.tensor(list(labels))).double().numpy()
+    measurements = []
+    for name, label in (("probe/loss_avoided", 1), ("probe/loss_other", 0)):
+        chosen = [index for index, given in enumerate(labels) if given == label]
+        if chosen:
+            measurements.append(
+                Measurement(
+                    name=name,
+                    half=half,
+                    sample_ids=tuple(ids[i] for i in chosen),
+                    scores=losses[chosen],
+                    inputs=tuple(texts[i] for i in chosen),
+                    notes={"halvings": states.halvings} if states.halvings else {},
+                )
+            )
+    return measurements

@@ -1,0 +1,204 @@
+"""An edit: v ← v + α·W_n for every row v of a region (Equation 3), as data that can be applied and taken back."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import PreTrainedModel
+
+from surgery.errors import InputError
+from surgery.files import sha256_of_parts, written_whole
+from surgery.fingerprints import base_fingerprint, fingerprint, pop_edit, push_edit, tensor_bytes
+from surgery.locator import Rows
+from surgery.region import Region
+
+FORMAT = "surgery.edit/1"
+ALPHA_UNITS = ("raw", "unit")
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What applying an edit did.
+
+    Attributes:
+        rows_per_layer: {layer: rows changed}.
+        rows: changed rows in all.
+        max_abs_change: largest |Δ| of an entry.
+        frobenius_norm: of the whole change.
+    """
+
+    rows_per_layer: Mapping[int, int]
+    rows: int
+    max_abs_change: float
+    frobenius_norm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Direction, alpha and region.
+
+    Attributes:
+        direction: float32 [d]; kept as it was given.
+        alpha: any finite number but 0; negative moves toward the behavior.
+        region: the rows, and the model they were ranked in.
+        alpha_unit: `raw` adds alpha·direction, as the paper does; `unit` adds alpha·direction/‖direction‖, so that
+            alphas compare across models and probes.
+    """
+
+    direction: torch.Tensor
+    alpha: float
+    region: Region
+    alpha_unit: str = "raw"
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.alpha):
+            raise InputError(f"alpha={self.alpha} is not a finite number")
+        if self.alpha == 0:
+            raise InputError("alpha=0 changes nothing; give another number (the base is measured with every edit)")
+        if self.alpha_unit not in ALPHA_UNITS:
+            raise InputError(f"alpha_unit={self.alpha_unit} is unknown; it is one of {', '.join(ALPHA_UNITS)}")
+        norm = self.direction.float().norm()
+        if self.direction.dim() != 1 or not norm.isfinite() or norm == 0:
+            raise InputError("the direction must be a vector [d] that is finite and not zero")
+
+    @property
+    def base_fingerprint(self) -> str:
+        """Of the model the edit was made for."""
+        return self.region.model_fingerprint
+
+    @property
+    def vector(self) -> torch.Tensor:
+        """What is added to each row, float32 [d]."""
+        direction = self.direction.float()
+        if self.alpha_unit == "unit":
+            direction = direction / direction.norm()
+        return self.alpha * direction
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that decides what the edit does."""
+        return sha256_of_parts(
+            [self.region.fingerprint, tensor_bytes(self.direction.float()), repr(self.alpha), self.alpha_unit]
+        )
+
+    def edited(self, rows: torch.Tensor) -> torch.Tensor:
+        """The rows [k, d] after the edit, in their own dtype; the sum is taken in float32 and rounded once."""
+        return (rows.float() + self.vector.to(rows.device)).to(rows.dtype)
+
+    @contextmanager
+    def applied_to(self, model: PreTrainedModel) -> Iterator[Receipt]:
+        """Edits the model in place for the body of a `with`, and puts back the very bits that were there.
+
+        The rows are restored from a copy, also when the body raises. Edits stack: one may be applied inside another.
+
+        Raises:
+            InputError: when the model is not the one the edit was made for (nor that model with edits applied), or
+                when a row would not change or would hold NaN; the model is then as it was.
+        """
+        self._require_base(model)
+        parameters = dict(model.named_parameters())
+        saved: dict[int, torch.Tensor] = {}
+        push_edit(model, self.fingerprint)
+        try:
+            yield self._write(parameters, saved)
+        finally:
+            pop_edit(model, self.fingerprint)
+            for layer, original in saved.items():
+                home = self.region.homes[layer]
+                view = home.view(parameters[home.parameter].data)
+                view.index_copy_(0, self.region.rows[layer].to(view.device), original)
+
+    def _require_base(self, model: PreTrainedModel) -> None:
+        if self.base_fingerprint not in (fingerprint(model), base_fingerprint(model)):
+            raise InputError(
+                f"the edit was made for model {self.base_fingerprint}, but this model is {fingerprint(model)}"
+            )
+
+    @torch.no_grad()
+    def _write(self, parameters: Mapping[str, torch.nn.Parameter], saved: dict[int, torch.Tensor]) -> Receipt:
+        """Writes the edited rows, layer by layer; keeps the originals in `saved` before each is touched."""
+        changed: dict[int, int] = {}
+        largest, squares = 0.0, 0.0
+        for layer in self.region.layers:
+            home = self.region.homes[layer]
+            weight = parameters.get(home.parameter)
+            if weight is None or tuple(weight.shape) != home.shape:
+                raise InputError(f"the model has no {home.parameter} of shape {list(home.shape)}")
+            if weight.device.type == "meta":
+                raise InputError(f"{home.parameter} is offloaded, so it can't be edited in place; load it on a device")
+            view = home.view(weight.data)
+            rows = self.region.rows[layer].to(view.device)
+            original = view.index_select(0, rows)
+            new = self.edited(original)
+            change = new.float() - original.float()
+            if not change.isfinite().all():
+                raise InputError(f"the edit makes NaN or infinite numbers in {home.parameter} ({weight.dtype})")
+            still = int((change == 0).all(1).sum())
+            if still:
+                raise InputError(
+                    f"alpha={self.alpha} leaves {still} of {rows.numel()} rows of {home.parameter} unchanged in "
+                    f"{weight.dtype}; take a larger alpha or load the model in float32"
+                )
+            saved[layer] = original
+            view.index_copy_(0, rows, new)
+            changed[layer] = rows.numel()
+            largest = max(largest, float(change.abs().max()))
+            squares += float(change.double().square().sum())
+        return Receipt(changed, sum(changed.values()), largest, math.sqrt(squares))
+
+    def save(self, path: str | Path) -> None:
+        """Writes a safetensors file, whole or not at all."""
+        description = {
+            "alpha": self.alpha,
+            "alpha_unit": self.alpha_unit,
+            "component": self.region.component,
+            "how": self.region.how,
+            "model_fingerprint": self.region.model_fingerprint,
+            "homes": {layer: asdict(home) for layer, home in self.region.homes.items()},
+            "fingerprint": self.fingerprint,
+        }
+        tensors = {f"rows.{layer}": rows.to(torch.int32) for layer, rows in self.region.rows.items()}
+        tensors["direction"] = self.direction.float().contiguous()
+        with written_whole(path) as temporary:
+            save_file(tensors, temporary, {"format": FORMAT, "edit": json.dumps(description)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Edit":
+        """Reads an edit and checks it against the fingerprint it was saved with.
+
+        Raises:
+            InputError: when the file is missing, can't be read, is no edit, or was changed after it was saved.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"edit '{path}' can't be read as safetensors: {error}") from None
+        if metadata.get("format") != FORMAT:
+            raise InputError(f"'{path}' is no edit; it holds {', '.join(tensors) or 'nothing'}")
+        try:
+            description = json.loads(metadata["edit"])
+            homes = {
+                int(layer): Rows(**home | {"shape": tuple(home["shape"])})
+                for layer, home in description["homes"].items()
+            }
+            region = Region(
+                rows={layer: tensors[f"rows.{layer}"].long() for layer in homes},
+                homes=homes,
+                component=description["component"],
+                how=description["how"],
+                model_fingerprint=description["model_fingerprint"],
+            )
+            edit = cls(tensors["direction"], description["alpha"], region, description["alpha_unit"])
+        except (KeyError, TypeError, json.JSONDecodeError, InputError) as error:
+            raise InputError(f"edit '{path}' was changed after it was saved: it is damaged ({error})") from None
+        if edit.fingerprint != description["fingerprint"]:
+            raise InputError(f"edit '{path}' was changed after it was saved: {edit.fingerprint} is not its fingerprint")
+        return edit

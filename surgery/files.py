@@ -1,0 +1,61 @@
+"""Files that are written whole or not at all, and hashes of content."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from surgery.errors import InputError
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`; it takes the name `path` only when the body ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256_of_parts(parts: Iterable[str | bytes]) -> str:
+    """16 hexadecimal digits of the SHA-256 of the parts, each preceded by its length."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.hexdigest()[:16]
+
+
+def sha256_of_file(path: str | Path) -> str:
+    """The SHA-256 of a file's content, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify_checksums(sums: str | Path, used: Iterable[str | Path]) -> None:
+    """Compares files with a `sha256sum` list; files the list does not name are not its concern.
+
+    Args:
+        sums: the list; its paths are relative to its folder.
+        used: files, or folders for every listed file below them.
+
+    Raises:
+        InputError: for a listed file that is missing or has another content.
+    """
+    sums = Path(sums)
+    folders = [Path(path).resolve() for path in used]
+    for line in sums.read_text(encoding="utf-8").splitlines():
+        expected, name = line.split(maxsplit=1)
+        file = (sums.parent / name).resolve()
+        if not any(file == folder or folder in file.parents for folder in folders):
+            continue
+        if not file.is_file():
+            raise InputError(f"'{file}' is missing; install the package again")
+        if sha256_of_file(file) != expected:
+            raise InputError(f"'{file}' is not the file that {sums.name} lists; install the package again")

@@ -1,0 +1,151 @@
+"""Pooled hidden states of texts: what a behavior probe is trained on."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from surgery.batching import run_in_batches, token_budget_batches
+from surgery.errors import InputError
+from surgery.files import sha256_of_parts
+from surgery.fingerprints import fingerprint
+from surgery.locator import decoder_blocks
+
+POOLING = "mean"
+
+
+class HiddenStates(Mapping[int, torch.Tensor]):
+    """Pooled features [n, d], float32 on the CPU, for each asked layer: `states[layer]`.
+
+    Attributes:
+        model_fingerprint: of the model that made them.
+        texts_fingerprint: of the texts, their order and the token limit.
+        pooling: `mean`, over the tokens that are not padding.
+        halvings: how often a batch was halved because memory ran out.
+    """
+
+    def __init__(
+        self, features: Mapping[int, torch.Tensor], model_fingerprint: str, texts_fingerprint: str, halvings: int = 0
+    ) -> None:
+        self._features = dict(features)
+        self.model_fingerprint = model_fingerprint
+        self.texts_fingerprint = texts_fingerprint
+        self.pooling = POOLING
+        self.halvings = halvings
+
+    def __getitem__(self, layer: int) -> torch.Tensor:
+        return self._features[layer]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._features)
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+
+class _HighestLayerReached(Exception):
+    """Stops a forward pass: nothing above the highest asked layer is needed."""
+
+
+def mean_over_tokens(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over unmasked tokens, in float32: states [b, t, d], mask [b, t] of 0 and 1 → [b, d]."""
+    weights = mask.to(states.device, torch.float32).unsqueeze(-1)
+    return (states.float() * weights).sum(1) / weights.sum(1)
+
+
+def _pooled_batch(
+    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], layers: Sequence[int]
+) -> dict[int, torch.Tensor]:
+    """One forward pass, pooled at each asked layer as soon as its block has run: {layer: [b, d]}."""
+    blocks = decoder_blocks(model)
+    depth, highest, mask = len(blocks), max(layers), inputs["attention_mask"]
+    pooled: dict[int, torch.Tensor] = {}
+
+    def after(layer: int) -> Callable[..., None]:
+        def hook(module: torch.nn.Module, args: object, output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
+            pooled[layer] = mean_over_tokens(output if isinstance(output, torch.Tensor) else output[0], mask).cpu()
+            if layer == highest:
+                raise _HighestLayerReached
+
+        return hook
+
+    handles = [blocks[layer - 1].register_forward_hook(after(layer)) for layer in layers if layer < depth]
+    try:
+        # The decoder without its language-model head; its last state is taken after the final norm.
+        output = model.get_decoder()(**inputs, use_cache=False)
+    except _HighestLayerReached:
+        return pooled
+    finally:
+        for handle in handles:
+            handle.remove()
+    return pooled | {depth: mean_over_tokens(output.last_hidden_state, mask).cpu()}
+
+
+def _encode(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
+) -> list[list[int]]:
+    room = getattr(model.config.get_text_config(), "max_position_embeddings", None) or max_length
+    encoded: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=min(max_length, room))["input_ids"]
+    for index, ids in enumerate(encoded):
+        if not ids:
+            raise InputError(f"text {index + 1} of {len(texts)} has no tokens ({texts[index]!r}); leave it out")
+    return encoded
+
+
+@torch.no_grad()
+def collect_hidden_states(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    layers: Sequence[int],
+    *,
+    max_length: int = 100,
+    tokens_per_batch: int = 8192,
+    progress: bool = False,
+) -> HiddenStates:
+    """Mean over non-padding tokens of the hidden states after the asked layers (the x̄ of Section 3.1).
+
+    One forward pass a batch serves all layers and stops after the highest. Texts are sorted by length and
+    packed by a token budget; a batch that does not fit in memory is halved without redoing finished ones.
+
+    Args:
+        texts: n texts; each needs at least one token.
+        layers: 1..L. Layer L is taken after the final norm, as in the reference implementation.
+        max_length: longest text in tokens; the paper's is 100 (Table 14).
+        tokens_per_batch: budget of a batch, padding counted.
+        progress: show a bar with the time that is left.
+
+    Returns:
+        {layer: float32 [n, d]} in the order of `texts`.
+
+    Raises:
+        InputError: for no texts, a text without tokens, or a layer outside 1..L.
+    """
+    depth = len(decoder_blocks(model))
+    wrong = [layer for layer in layers if not 1 <= layer <= depth]
+    if wrong or not layers:
+        raise InputError(f"layer {wrong[0] if wrong else '(none)'} is not in this model: its layers are 1 to {depth}")
+    if not texts:
+        raise InputError("there are no texts to take hidden states of")
+    encoded = _encode(model, tokenizer, texts, max_length)
+    lengths = [len(ids) for ids in encoded]
+    pad = tokenizer.pad_token_id or 0
+    device = next(model.get_input_embeddings().parameters()).device
+    wanted = sorted(set(layers))
+
+    def run(indices: list[int]) -> dict[int, torch.Tensor]:
+        width = max(lengths[i] for i in indices)
+        ids = torch.tensor([encoded[i] + [pad] * (width - lengths[i]) for i in indices])
+        mask = torch.tensor([[1] * lengths[i] + [0] * (width - lengths[i]) for i in indices])
+        return _pooled_batch(model, {"input_ids": ids.to(device), "attention_mask": mask.to(device)}, wanted)
+
+    halved: list[int] = []
+    features: dict[int, torch.Tensor] = {}
+    with tqdm(total=sum(lengths), desc="hidden states", unit="token", unit_scale=True, disable=not progress) as bar:
+        for indices, pooled in run_in_batches(token_budget_batches(lengths, tokens_per_batch), run, halved.append):
+            for layer, values in pooled.items():
+                features.setdefault(layer, torch.empty(len(texts), values.shape[1]))[indices] = values
+            bar.update(sum(lengths[i] for i in indices))
+    texts_fingerprint = sha256_of_parts([str(max_length), *texts])
+    return HiddenStates(features, fingerprint(model), texts_fingerprint, halvings=len(halved))

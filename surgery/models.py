@@ -1,0 +1,69 @@
+"""Models and tokenizers from a folder or a hub name."""
+
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from surgery.errors import InputError
+from surgery.fingerprints import note_source
+from surgery.model_files import model_folder
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def _placement(device: str | dict[str, Any]) -> str | dict[str, Any]:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if isinstance(device, str) and device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"model.device={device}, but no CUDA device is here; use model.device=cpu or auto")
+    return device
+
+
+def load_model(
+    path: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str | dict[str, Any] = "auto",
+    trust_remote_code: bool = False,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Loads a causal language model, in evaluation mode and without gradients, and its tokenizer.
+
+    Args:
+        path: folder, or hub name.
+        revision: branch, tag or commit, for a hub name.
+        dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, or an accelerate device map
+            (`balanced`, `sequential` or a dict from module to device).
+        trust_remote_code: run Python that comes with the model.
+
+    Raises:
+        InputError: when the model isn't there or can't be read, or the device isn't here.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"model.dtype={dtype} is unknown; it is one of {', '.join(DTYPES)}")
+    placement = _placement(device)
+    folder = model_folder(path, revision)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map=placement,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    except (ValueError, OSError, KeyError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"model.path '{path}' can't be loaded: {reason}") from None
+    if missing := sorted(loading["missing_keys"]):
+        # transformers would fill them with random numbers and go on.
+        raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")
+    if tokenizer.pad_token_id is None:
+        # Padding is always masked, so which token pads is of no account.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    model.eval().requires_grad_(False)
+    note_source(model, folder, trust_remote_code)
+    return model, tokenizer

@@ -1,0 +1,171 @@
+"""One experiment, fully resolved and validated."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from functools import cached_property
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from sweeps.canonical import canonical_json
+
+# Raised when the same settings would give another result than before.
+VERSION = 1
+
+_SETTINGS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+def _finite_but_zero(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("it must be a finite number")
+    if value == 0:
+        raise ValueError("0 changes nothing; the base is measured with every cell")
+    return value
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class ModelSettings:
+    """Which model, and how it is loaded. `path`, `revision`, `device` and `name` are not part of what it is."""
+
+    name: str
+    path: str
+    revision: str | None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+    device: str | dict[str, Any]
+    chat: bool
+    top_k: PositiveInt | None
+    trust_remote_code: bool
+    checksums: str | None
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class BehaviorSettings:
+    """Which labelled texts, and which of their labels to move away from."""
+
+    name: str
+    path: str
+    text: str | int
+    label: str | int
+    separator: str | None
+    avoid: list[str | int | float | bool]
+    against: list[str | int | float | bool]
+    max_length: PositiveInt
+    limit: PositiveInt | None
+    checksums: str | None
+    preset: dict[str, Any]
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class ProbeSettings:
+    """How the probe is fitted; the numbers of `adam` are unset for methods that have none."""
+
+    method: Literal["adam", "logistic", "mean_difference", "random", "file"]
+    test_share: Share
+    lr: Annotated[float, Field(gt=0)] | None = None
+    epochs: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class RegionSettings:
+    """Which rows are chosen."""
+
+    rule: Literal["lowest", "highest", "random"]
+    component: Literal["gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj"]
+    layers: list[PositiveInt] | None
+    exclude_quarter: Literal[1, 2, 3, 4] | None
+    per_layer: bool
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class Settings:
+    """The keys of one experiment as they were given: valid one by one, not yet held against model and texts."""
+
+    model: ModelSettings
+    behavior: BehaviorSettings
+    probe: ProbeSettings
+    region: RegionSettings
+    method: str
+    layer: PositiveInt | Literal["last"]
+    top_k: PositiveInt | None
+    alpha: Annotated[float, AfterValidator(_finite_but_zero)]
+    alpha_unit: Literal["raw", "unit"]
+    seed: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class Cell:
+    """One fully resolved, validated experiment.
+
+    Attributes:
+        settings: as given.
+        layer, top_k: the numbers that `last` and the default stand for.
+        model_fingerprint, texts_fingerprint, probe_fingerprint: of what the settings name (the last for a probe
+            from a file).
+        evaluation: the identities of what is measured, by name.
+    """
+
+    settings: Settings
+    layer: int
+    top_k: int
+    model_fingerprint: str
+    texts_fingerprint: str
+    probe_fingerprint: str | None
+    evaluation: Mapping[str, Any]
+
+    @cached_property
+    def id(self) -> str:
+        """12 hexadecimal digits of the hash of what can change the result; not of where it runs or logs."""
+        return sha256(canonical_json(self.identity()).encode()).hexdigest()[:12]
+
+    def identity(self) -> dict[str, Any]:
+        """What can change the result."""
+        settings = self.settings
+        probe = {key: value for key, value in asdict(settings.probe).items() if key != "path"}
+        return {
+            "version": VERSION,
+            "model": [self.model_fingerprint, settings.model.dtype, settings.model.chat],
+            "texts": [self.texts_fingerprint, settings.behavior.max_length],
+            "probe": probe | {"fingerprint": self.probe_fingerprint},
+            "region": asdict(settings.region),
+            "method": settings.method,
+            "layer": self.layer,
+            "top_k": self.top_k,
+            "alpha": settings.alpha,
+            "alpha_unit": settings.alpha_unit,
+            "seed": settings.seed,
+            "evaluation": self.evaluation,
+        }
+
+    def keys(self) -> dict[str, Any]:
+        """The keys that were composed, flat, as a person would type them: for tables and results.csv."""
+        settings = self.settings
+        keys: dict[str, Any] = {
+            "model": settings.model.name,
+            "behavior": settings.behavior.name,
+            "layer": self.layer,
+            "top_k": self.top_k,
+            "alpha": settings.alpha,
+            "alpha_unit": settings.alpha_unit,
+            "probe": settings.probe.method,
+            "region": settings.region.rule,
+            "method": settings.method,
+            "seed": settings.seed,
+            "model.dtype": settings.model.dtype,
+            "behavior.max_length": settings.behavior.max_length,
+            "behavior.limit": settings.behavior.limit,
+        }
+        for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):
+            name = "probe" if group is settings.probe else "region"
+            for field in fields(group):
+                value = getattr(group, field.name)
+                if field.name not in ignored and value is not None:
+                    keys[f"{name}.{field.name}"] = ",".join(map(str, value)) if isinstance(value, list) else value
+        return keys

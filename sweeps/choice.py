@@ -1,0 +1,96 @@
+"""How the best cell of a sweep is picked: on the selection half of the prompts, never on what is reported."""
+
+import operator
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from surgery.errors import InputError
+
+COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_CONDITION = re.compile(r"(?P<name>\S+?)(?:/(?P<of>delta|base|ratio))?\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>[-+.\deE]+)")
+
+Metrics = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A bound on a metric: `NAME`, `NAME/delta`, `NAME/base` or `NAME/ratio` (edited over base), a sign, a number."""
+
+    name: str
+    of: str
+    sign: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Condition":
+        """Raises InputError when the text is no condition."""
+        match = _CONDITION.fullmatch(text.strip())
+        try:
+            if match is None:
+                raise ValueError
+            return cls(match["name"], match["of"] or "edited", match["sign"], float(match["bound"]))
+        except ValueError:
+            raise InputError(f"'{text}' is no condition; write one like lm_eval/average/delta>=-0.02") from None
+
+    def __str__(self) -> str:
+        suffix = "" if self.of == "edited" else f"/{self.of}"
+        return f"{self.name}{suffix} {self.sign} {self.bound:g}"
+
+    def holds(self, metrics: Metrics) -> bool:
+        """Whether it holds on the selection half; a metric that was not measured holds nothing."""
+        value = _value(metrics, self.name, self.of)
+        return value is not None and bool(COMPARISONS[self.sign](value, self.bound))
+
+
+def selected_name(metrics: Metrics, name: str) -> str:
+    """The selection half's name of a metric where there is one, else its plain name."""
+    return f"selection/{name}" if f"selection/{name}" in metrics else name
+
+
+def _value(metrics: Metrics, name: str, of: str) -> float | None:
+    entry = metrics.get(selected_name(metrics, name))
+    if entry is None or entry["edited"] is None:
+        return None
+    if of == "ratio":
+        return float(entry["edited"]) / float(entry["base"]) if entry["base"] else None
+    return None if entry[of] is None else float(entry[of])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The cell with the lowest (or highest) value of a metric among those where all conditions hold."""
+
+    metric: str
+    lowest: bool
+    where: tuple[Condition, ...]
+
+    @classmethod
+    def parse(cls, rule: Mapping[str, Any]) -> "Choice":
+        """From `{minimize: NAME, where: [...]}` or `{maximize: NAME, where: [...]}`.
+
+        Raises:
+            InputError: when the rule names neither or both, or holds something else.
+        """
+        goals = [goal for goal in ("minimize", "maximize") if rule.get(goal)]
+        if len(goals) != 1 or set(rule) - {"minimize", "maximize", "where"}:
+            raise InputError("evaluation.choose holds one of minimize and maximize, and a list where")
+        conditions = tuple(Condition.parse(text) for text in rule.get("where") or ())
+        return cls(str(rule[goals[0]]), goals[0] == "minimize", conditions)
+
+    def __str__(self) -> str:
+        goal = f"{'lowest' if self.lowest else 'highest'} {self.metric}"
+        return goal + (" with " + ", ".join(map(str, self.where)) if self.where else "")
+
+    def pick(self, cells: Iterable[tuple[str, Metrics]]) -> str | None:
+        """The id of the best of (id, metrics); None when no cell meets the conditions. Ties go to the first."""
+        best: tuple[float, str] | None = None
+        for cell, metrics in cells:
+            value = _value(metrics, self.metric, "edited")
+            if value is None or not all(condition.holds(metrics) for condition in self.where):
+                continue
+            ranked = value if self.lowest else -value
+            if best is None or ranked < best[0]:
+                best = (ranked, cell)
+        return best[1] if best else None

@@ -1,0 +1,85 @@
+"""What a person sees while cells run: one line a cell, the stage that is running, and what is left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import mean
+from time import perf_counter
+
+from rich.console import Console
+from rich.status import Status
+
+from sweeps.records import Record
+from sweeps.tables import change, headline_metrics
+
+# Without a terminal to redraw, a stage is told once it took this many seconds.
+LONG_STAGE = 20.0
+NEXT_STAGE = {
+    "start": "loading the model",
+    "model": "hidden states and probe",
+    "probe": "ranking rows",
+    "region": "measuring the base",
+    "base": "measuring the edit",
+    "edited": "writing the record",
+}
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3 min`, `2 h 5 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class Progress:
+    """Lines on a console as cells end.
+
+    Args:
+        console: where to.
+        total: cells of the command, finished ones included.
+        finished: cells that were finished before.
+    """
+
+    def __init__(self, console: Console, total: int, finished: int) -> None:
+        self._console = console
+        self._total = total
+        self._place = finished
+        self._times: list[float] = []
+        self._status: Status | None = None
+        self._label = ""
+
+    @contextmanager
+    def cell(self, label: str) -> Iterator[None]:
+        """For the time a cell runs."""
+        self._place += 1
+        self._label = f"\\[{self._place}/{self._total}] {label}"
+        start = perf_counter()
+        try:
+            if self._console.is_terminal:
+                with self._console.status(f"{self._label}: {NEXT_STAGE['start']}") as self._status:
+                    yield
+            else:
+                yield
+        finally:
+            self._status = None
+            self._times.append(perf_counter() - start)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """A stage of the running cell ended."""
+        if self._status is not None:
+            self._status.update(f"{self._label}: {NEXT_STAGE.get(name, name)}")
+        elif seconds >= LONG_STAGE:
+            self._console.print(f"{self._label}: {name} took {duration(seconds)}")
+
+    def ended(self, record: Record) -> None:
+        """The running cell ended, well or not."""
+        if record.status == "done":
+            shown = headline_metrics([record])[:3]
+            outcome = ", ".join(f"{name} {change(record.metrics[name])}" for name in shown) or "done"
+        else:
+            outcome = f"[red]{record.status}[/red]: {record.error}"
+        left = self._total - self._place
+        # The first cell also pays for what all share; it says little about the others.
+        typical = mean(self._times[1:] or self._times)
+        rest = f", about {duration(left * typical)} left" if left else ""
+        self._console.print(f"{self._label}: {outcome} ({duration(self._times[-1])}{rest})")

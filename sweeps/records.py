@@ -1,0 +1,125 @@
+"""The record of a cell, and the table of a sweep: outputs/runs/<sweep>/."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+from surgery.errors import InputError
+from surgery.files import written_whole
+
+RESULT, CONFIG, SAMPLES, EDIT = "result.json", "config.yaml", "samples.parquet", "edit.safetensors"
+TABLE = "results.csv"
+Status = Literal["done", "failed", "pruned"]
+
+# What can change a number, so that a record says what made it.
+PACKAGES = ("llm-surgery", "torch", "transformers", "lm_eval", "detoxify", "datasets", "numpy", "scikit-learn", "scipy")
+
+
+def versions() -> dict[str, str]:
+    """The versions of what a result depends on."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of one cell, as in result.json.
+
+    Attributes:
+        cell: its id.
+        status: `done`, `failed`, or `pruned`.
+        error: why it failed, one sentence.
+        keys: the composed keys, flat.
+        metrics: {name: {"base", "edited", "delta", "ci95": [low, high], "n"}}; numbers are None where there are none.
+        probe, edit: metrics of the probe; receipt of the edit.
+        seconds: {stage: seconds}.
+        versions: of the packages.
+    """
+
+    cell: str
+    status: Status
+    error: str | None = None
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    probe: Mapping[str, Any] = field(default_factory=dict)
+    edit: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=versions)
+
+    def save(self, folder: Path) -> None:
+        """Writes result.json, whole or not at all."""
+        text = json.dumps(_without_nan(asdict(self)), indent=1, allow_nan=False)
+        with written_whole(folder / RESULT) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Record":
+        """Raises InputError when the file can't be read."""
+        try:
+            return cls(**json.loads((folder / RESULT).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"'{folder / RESULT}' can't be read as a record: {error}") from None
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def load_records(sweep_folder: Path) -> list[Record]:
+    """The records of a sweep, by id; cells that were cut off have none."""
+    return [Record.load(result.parent) for result in sorted(sweep_folder.glob(f"*/{RESULT}"))]
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Sorted by what was composed, so that a table reads the same whichever cell ended first."""
+    return sorted(records, key=lambda record: [(str(type(v)), v) for v in record.keys.values()] + [("", record.cell)])
+
+
+def swept_keys(records: Sequence[Record]) -> list[str]:
+    """The keys that differ between records, and always alpha and top_k."""
+    names = list(dict.fromkeys(name for record in records for name in record.keys))
+    differing = [name for name in names if len({repr(record.keys.get(name)) for record in records}) > 1]
+    return [name for name in names if name in differing or name in ("top_k", "alpha")]
+
+
+def write_table(sweep_folder: Path, records: Iterable[Record]) -> None:
+    """Writes results.csv: one row a finished cell, with every key and every metric, base, delta and interval."""
+    done = in_order(record for record in records if record.status == "done")
+    rows = []
+    for record in done:
+        row: dict[str, Any] = {"cell": record.cell, **record.keys}
+        for name, metric in record.metrics.items():
+            low, high = metric["ci95"]
+            row |= {
+                name: metric["edited"],
+                f"{name}/base": metric["base"],
+                f"{name}/delta": metric["delta"],
+                f"{name}/ci_low": low,
+                f"{name}/ci_high": high,
+                f"{name}/n": metric["n"],
+            }
+        rows.append(row | {f"seconds/{stage}": round(seconds, 3) for stage, seconds in record.seconds.items()})
+    columns = sorted(dict.fromkeys(name for row in rows for name in row), key=lambda name: name.startswith("seconds"))
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    with written_whole(sweep_folder / TABLE) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")

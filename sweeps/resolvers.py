@@ -1,0 +1,46 @@
+"""The functions that conf/ may call in ${...}."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+
+def package_path(path: str) -> str:
+    """The place of a file or folder that ships in an installed package, `toyworld/assets/model` say."""
+    package, _, below = path.partition("/")
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"the package '{package}' is not installed")
+    return str(Path(spec.origin).parent / below)
+
+
+def ships_with_us(path: object) -> bool:
+    """Whether a folder is part of this installation, so that its code is as trusted as this line."""
+    ours = Path(package_path("toyworld")).resolve()
+    return isinstance(path, str) and Path(path).expanduser().resolve().is_relative_to(ours)
+
+
+def _last_part(path: str) -> str:
+    """The model's own name: the last part of a folder's absolute path, or of a hub name."""
+    folder = Path(path).expanduser()
+    return folder.resolve().name if folder.exists() else path.rstrip("/").rsplit("/", maxsplit=1)[-1]
+
+
+def _either(condition: bool, yes: Any, no: Any) -> Any:
+    return yes if condition else no
+
+
+def register() -> None:
+    """Makes the functions known to OmegaConf; may be called any number of times."""
+    functions: dict[str, Callable[..., Any]] = {
+        "package": package_path,
+        "ships_with_us": ships_with_us,
+        "basename": _last_part,
+        "stem": lambda path: Path(path).stem,
+        "when": _either,
+    }
+    for name, function in functions.items():
+        OmegaConf.register_new_resolver(name, function, replace=True)

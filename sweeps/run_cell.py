@@ -1,0 +1,90 @@
+"""One cell, from hidden states to its record."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evaluation.measurement import Measurement
+from evaluation.statistics import compare
+from surgery.files import written_whole
+from sweeps.plan import Experiment
+from sweeps.records import CONFIG, EDIT, SAMPLES, Record
+from sweeps.samples import write_samples
+from sweeps.session import Session, Stopwatch
+
+
+def metrics_of(base: Sequence[Measurement], edited: Sequence[Measurement], seed: int) -> dict[str, dict[str, Any]]:
+    """{name: base, edited, delta, paired 95 % interval, n}; the selection half's names begin with `selection/`."""
+    metrics = {}
+    for before, after in zip(base, edited, strict=True):
+        found = compare(before, after, seed)
+        name = f"selection/{found.name}" if found.half == "selection" else found.name
+        if name in metrics:
+            raise ValueError(f"two measurements are called {name}")
+        metrics[name] = {
+            "base": found.base,
+            "edited": found.edited,
+            "delta": found.delta,
+            "ci95": list(found.ci95),
+            "n": found.n,
+        }
+    return metrics
+
+
+def _alone(value: float | None, n: int | None) -> dict[str, Any]:
+    """A metric that has no base to compare with."""
+    return {"base": None, "edited": value, "delta": None, "ci95": [None, None], "n": n}
+
+
+def run_cell(session: Session, experiment: Experiment, folder: Path, on_stage: Callable[[str, float], None]) -> Record:
+    """Runs a cell and writes its config, edit and samples; the caller saves the record, which ends it.
+
+    Args:
+        session: the model and the shared stages.
+        experiment: the cell.
+        folder: where its files go.
+        on_stage: called with the name and seconds of each stage as it ends.
+    """
+    cell = experiment.cell
+    watch = Stopwatch(on_stage)
+    with watch.stage("model"):
+        model, _ = session.model(cell.settings.model)
+    with watch.stage("probe"):
+        probe = session.direction_probe(experiment)
+    with watch.stage("region"):
+        edit = session.edit(experiment)
+    with watch.stage("base"):
+        base = session.base(experiment)
+    with watch.stage("edited"), edit.applied_to(model) as receipt:
+        edited = session.edited(experiment)
+    with watch.stage("record"):
+        metrics = metrics_of(base, edited, cell.settings.seed)
+        for name, size in (("train_accuracy", "n_train"), ("test_accuracy", "n_test")):
+            if name in probe.metrics:
+                n = probe.metrics[size]
+                metrics[f"probe/{name}"] = _alone(probe.metrics[name], None if n is None else int(n))
+        with written_whole(folder / CONFIG) as temporary:
+            temporary.write_text(yaml.safe_dump(dict(experiment.config), sort_keys=False), encoding="utf-8")
+        edit.save(folder / EDIT)
+        write_samples(folder / SAMPLES, base, edited)
+    return Record(
+        cell=cell.id,
+        status="done",
+        keys=cell.keys(),
+        metrics=metrics,
+        probe={
+            "method": probe.method,
+            "layer": cell.layer,
+            "classes": list(probe.classes),
+            "texts": len(experiment.texts),
+            "left_out": experiment.texts.left_out,
+            "fingerprint": probe.fingerprint,
+            "norm": float(probe.direction(1).norm()),
+            **probe.metrics,
+        },
+        edit={"region": edit.region.how, "fingerprint": edit.fingerprint, **asdict(receipt)},
+        seconds=watch.seconds,
+    )

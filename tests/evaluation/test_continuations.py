@@ -1,0 +1,99 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluation.continuations import Continuations
+from evaluation.generation import Generation, generate
+from evaluation.measurement import JSON
+from evaluation.prompts import halves
+from evaluation.refusal import Refusal
+from surgery.errors import InputError
+
+PROMPTS = [f"w{i} w{i + 1}" for i in range(9)] + ["w1 w2"]
+FIVE = Generation(max_new_tokens=5)
+
+
+class Lengths:
+    """A scorer that keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[list[str], list[str]]] = []
+
+    def check(self) -> None:
+        return
+
+    def identity(self) -> dict[str, JSON]:
+        return {"kind": "lengths"}
+
+    def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> dict[str, np.ndarray]:
+        self.shown.append((list(prompts), list(continuations)))
+        return {"length/words": np.array([float(len(text.split())) for text in continuations])}
+
+
+class Longer(Lengths):
+    def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> dict[str, np.ndarray]:
+        return {"length/more": super().score(prompts, continuations)["length/words"] + 1}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.txt"
+    path.write_text("\n".join(PROMPTS))
+    return path
+
+
+def test_all_scorers_judge_the_same_continuations_by_halves(model: Any, tokenizer: Any, file: Path) -> None:
+    lengths, longer = Lengths(), Longer()
+    evaluator = Continuations(file, generation=FIVE, scorers={"a": lengths, "b": longer})
+    evaluator.check()
+    measured = evaluator.measure(model, tokenizer)
+    texts = generate(model, tokenizer, PROMPTS, FIVE).texts
+    assert lengths.shown == longer.shown == [(PROMPTS, texts)]
+    where = halves(PROMPTS, 0)
+    assert [(m.name, m.half) for m in measured] == [
+        (name, half) for half in ("report", "selection") for name in ("length/words", "length/more")
+    ]
+    for measurement in measured:
+        chosen = [i for i in range(len(PROMPTS)) if where[i] == measurement.half]
+        more = measurement.name == "length/more"
+        assert measurement.inputs == tuple(PROMPTS[i] for i in chosen)
+        assert measurement.outputs == tuple(texts[i] for i in chosen)
+        assert measurement.scores.tolist() == [len(texts[i].split()) + more for i in chosen]
+    assert sum(m.n for m in measured) == 2 * len(PROMPTS)
+
+
+def test_a_prompt_that_stands_alone_is_reported(model: Any, tokenizer: Any, file: Path) -> None:
+    evaluator = Continuations(file, limit=1, generation=FIVE, scorers={"a": Lengths()})
+    assert [(m.half, m.n) for m in evaluator.measure(model, tokenizer)] == [("report", 1)]
+
+
+def test_two_scores_of_one_name_are_refused(model: Any, tokenizer: Any, file: Path) -> None:
+    evaluator = Continuations(file, generation=FIVE, scorers={"a": Lengths(), "b": Lengths()})
+    with pytest.raises(ValueError, match="two scorers give 'length/words'"):
+        evaluator.measure(model, tokenizer)
+
+
+def test_what_is_wrong_is_found_before_a_model_is_loaded(tmp_path: Path, file: Path) -> None:
+    with pytest.raises(InputError, match="not there"):
+        Continuations(tmp_path / "absent.txt").check()
+    with pytest.raises(InputError, match="max_new_tokens=0"):
+        Continuations(file, generation=Generation(max_new_tokens=0)).check()
+    with pytest.raises(InputError, match="refusal phrases"):
+        Continuations(file, scorers={"r": Refusal(phrases=())}).check()
+
+
+def test_the_identity_is_of_the_content_and_not_of_the_path(tmp_path: Path, file: Path) -> None:
+    scorers = {"r": Refusal()}
+    identity = Continuations(file, scorers=scorers).identity()
+    assert json.loads(json.dumps(identity)) == identity
+    copy = tmp_path / "elsewhere.txt"
+    copy.write_bytes(file.read_bytes())
+    assert Continuations(copy, scorers=scorers).identity() == identity
+    copy.write_text("\n".join([*PROMPTS, "w8"]))
+    assert Continuations(copy, scorers=scorers).identity() != identity
+    for changed in ({"limit": 3}, {"split_seed": 1}, {"generation": FIVE}, {"scorers": {}}):
+        assert Continuations(**{"prompts": file, "scorers": scorers, **changed}).identity() != identity

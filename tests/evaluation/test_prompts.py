@@ -1,0 +1,85 @@
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from evaluation.prompts import halves, read_prompts
+from surgery.errors import InputError
+
+
+def test_every_format_gives_the_same_prompts(tmp_path: Path) -> None:
+    prompts = ["one, two", 'three "four"', "ä b"]
+    rows = [{"id": str(i), "prompt": prompt} for i, prompt in enumerate(prompts)]
+    (tmp_path / "p.txt").write_text("\r\n".join([*prompts, "", "  "]), encoding="utf-8-sig")
+    (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+    (tmp_path / "p.csv").write_text('id,prompt\n0,"one, two"\n1,"three ""four"""\n2,ä b\n', encoding="utf-8")
+    (tmp_path / "p.tsv").write_text('id\tprompt\n0\tone, two\n1\tthree "four"\n2\tä b\n', encoding="utf-8")
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+    for ending in ("txt", "jsonl", "csv", "tsv", "parquet"):
+        assert read_prompts(tmp_path / f"p.{ending}") == prompts, ending
+        assert read_prompts(tmp_path / f"p.{ending}", limit=2) == prompts[:2], ending
+
+
+def test_real_toxicity_prompts_are_read_as_published(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(json.dumps({"challenging": True, "prompt": {"text": "He said", "toxicity": 0.9}}))
+    assert read_prompts(path) == ["He said"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("absent.txt", None, "is not there"),
+        ("empty.txt", b"", "is empty"),
+        ("blank.jsonl", b" \n\n", "is empty"),
+        ("latin.txt", b"fine\nfine\ncaf\xe9\n", "line 3 can't be decoded"),
+        ("latin.csv", b"prompt\ncaf\xe9\n", "line 2 can't be decoded"),
+        ("other.csv", b"text,label\na,b\n", "no column 'prompt'; its columns are text, label"),
+        ("other.jsonl", b'{"text": "a", "n": 1}\n', "no column 'prompt'; its columns are text, n"),
+        ("broken.jsonl", b'{"prompt": "a"}\n{"prompt": \n', "not JSON in line 2"),
+        ("list.jsonl", b'["a"]\n', "no object in line 1"),
+        ("number.jsonl", b'{"prompt": "a"}\n{"prompt": 3}\n', "no text in row 2"),
+        ("header.csv", b"prompt,label\n", "holds no prompts"),
+        ("x.parquet", b"no parquet", "can't be read as parquet"),
+        ("x.xlsx", b"zip", "no known format; it can be .txt, .jsonl, .csv, .tsv, .parquet"),
+    ],
+)
+def test_files_that_can_not_be_used_say_why_in_one_line(
+    tmp_path: Path, name: str, content: bytes | None, says: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=says) as raised:
+        read_prompts(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_parquet_column_names_the_columns(tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pa.table({"a": ["x"], "b": ["y"]}), tmp_path / "p.parquet")
+    with pytest.raises(InputError, match="its columns are a, b"):
+        read_prompts(tmp_path / "p.parquet")
+
+
+def test_a_limit_has_to_be_positive(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="limit is 0"):
+        read_prompts(tmp_path / "p.txt", limit=0)
+
+
+def test_halves_are_equal_fixed_by_the_seed_and_blind_to_order() -> None:
+    prompts = [f"prompt {i}" for i in range(101)]
+    split = dict(zip(prompts, halves(prompts, seed=0), strict=True))
+    assert sorted([list(split.values()).count("report"), list(split.values()).count("selection")]) == [50, 51]
+    assert halves(prompts[::-1], seed=0) == [split[prompt] for prompt in prompts[::-1]]
+    assert halves(prompts, seed=1) != list(split.values())
+
+
+def test_identical_prompts_share_a_half() -> None:
+    prompts = ["a", "b", "a", "c", "a", "d", "b"]
+    for seed in range(10):
+        where = halves(prompts, seed)
+        assert where[0] == where[2] == where[4]
+        assert where[1] == where[6]
+        assert {"report", "selection"} == set(where)

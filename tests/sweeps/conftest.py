@@ -1,0 +1,159 @@
+"""A tiny model, texts and prompts, and the `surgery` command in this process and in one of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+
+KIND, RUDE = ("kind", "gentle", "patient", "warm"), ("rude", "lazy", "silly", "grumpy")
+NAMES = ("ann", "bob", "cid", "dee")
+
+
+@dataclass(frozen=True)
+class World:
+    """Files of a world too small to mean anything, but real in every format."""
+
+    model: Path
+    texts: Path
+    prompts: Path
+    text: Path
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def _save_model(folder: Path) -> None:
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = ["<pad>", "<s>", "</s>", "<unk>", *NAMES, *KIND, *RUDE, "is", "a", "and", "said", "to", ":", ".", "person"]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=40,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("world")
+    random = Random(0)
+    lines = ["text,label"]
+    for index in range(80):
+        words = RUDE if index % 2 else KIND
+        lines.append(
+            f"{random.choice(NAMES)} is a {random.choice(words)} and {random.choice(words)} person .,{index % 2}"
+        )
+    (folder / "texts.csv").write_text("\n".join(lines) + "\n")
+    prompts = [f"{a} said to {b} : {c} is a {w}" for a in NAMES for b in NAMES for c in NAMES[:2] for w in RUDE[:2]]
+    (folder / "prompts.txt").write_text("\n".join(prompts[:24]) + "\n")
+    (folder / "story.txt").write_text("\n".join(line.split(",")[0] for line in lines[1:41]) + "\n")
+    _save_model(folder / "tiny")
+    return World(folder / "tiny", folder / "texts.csv", folder / "prompts.txt", folder / "story.txt")
+
+
+@pytest.fixture
+def arguments(world: World) -> list[str]:
+    """A whole experiment on the tiny world, without a scorer."""
+    return [
+        f"model.path={world.model}",
+        f"behavior.path={world.texts}",
+        f"evaluation.text={world.text}",
+        "tracking=none",
+    ]
+
+
+@pytest.fixture
+def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs `surgery ARGUMENTS` in this process, in an empty folder."""
+    from sweeps.surgery_command import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["surgery", *arguments])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def sweeps(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Runs `sweeps ARGUMENTS` in this process."""
+    from sweeps.sweeps_command import main
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["sweeps", *arguments])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., Ran]:
+    """Runs an installed command in a process of its own, in an empty folder."""
+
+    def run(program: str, *arguments: str, env: dict[str, str] | None = None) -> Ran:
+        ended = subprocess.run(
+            [str(Path(sys.executable).parent / program), *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Ran(ended.returncode, ended.stdout, ended.stderr)
+
+    return run
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Callable[[], dict[str, dict[str, object]]]:
+    """The result.json of every cell under the test's output folder, by id."""
+
+    def read() -> dict[str, dict[str, object]]:
+        found = (tmp_path / "outputs" / "runs").glob("*/*/result.json")
+        return {path.parent.name: json.loads(path.read_text()) for path in found}
+
+    return read
