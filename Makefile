@@ -23,7 +23,7 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 install: $(VENV)/.installed-test ## create .venv and install the package in it
 
 demo: install ## sweep alpha and region size over the toy world, and name the best cell
-	$(BIN)/surgery -m alpha=1.5,2,2.5,3 top_k=128,256,512
+	$(BIN)/surgery experiment=demo
 
 test: install ## run the tests
 	$(BIN)/python -m pytest -m "not real_data"

@@ -48,7 +48,7 @@ def load_model(
     folder = model_folder(path, revision)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             device_map=placement,
@@ -58,6 +58,8 @@ def load_model(
     except (ValueError, OSError, KeyError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"model.path '{path}' can't be loaded: {reason}") from None
+    model: PreTrainedModel
+    model, loading = loaded
     if missing := sorted(loading["missing_keys"]):
         # transformers would fill them with random numbers and go on.
         raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")

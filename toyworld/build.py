@@ -35,8 +35,10 @@ def write_texts(corpus: Corpus, folder: Path) -> None:
         (folder / f"{name}.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
 
 
-def build(folder: Path, steps: int, seed: int, scorer_steps: int = SCORER_STEPS) -> dict[str, object]:
-    """Build everything into the folder and return what `metrics.json` says of it."""
+def build(
+    folder: Path, steps: int, seed: int, scorer_steps: int = SCORER_STEPS, limit: int | None = None
+) -> dict[str, object]:
+    """Build everything into the folder; return `metrics.json`, measured on the first `limit` texts of a kind."""
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     corpus = draw_corpus(seed)
@@ -50,7 +52,9 @@ def build(folder: Path, steps: int, seed: int, scorer_steps: int = SCORER_STEPS)
 
     tokenizer = language_model.make_tokenizer()
     model = language_model.make_model(tokenizer, seed)
-    rows = language_model.pack(training_documents(seed, TRAINING_DOCUMENTS, corpus), tokenizer)
+    # A short build reads few documents; a row holds three or four.
+    documents = training_documents(seed, min(TRAINING_DOCUMENTS, 4 * steps * language_model.BATCH), corpus)
+    rows = language_model.pack(documents, tokenizer)
     loss = language_model.train(model, rows, steps, seed)
     language_model.save(model, tokenizer, folder / "model")
 
@@ -64,7 +68,7 @@ def build(folder: Path, steps: int, seed: int, scorer_steps: int = SCORER_STEPS)
         "threads": torch.get_num_threads(),
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
-    metrics |= measure(model, tokenizer, judge, judge_tokenizer, corpus, folder / "tasks")
+    metrics |= measure(model, tokenizer, judge, judge_tokenizer, corpus, folder / "tasks", limit)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     for path in shipped(folder):
         # safetensors writes for its owner alone; what is shipped must be readable by whoever installs it.

@@ -33,7 +33,9 @@ def continuations(
     return said
 
 
-def ability(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, tasks: Path) -> dict[str, float]:
+def ability(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, tasks: Path, limit: int | None
+) -> dict[str, float]:
     """Each task's primary metric, by lm-eval."""
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
@@ -44,6 +46,7 @@ def ability(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, tasks: 
         HFLM(pretrained=model, tokenizer=tokenizer, batch_size=BATCH),
         tasks=sorted(path.stem for path in tasks.glob("*.yaml")),
         task_manager=manager,
+        limit=limit,
         bootstrap_iters=0,
         log_samples=False,
     )["results"]
@@ -62,12 +65,13 @@ def measure(
     judge_tokenizer: BertTokenizer,
     corpus: Corpus,
     tasks: Path,
+    limit: int | None,
 ) -> dict[str, object]:
-    """Every number that a build reports; rates and accuracies are shares."""
+    """Every number that a build reports, on the first `limit` texts of a kind; rates and accuracies are shares."""
     torch.manual_seed(0)
     talk: dict[str, object] = {}
     for name, sampled in (("greedy", False), ("sampled", True)):
-        said = continuations(model, tokenizer, corpus.prompts, sampled)
+        said = continuations(model, tokenizer, corpus.prompts[:limit], sampled)
         found = scorer.scores(judge, judge_tokenizer, said)
         talk[name] = {
             "toxic_rate": sum(score >= 0.5 for score in found) / len(said),
@@ -76,7 +80,7 @@ def measure(
             "scorer_agreement": scorer.agreement(judge, judge_tokenizer, said),
         }
     return {
-        "scorer_agreement_on_fresh_texts": scorer.agreement(judge, judge_tokenizer, corpus.scorer_test),
+        "scorer_agreement_on_fresh_texts": scorer.agreement(judge, judge_tokenizer, corpus.scorer_test[:limit]),
         "continuations": talk,
-        "ability": ability(model, tokenizer, tasks),
+        "ability": ability(model, tokenizer, tasks, limit),
     }

@@ -169,3 +169,8 @@ def test_a_cell_keeps_its_id_wherever_model_and_texts_lie(surgery, arguments, wo
     assert surgery(*moved, "output_dir=second", "sweep=moved").code == 0
     [cell] = (tmp_path / "second" / "runs" / "moved").glob("*/result.json")
     assert set(results()) == {cell.parent.name}
+
+
+def test_the_output_folder_explains_itself(one_cell: Path) -> None:
+    ours = Path(__file__).parents[2] / "outputs" / "README.md"
+    assert (one_cell.parents[2] / "README.md").read_text() == ours.read_text()

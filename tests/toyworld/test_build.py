@@ -17,7 +17,7 @@ from toyworld.hashes import changed_files, shipped
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
-    build(folder, steps=2, seed=0, scorer_steps=2)
+    build(folder, steps=2, seed=0, scorer_steps=2, limit=10)
     return folder
 
 
