@@ -70,6 +70,7 @@ class ProbeSettings:
     lr: Annotated[float, Field(gt=0)] | None = None
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
     path: str | None = None
 
 

@@ -5,7 +5,7 @@ from statistics import median
 from rich.table import Table
 
 from sweeps.plan import Plan
-from sweeps.progress import duration
+from sweeps.progress import OWN_STAGES, duration
 from sweeps.records import Record, load_records, swept_keys
 from sweeps.store import Store
 from sweeps.tables import console
@@ -54,7 +54,7 @@ def _cost(plan: Plan, waiting: int) -> str:
         for record in load_records(folder)
         if record.status == "done" and record.keys.get("model") == first.settings.model.name
     ]
-    alike = [sum(record.seconds.get(stage, 0.0) for stage in ("region", "edited", "record")) for record in earlier]
+    alike = [sum(record.seconds.get(stage, 0.0) for stage in OWN_STAGES) for record in earlier]
     if not alike:
         return "how long that takes is known after the first cell (no cell of this model has been run here)"
     typical = median(alike)

@@ -13,6 +13,8 @@ from sweeps.tables import change, headline_metrics
 
 # Without a terminal to redraw, a stage is told once it took this many seconds.
 LONG_STAGE = 20.0
+# The stages that no other cell shares.
+OWN_STAGES = ("region", "edited", "record")
 NEXT_STAGE = {
     "start": "loading the model",
     "model": "hidden states and probe",
@@ -44,7 +46,8 @@ class Progress:
         self._console = console
         self._total = total
         self._place = finished
-        self._times: list[float] = []
+        self._own: list[float] = []
+        self._seconds = 0.0
         self._status: Status | None = None
         self._label = ""
 
@@ -62,7 +65,7 @@ class Progress:
                 yield
         finally:
             self._status = None
-            self._times.append(perf_counter() - start)
+            self._seconds = perf_counter() - start
 
     def stage(self, name: str, seconds: float) -> None:
         """A stage of the running cell ended."""
@@ -79,7 +82,7 @@ class Progress:
         else:
             outcome = f"[red]{record.status}[/red]: {record.error}"
         left = self._total - self._place
-        # The first cell also pays for what all share; it says little about the others.
-        typical = mean(self._times[1:] or self._times)
-        rest = f", about {duration(left * typical)} left" if left else ""
-        self._console.print(f"{self._label}: {outcome} ({duration(self._times[-1])}{rest})")
+        # What cells share is paid by the first; only what each one does itself tells of those to come.
+        self._own.append(sum(record.seconds.get(stage, 0.0) for stage in OWN_STAGES) or self._seconds)
+        rest = f", about {duration(left * mean(self._own))} left" if left else ""
+        self._console.print(f"{self._label}: {outcome} ({duration(self._seconds)}{rest})")

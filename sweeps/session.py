@@ -141,12 +141,13 @@ class Session:
     def _fit(self, experiment: Experiment, method: str, replaces: Probe | None = None) -> Probe:
         cell, texts = experiment.cell, experiment.texts
         given = cell.settings.probe
-        numbers = {"lr": given.lr, "epochs": given.epochs, "batch_size": given.batch_size}
+        names = ("lr", "epochs", "batch_size", "weight_decay")
+        numbers = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
         return fit_probe(
             self.states(experiment),
             texts.labels,
             method,
-            **{name: value for name, value in numbers.items() if value is not None},  # type: ignore[arg-type]
+            **numbers,
             test_share=given.test_share,
             seed=cell.settings.seed,
             replaces=replaces,

@@ -78,15 +78,22 @@ def wandb_mode(asked: str) -> Literal["online", "offline"]:
         raise InputError(f"tracking.mode={asked} is unknown; it is one of {', '.join(MODES)}")
     if asked == "offline" or (asked == "auto" and os.environ.get("WANDB_MODE", "online") != "online"):
         return "offline"
-    import wandb
-
-    if wandb.api.api_key:
+    if _has_key():
         return "online"
     if asked == "online":
         raise InputError(
             "tracking.mode=online, but no key is configured; run 'wandb login', or say tracking.mode=offline"
         )
     return "offline"
+
+
+def _has_key() -> bool:
+    """Whether `wandb login` left a key, or the environment holds one; found out without asking or a network."""
+    from requests.utils import get_netrc_auth
+
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    return get_netrc_auth(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")) is not None
 
 
 class WandbTracker:

@@ -33,5 +33,5 @@ def test_a_wheel_finds_its_configs_and_its_toy_world_from_any_folder(tmp_path: P
     planned = run(surgery.format("'dry_run=true'"))
     assert "1 cells would run" in planned
     ran = run(surgery.format("'evaluation=none', 'tracking=none', 'behavior.limit=40'"))
-    assert "256 of 5504 rows by lowest cosine" in ran
+    assert "48 of 5504 rows by lowest cosine" in ran
     assert list(foreign.glob("outputs/runs/toyworld-toyworld_toxicity/*/result.json"))

@@ -123,3 +123,20 @@ def test_what_no_probe_can_be_fitted_to(features, labels, options, says) -> None
     with pytest.raises(InputError, match=says) as error:
         fit_probe(features, labels, **options)
     assert "\n" not in str(error.value)
+
+
+def test_weight_decay_leads_from_what_separates_first_to_the_difference_of_the_class_means() -> None:
+    """The L2 penalised optimum tends to a multiple of the mean difference as the penalty grows."""
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.arange(400) % 2
+    features = torch.randn(400, 12, generator=generator) * torch.linspace(0.2, 3, 12) + labels.unsqueeze(1) * 0.7
+    means = features[labels == 1].mean(0) - features[labels == 0].mean(0)
+
+    def cosine(weight_decay: float) -> float:
+        probe = fit_probe(features, labels, lr=1e-3, epochs=60, weight_decay=weight_decay)
+        return float(torch.cosine_similarity(probe.direction(1), means, dim=0))
+
+    found = [cosine(0.0), cosine(0.1), cosine(100.0)]
+    assert found == sorted(found)
+    assert found[2] > 0.97
+    assert found[0] < 0.9
