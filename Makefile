@@ -26,7 +26,7 @@ demo: install ## sweep alpha and region size over the toy world, and name the be
 	$(BIN)/surgery experiment=demo
 
 test: install ## run the tests
-	$(BIN)/python -m pytest -m "not real_data"
+	$(BIN)/python -m pytest -n 2 -m "not real_data"
 
 check: $(VENV)/.installed-dev ## run the linters, the type checker and the import contracts
 	$(BIN)/ruff check .

@@ -25,6 +25,10 @@ class Scorer(Protocol):
         """Raises InputError for anything that could be found wrong before a model is loaded."""
         ...
 
+    def prepare(self) -> None:
+        """Loads what judging needs; raises InputError, so that what is missing costs no run."""
+        ...
+
     def identity(self) -> dict[str, JSON]:
         """Everything that can change a score."""
         ...
@@ -60,6 +64,11 @@ class Continuations:
         read_prompts(self.prompts, self.column, self.limit)
         for scorer in self.scorers.values():
             scorer.check()
+
+    def prepare(self) -> None:
+        """Loads every scorer; raises InputError."""
+        for scorer in self.scorers.values():
+            scorer.prepare()
 
     def identity(self) -> dict[str, JSON]:
         """The content of the prompts file, the settings, and what the scorers are."""

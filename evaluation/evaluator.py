@@ -15,6 +15,10 @@ class Evaluator(Protocol):
         """Raises InputError for anything that could be found wrong before a model is loaded."""
         ...
 
+    def prepare(self) -> None:
+        """Loads what measuring needs beside the model; raises InputError, so that what is missing costs no run."""
+        ...
+
     def identity(self) -> dict[str, JSON]:
         """Everything that can change what is measured.
 

@@ -48,6 +48,9 @@ class Fluency:
             if name in ("repetition", "distinct_2"):
                 raise InputError(f"a fluency check can't be called '{name}': that is measured already; rename it")
 
+    def prepare(self) -> None:
+        """Nothing is needed beside the model."""
+
     def identity(self) -> dict[str, JSON]:
         """n, and the checks by their names and the source of their modules."""
         return {

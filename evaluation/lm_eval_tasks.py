@@ -14,6 +14,7 @@ from evaluation.task_folder import TaskFolder, read_task_folder
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
+    from lm_eval.api.task import Task
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -72,6 +73,10 @@ class LmEval:
                 hint = f"the nearest name is '{near[0]}'" if near else "see `lm-eval ls tasks` or give a folder"
                 raise InputError(f"'{name}' is no task of {place} and no folder; {hint}")
 
+    def prepare(self) -> None:
+        """Loads the tasks and their data; raises InputError."""
+        self._loaded()
+
     def identity(self) -> dict[str, JSON]:
         """The tasks, a folder's whole content, the data they name, the settings and lm-eval's version."""
         folder, found = self._folder(), self._read_folder()
@@ -104,12 +109,8 @@ class LmEval:
         """
         if self.chat and not tokenizer.chat_template:
             raise InputError("chat=true, but this model's tokenizer has no chat template; use chat=false")
-        folder = self._folder()
-        self._read_folder()
-        contents = () if folder is None else tuple(folder_digests(folder).items())
-        loaded = load_tasks(folder, contents, self._names(), self.num_fewshot)
         tasks = run_tasks(
-            loaded,
+            self._loaded(),
             model,
             tokenizer,
             limit=self.limit,
@@ -125,6 +126,12 @@ class LmEval:
         if self.average and primary:
             measurements.append(average_of(primary, self.half))
         return measurements
+
+    def _loaded(self) -> "dict[str, Task]":
+        folder = self._folder()
+        self._read_folder()
+        contents = () if folder is None else tuple(folder_digests(folder).items())
+        return load_tasks(folder, contents, self._names(), self.num_fewshot)
 
     def _folder(self) -> Path | None:
         if self.folder is not None:

@@ -54,6 +54,9 @@ class Perplexity:
         for path in self.texts.values():
             read_text(path, _WHAT)
 
+    def prepare(self) -> None:
+        """Nothing is needed beside the model."""
+
     def identity(self) -> dict[str, JSON]:
         """The content of the files and the windows."""
         return {

@@ -35,6 +35,9 @@ class Refusal:
         if not self.phrases or "" in self.phrases:
             raise InputError("the refusal phrases have to be one or more texts, none of them empty")
 
+    def prepare(self) -> None:
+        """Nothing is needed beside the model."""
+
     def identity(self) -> dict[str, JSON]:
         """The phrases."""
         return {"kind": "refusal", "phrases": list(self.phrases)}

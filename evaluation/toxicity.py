@@ -62,6 +62,15 @@ class Toxicity:
             raise InputError("detoxify's checkpoint is given without a config; give the folder of its config.json")
         require_file(Path(self.config) / CONFIG, "the config of detoxify's checkpoint")
 
+    def prepare(self) -> None:
+        """Loads the scorer; raises InputError when it can't be loaded, or has no such class."""
+        detoxify = self._detoxify()
+        if self.label not in detoxify.class_names:
+            raise InputError(
+                f"detoxify's label '{self.label}' is not a class of this checkpoint; "
+                f"its classes are {', '.join(detoxify.class_names)}"
+            )
+
     def identity(self) -> dict[str, JSON]:
         """The scorer's files by content, the class, the threshold and the batch size."""
         return {
@@ -79,6 +88,7 @@ class Toxicity:
             InputError: when the scorer can't be loaded, or has no such class.
         """
         self.check()
+        self.prepare()
         probabilities = self._probabilities(continuations)
         return {
             "toxicity/toxic_rate": (probabilities >= self.threshold).astype(np.float64),
@@ -87,11 +97,6 @@ class Toxicity:
 
     def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         detoxify = self._detoxify()
-        if self.label not in detoxify.class_names:
-            raise InputError(
-                f"detoxify's label '{self.label}' is not a class of this checkpoint; "
-                f"its classes are {', '.join(detoxify.class_names)}"
-            )
         probabilities = np.zeros(len(texts))
         order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), i))
         for start in range(0, len(order), self.batch_size):

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from sweeps.plan import Plan
 from sweeps.progress import OWN_STAGES, duration
-from sweeps.records import Record, load_records, swept_keys
+from sweeps.records import load_records
 from sweeps.store import Store
 from sweeps.tables import console
 
@@ -15,7 +15,7 @@ def show_plan(plan: Plan) -> None:
     """Prints the cells, the stages to make or reuse, and the estimated time."""
     to = console()
     kept = {record.cell: record for record in load_records(plan.sweep_folder)} if plan.sweep_folder.is_dir() else {}
-    named = swept_keys([Record(e.cell.id, "done", keys=e.cell.keys(), versions={}) for e in plan.experiments])
+    named = plan.swept
     table = Table(title=f"{len(plan.experiments)} cells of sweep {plan.sweep}", title_justify="left")
     for column in ("cell", *named, "would"):
         table.add_column(column)
@@ -33,7 +33,7 @@ def show_plan(plan: Plan) -> None:
 
 
 def _show_stages(plan: Plan) -> None:
-    from sweeps.session import stage_identities
+    from sweeps.stages import stage_identities
 
     to, store = console(), Store(plan.store_folder)
     stages: dict[str, dict[str, bool]] = {}

@@ -3,20 +3,19 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import HydraException
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from surgery.errors import InputError
-from surgery.files import verify_checksums
-from surgery.texts import LabelledTexts, read_texts
-from sweeps.canonical import canonical_json
+from surgery.texts import LabelledTexts
 from sweeps.cell import Cell, Settings
 from sweeps.choice import Choice
+from sweeps.materials import Materials, ModelFacts, check_files
+from sweeps.records import swept_keys
 from sweeps.settings import plain, read_settings
 
 if TYPE_CHECKING:
@@ -56,6 +55,20 @@ class Plan:
     fail_fast: bool = False
     retry_failed: bool = False
 
+    @cached_property
+    def swept(self) -> list[str]:
+        """The keys that differ between the cells, and always alpha and top_k."""
+        return swept_keys([experiment.cell.keys() for experiment in self.experiments])
+
+    def swept_values(self, experiment: Experiment) -> str:
+        """`top_k=256 alpha=2.0`: what tells a cell of this plan from the others."""
+        keys = experiment.cell.keys()
+        return " ".join(f"{name}={keys[name]}" for name in self.swept if name in keys)
+
+    def label(self, experiment: Experiment) -> str:
+        """A cell's id and what was swept, for a line of progress."""
+        return f"{experiment.cell.id} {self.swept_values(experiment)}"
+
     @property
     def sweep_folder(self) -> Path:
         """Where the records go."""
@@ -65,23 +78,6 @@ class Plan:
     def store_folder(self) -> Path:
         """Where what the stages make is kept."""
         return self.output_dir / "store"
-
-
-@dataclass
-class _Materials:
-    """What cells share, read once."""
-
-    texts: dict[str, LabelledTexts] = field(default_factory=dict)
-    evaluators: dict[str, dict[str, "Evaluator"]] = field(default_factory=dict)
-    models: dict[str, "_Model"] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Model:
-    """What a model's folder tells without its weights being loaded."""
-
-    skeleton: Any
-    fingerprint: str
 
 
 def make_plan(configs: Sequence[DictConfig]) -> Plan:
@@ -98,11 +94,11 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
             raise InputError(f"{key} must be the same for all cells of a sweep; name the sweep with sweep=NAME")
     choice = _choice(values)
     output_dir = _writable(first)
-    materials = _Materials()
+    materials = Materials()
     for one, value in zip(settings, values, strict=True):
-        _read_texts(one, materials)
-        _make_evaluators(value, materials)
-        _check_model_files(one)
+        materials.texts(one)
+        materials.evaluators(value)
+        check_files(one)
     experiments: dict[str, Experiment] = {}
     for one, value in zip(settings, values, strict=True):
         experiment = _experiment(one, value, materials)
@@ -135,79 +131,6 @@ def _writable(values: Mapping[str, Any]) -> Path:
     return output_dir
 
 
-def _read_texts(settings: Settings, materials: _Materials) -> LabelledTexts:
-    behavior = settings.behavior
-    key = canonical_json([str(behavior), settings.seed])
-    if key not in materials.texts:
-        if behavior.checksums:
-            verify_checksums(behavior.checksums, [behavior.path])
-        materials.texts[key] = read_texts(
-            behavior.path,
-            behavior.text,
-            behavior.label,
-            avoid=behavior.avoid,
-            against=behavior.against,
-            separator=behavior.separator,
-            limit=behavior.limit,
-            seed=settings.seed,
-        )
-    return materials.texts[key]
-
-
-def _make_evaluators(values: Mapping[str, Any], materials: _Materials) -> dict[str, "Evaluator"]:
-    evaluation = values["evaluation"]
-    key = canonical_json(evaluation["measurements"])
-    if key not in materials.evaluators:
-        try:
-            made = instantiate(evaluation["measurements"], _convert_="all")
-        except HydraException as error:
-            cause = error.__cause__
-            raise (cause if isinstance(cause, InputError) else InputError(f"evaluation: {error}")) from None
-        if evaluation["checksums"]:
-            root = Path(evaluation["checksums"]).parent
-            verify_checksums(evaluation["checksums"], [path for path in _paths(evaluation) if root in path.parents])
-        for evaluator in made.values():
-            evaluator.check()
-        materials.evaluators[key] = made
-    return materials.evaluators[key]
-
-
-def _paths(values: Any) -> list[Path]:
-    if isinstance(values, Mapping):
-        return [path for value in values.values() for path in _paths(value)]
-    if isinstance(values, list):
-        return [path for value in values for path in _paths(value)]
-    return [Path(values)] if isinstance(values, str) and os.sep in values else []
-
-
-def _check_model_files(settings: Settings) -> None:
-    """The parts of a model's check that need no torch."""
-    from surgery.local_paths import names_a_folder, require_folder
-
-    model = settings.model
-    require_folder(model.path)
-    if model.checksums and names_a_folder(model.path):
-        verify_checksums(model.checksums, [Path(model.path).expanduser()])
-    if settings.probe.method == "file" and not Path(str(settings.probe.path)).expanduser().is_file():
-        raise InputError(f"probe.path '{settings.probe.path}' is not there; give a .safetensors or .pt file")
-
-
-def _read_model(settings: Settings, materials: _Materials) -> _Model:
-    from surgery.fingerprints import fingerprint, folder_fingerprint
-    from surgery.model_files import model_folder, skeleton
-    from surgery.models import load_model
-
-    model = settings.model
-    key = canonical_json([model.path, model.revision, model.trust_remote_code])
-    if key not in materials.models:
-        folder = model_folder(model.path, model.revision)
-        found = folder_fingerprint(folder, model.trust_remote_code)
-        if found is None:
-            found = fingerprint(load_model(str(folder), device="cpu", trust_remote_code=model.trust_remote_code)[0])
-        materials.models[key] = _Model(skeleton(folder, model.trust_remote_code), found)
-    return materials.models[key]
-
-
 def chosen_layers(settings: Settings, depth: int) -> list[int]:
     """The layers that rows may be chosen from: `region.layers` without `region.exclude_quarter`.
 
@@ -238,7 +161,7 @@ def _layer(settings: Settings, depth: int, probe: "Probe | None") -> int:
     return layer
 
 
-def _probe_from_file(settings: Settings, model: _Model) -> "Probe | None":
+def _probe_from_file(settings: Settings, model: ModelFacts) -> "Probe | None":
     from surgery.probe import Probe
 
     if settings.probe.method != "file":
@@ -252,11 +175,11 @@ def _probe_from_file(settings: Settings, model: _Model) -> "Probe | None":
     return probe
 
 
-def _experiment(settings: Settings, values: dict[str, Any], materials: _Materials) -> Experiment:
+def _experiment(settings: Settings, values: dict[str, Any], materials: Materials) -> Experiment:
     from surgery.locator import layer_count, locate
     from surgery.ranking import PAPER_SHARE, require_top_k
 
-    model = _read_model(settings, materials)
+    model = materials.model(settings)
     depth = layer_count(model.skeleton)
     probe = _probe_from_file(settings, model)
     layer = _layer(settings, depth, probe)
@@ -264,8 +187,8 @@ def _experiment(settings: Settings, values: dict[str, Any], materials: _Material
     rows = sum(home.count for home in locate(model.skeleton, settings.region.component) if home.layer in layers)
     top_k = settings.top_k or max(1, round(PAPER_SHARE * rows))
     require_top_k(top_k, rows, settings.region.component)
-    texts = _read_texts(settings, materials)
-    evaluators = _make_evaluators(values, materials)
+    texts = materials.texts(settings)
+    evaluators = materials.evaluators(values)
     probe_loss = bool(values["evaluation"]["probe_loss"])
     cell = Cell(
         settings=settings,

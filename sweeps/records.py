@@ -92,10 +92,10 @@ def in_order(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=lambda record: [(str(type(v)), v) for v in record.keys.values()] + [("", record.cell)])
 
 
-def swept_keys(records: Sequence[Record]) -> list[str]:
-    """The keys that differ between records, and always alpha and top_k."""
-    names = list(dict.fromkeys(name for record in records for name in record.keys))
-    differing = [name for name in names if len({repr(record.keys.get(name)) for record in records}) > 1]
+def swept_keys(keys: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys whose values differ between cells, and always alpha and top_k."""
+    names = list(dict.fromkeys(name for cell in keys for name in cell))
+    differing = [name for name in names if len({repr(cell.get(name)) for cell in keys}) > 1]
     return [name for name in names if name in differing or name in ("top_k", "alpha")]
 
 

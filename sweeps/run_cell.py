@@ -13,7 +13,8 @@ from surgery.files import written_whole
 from sweeps.plan import Experiment
 from sweeps.records import CONFIG, EDIT, SAMPLES, Record
 from sweeps.samples import write_samples
-from sweeps.session import Session, Stopwatch
+from sweeps.session import Session
+from sweeps.stopwatch import Stopwatch
 
 
 def metrics_of(base: Sequence[Measurement], edited: Sequence[Measurement], seed: int) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Runs the cells of a plan, one after another in this process; what is finished stays finished."""
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +11,16 @@ from rich.markup import escape
 
 from surgery.errors import InputError
 from surgery.files import written_whole
-from sweeps.choice import Choice
+from sweeps.guarded_tracking import GuardedTracking
 from sweeps.plan import Experiment, Plan
 from sweeps.progress import Progress
-from sweeps.records import RESULT, Record, load_records, swept_keys, write_table
+from sweeps.records import Record, load_records, write_table
 from sweeps.store import Store
-from sweeps.tables import cell_table, change, console, headline_metrics, sweep_table
-from sweeps.tracking import CellTracker, Tracker, make_tracker
+from sweeps.summary import show
+from sweeps.tables import console
+from sweeps.tracking import Tracker, make_tracker
 
 if TYPE_CHECKING:
-    from surgery.probe import Probe
     from sweeps.session import Session
 
 OUTPUTS_README = """\
@@ -99,20 +99,14 @@ def _by_shared_work(experiments: Iterable[Experiment]) -> list[Experiment]:
     return [experiment for group in sorted(groups, key=lambda group: order[group[0]]) for experiment in groups[group]]
 
 
-def label(experiment: Experiment, plan: Plan) -> str:
-    """A cell's id and what was swept, for a line of progress."""
-    keys = {e.cell.id: Record(e.cell.id, "done", keys=e.cell.keys(), versions={}) for e in plan.experiments}
-    named = swept_keys(list(keys.values()))
-    values = experiment.cell.keys()
-    return f"{experiment.cell.id} " + " ".join(f"{name}={values[name]}" for name in named if name in values)
-
-
 def _run(waiting: list[Experiment], plan: Plan, tracker: Tracker, progress: Progress, to: Console) -> Iterable[Record]:
     from sweeps.session import Session
 
+    for evaluator in {id(e): e for experiment in waiting for e in experiment.evaluators.values()}.values():
+        evaluator.prepare()
     session = Session(Store(plan.store_folder), plan.experiments, progress=to.is_terminal)
     for experiment in _by_shared_work(waiting):
-        with progress.cell(label(experiment, plan)):
+        with progress.cell(plan.label(experiment)):
             record = _one(session, experiment, plan, tracker, progress, to)
         progress.ended(record)
         yield record
@@ -124,7 +118,7 @@ def _one(
     from sweeps.run_cell import run_cell
 
     folder = plan.sweep_folder / experiment.cell.id
-    following = _Following(tracker, experiment, to)
+    following = GuardedTracking(tracker, experiment, to)
 
     def on_stage(name: str, seconds: float) -> None:
         progress.stage(name, seconds)
@@ -147,78 +141,7 @@ def _one(
     return record
 
 
-class _Following:
-    """Tracking that can fail without the cell: its records are written first, and a failure is said."""
-
-    def __init__(self, tracker: Tracker, experiment: Experiment, to: Console) -> None:
-        self._to = to
-        self._tracker: CellTracker | None = None
-        self._guard(lambda: self._start(tracker, experiment))
-
-    def _start(self, tracker: Tracker, experiment: Experiment) -> None:
-        self._tracker = tracker.start(experiment)
-
-    def stage(self, name: str, seconds: float) -> None:
-        if (tracker := self._tracker) is not None:
-            self._guard(lambda: tracker.stage(name, seconds))
-
-    def finish(self, record: Record, folder: Path, probe: "Probe | None") -> None:
-        if (tracker := self._tracker) is not None:
-            self._guard(lambda: tracker.finish(record, folder, probe))
-
-    def close(self) -> None:
-        if self._tracker is not None:
-            self._guard(self._tracker.close)
-
-    def _guard(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except Exception as error:  # a tracking service must not cost a result
-            self._tracker = None
-            reason = escape(str(error).splitlines()[0] if str(error) else type(error).__name__)
-            self._to.print(f"[yellow]tracking failed for this cell[/yellow] ({reason}); its local record is complete")
-
-
 def _write_outputs_readme(output_dir: Path) -> None:
     if not (output_dir / "README.md").exists():
         with written_whole(output_dir / "README.md") as temporary:
             temporary.write_text(OUTPUTS_README, encoding="utf-8")
-
-
-def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: Console) -> None:
-    """Prints the table of the cells, the one that was chosen, and where the records are."""
-    done = [record for record in records if record.status == "done"]
-    if len(records) == 1 and done:
-        record = done[0]
-        keys = ", ".join(f"{key}={record.keys[key]}" for key in ("model", "behavior", "layer", "top_k", "alpha"))
-        to.print(f"{record.cell}: {keys}", markup=False)
-        to.print(cell_table(record))
-        to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched", markup=False)
-    elif records:
-        best = choice.pick((record.cell, record.metrics) for record in done) if choice else None
-        to.print(sweep_table(records, best))
-        if choice is not None:
-            show_choice(done, best, choice, to)
-    failed = len(records) - len(done)
-    if failed:
-        to.print(f"[red]{failed} of {len(records)} cells failed[/red]; each says why above and in its {RESULT}")
-    to.print(f"records: {folder}", markup=False)
-
-
-def show_choice(done: list[Record], best: str | None, choice: Choice, to: Console) -> None:
-    """Prints which cell was chosen, by what, and what it measures on the report half."""
-    if best is None:
-        to.print(f"no cell qualifies for: {choice} (on the selection half)")
-        return
-    record = next(record for record in done if record.cell == best)
-    keys = " ".join(f"{key}={record.keys[key]}" for key in swept_keys(done))
-    to.print(f"* chosen on the selection half: {best} ({keys}), by {choice}", markup=False)
-    to.print("  told on the report half:", markup=False)
-    for name in headline_metrics([record]):
-        metric = record.metrics[name]
-        if metric["base"]:
-            low, high = metric["ci95"]
-            share = f"{metric['delta'] / metric['base']:+.0%}"
-            interval = f"95 % interval {low:+.3f} to {high:+.3f}"
-            line = f"{change(metric)}  ({share}; change {metric['delta']:+.3f}, {interval}, n={metric['n']})"
-            to.print(f"    {name:24} {line}", markup=False)

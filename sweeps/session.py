@@ -1,10 +1,8 @@
 """A process that keeps a model: each stage of a cell is made once and shared by all cells that need it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,35 +21,18 @@ from surgery.probe_fitting import fit_probe, split_texts
 from surgery.ranking import RowRanking, rank_rows
 from surgery.region import Region
 from sweeps.canonical import canonical_json
-from sweeps.cell import Cell, ModelSettings
+from sweeps.cell import ModelSettings
 from sweeps.plan import Experiment, chosen_layers
+from sweeps.stages import base_identity, losses_identity, probe_identity, states_identity
 from sweeps.store import Store
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"hidden_states": 1, "probe": 1, "base": 1}
-
 # The probe's loss on edited models is taken on at most so many of its test texts.
 LOSS_TEXTS = 400
 
 Loaded = tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
-
-
-class Stopwatch:
-    """Seconds a stage."""
-
-    def __init__(self, on_end: Callable[[str, float], None]) -> None:
-        self.seconds: dict[str, float] = {}
-        self._on_end = on_end
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
-        self._on_end(name, self.seconds[name])
 
 
 class Session:
@@ -70,7 +51,7 @@ class Session:
         self._ranking: tuple[str, RowRanking] | None = None
         self._layers: dict[str, set[int]] = {}
         for experiment in experiments:
-            key = canonical_json(_states_identity(experiment.cell))
+            key = canonical_json(states_identity(experiment.cell))
             self._layers.setdefault(key, set()).add(experiment.cell.layer)
 
     def model(self, settings: ModelSettings) -> Loaded:
@@ -92,7 +73,7 @@ class Session:
     def states(self, experiment: Experiment) -> torch.Tensor:
         """Pooled hidden states [n, d] of the behavior's texts at the cell's layer."""
         cell = experiment.cell
-        stage, shared = "hidden_states", _states_identity(cell)
+        stage, shared = "hidden_states", states_identity(cell)
         identity = shared | {"layer": cell.layer}
         if not self._store.has(stage, identity):
             model, tokenizer = self.model(cell.settings.model)
@@ -119,7 +100,7 @@ class Session:
             loaded = Probe.load(Path(str(probe.path)).expanduser())
             return replace(loaded, layer=cell.layer, metrics=loaded.metrics)
         method = "adam" if probe.method == "random" else probe.method
-        identity = _probe_identity(cell, method)
+        identity = probe_identity(cell, method)
         entry = self._store.get_or_make(
             "probe", identity, lambda folder: self._fit(experiment, method).save(folder / "probe.safetensors")
         )
@@ -130,7 +111,7 @@ class Session:
         behavior_probe = self.behavior_probe(experiment)
         if experiment.cell.settings.probe.method != "random":
             return behavior_probe
-        identity = _probe_identity(experiment.cell, "random")
+        identity = probe_identity(experiment.cell, "random")
         entry = self._store.get_or_make(
             "probe",
             identity,
@@ -188,7 +169,7 @@ class Session:
         """What the unedited model measures, each evaluator once for all cells that share it."""
         found = []
         for name, evaluator in experiment.evaluators.items():
-            identity = _base_identity(experiment.cell, name)
+            identity = base_identity(experiment.cell, name)
 
             def measure(folder: Path, evaluator: Any = evaluator) -> None:
                 model, tokenizer = self.model(experiment.cell.settings.model)
@@ -197,12 +178,7 @@ class Session:
             entry = self._store.get_or_make("base", identity, measure)
             found += load_measurements(entry / "base.parquet")
         if experiment.probe_loss:
-            probe = self.direction_probe(experiment)
-            identity = _model_identity(experiment.cell, "base") | {
-                "probe": probe.fingerprint,
-                "texts": _states_identity(experiment.cell)["texts"],
-                "split": [experiment.cell.settings.probe.test_share, experiment.cell.settings.seed],
-            }
+            identity = losses_identity(experiment.cell, self.direction_probe(experiment).fingerprint)
             entry = self._store.get_or_make(
                 "base",
                 identity,
@@ -246,40 +222,6 @@ def loss_texts(labels: Sequence[int], test_share: float, seed: int) -> list[int]
         stride = -(-len(of_class) // (LOSS_TEXTS // 2))
         chosen += of_class[:: max(1, stride)]
     return sorted(chosen)
-
-
-def _model_identity(cell: Cell, stage: str) -> dict[str, Any]:
-    model = cell.settings.model
-    return {"version": VERSIONS[stage], "model": [cell.model_fingerprint, model.dtype, model.chat]}
-
-
-def _states_identity(cell: Cell) -> dict[str, Any]:
-    texts = [cell.texts_fingerprint, cell.settings.behavior.max_length]
-    return _model_identity(cell, "hidden_states") | {"texts": texts}
-
-
-def _probe_identity(cell: Cell, method: str) -> dict[str, Any]:
-    probe: Mapping[str, Any] = cell.identity()["probe"]
-    return _states_identity(cell) | {
-        "version": VERSIONS["probe"],
-        "layer": cell.layer,
-        "probe": dict(probe) | {"method": method},
-        "seed": cell.settings.seed,
-    }
-
-
-def _base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
-    return _model_identity(cell, "base") | {"evaluator": cell.evaluation[evaluator]}
-
-
-def stage_identities(experiment: Experiment) -> list[tuple[str, dict[str, Any]]]:
-    """(stage, identity) of everything in the store that a cell will ask for and that can be named beforehand."""
-    cell = experiment.cell
-    found: list[tuple[str, dict[str, Any]]] = []
-    if cell.settings.probe.method != "file":
-        found.append(("hidden_states", _states_identity(cell) | {"layer": cell.layer}))
-        found.append(("probe", _probe_identity(cell, cell.settings.probe.method)))
-    return found + [("base", _base_identity(cell, name)) for name in experiment.evaluators]
 
 
 def _writer(features: torch.Tensor) -> Callable[[Path], None]:

@@ -96,7 +96,7 @@ def status(name: Name, output_dir: Output = Path("outputs")) -> None:
 @app.command()
 def report(name: Name, output_dir: Output = Path("outputs")) -> None:
     """The table of all cells, base → edited, and the cell chosen on the selection half."""
-    from sweeps.run_plan import show_choice
+    from sweeps.summary import show_choice
 
     records = _records(name, output_dir)
     done = [record for record in records if record.status == "done"]

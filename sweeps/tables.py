@@ -78,7 +78,7 @@ def cell_table(record: Record) -> Table:
 
 def sweep_table(records: Sequence[Record], best: str | None = None, title: str | None = None) -> Table:
     """One row a cell: what was swept, then base → edited of the headline metrics; the chosen cell is marked."""
-    keys, metrics = swept_keys(records), headline_metrics(records)
+    keys, metrics = swept_keys([record.keys for record in records]), headline_metrics(records)
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("cell", no_wrap=True)
     for key in keys:

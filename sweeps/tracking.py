@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from surgery.errors import InputError
 from sweeps.plan import Experiment, Plan
-from sweeps.records import EDIT, SAMPLES, Record, swept_keys
+from sweeps.records import EDIT, SAMPLES, Record
 
 if TYPE_CHECKING:
     from surgery.probe import Probe
@@ -109,8 +109,7 @@ class WandbTracker:
         self._sweep = plan.sweep
         # Its own "wandb" folder is made below this one; absolute, since another process of W&B writes there.
         self._folder = plan.output_dir.absolute()
-        keys = [Record(cell=e.cell.id, status="done", keys=e.cell.keys(), versions={}) for e in plan.experiments]
-        self._swept = swept_keys(keys)
+        self._name = plan.swept_values
 
     def start(self, experiment: Experiment) -> "WandbCell":
         return WandbCell(self, experiment)
@@ -120,15 +119,14 @@ class WandbTracker:
         import wandb
 
         cell = experiment.cell
-        keys = cell.keys()
         self._folder.mkdir(parents=True, exist_ok=True)
         return wandb.init(
             project=self._settings.get("project"),
             entity=self._settings.get("entity"),
             tags=list(self._settings.get("tags") or []),
             group=self._sweep,
-            name=" ".join(f"{key}={keys[key]}" for key in self._swept if key in keys),
-            config={"cell": cell.id, **keys, "composed": experiment.config},
+            name=self._name(experiment),
+            config={"cell": cell.id, **cell.keys(), "composed": experiment.config},
             dir=str(self._folder),
             mode=self._mode,
             reinit="create_new",

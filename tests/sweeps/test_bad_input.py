@@ -183,3 +183,36 @@ def test_quick_answers_do_not_import_torch(command, program: str, arguments: lis
     modules = imported_by(command, program, *arguments)
     assert "sweeps" in modules
     assert not modules & {"torch", "transformers", "wandb", "lm_eval", "pandas"}
+
+
+class WritesAFile:
+    """Unpickled, it would leave a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_scorer_that_can_not_be_trusted_is_refused_before_the_model_is_loaded(
+    surgery, arguments, world, tmp_path, monkeypatch
+) -> None:
+    import torch
+
+    torch.save({"config": WritesAFile(tmp_path / "ran"), "state_dict": {}}, tmp_path / "evil.ckpt")
+    (tmp_path / "config").mkdir()
+    write(tmp_path, "config/config.json", "{}")
+    monkeypatch.setattr("surgery.models.AutoModelForCausalLM", None)
+    scorer = ["evaluation.detoxify.checkpoint=evil.ckpt", "evaluation.detoxify.config=config"]
+    refused = surgery(*arguments, f"evaluation.prompts={world.prompts}", *scorer)
+    assert refused.code == 1
+    assert "set trust_checkpoint=true" in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert not (tmp_path / "ran").exists()
+    assert not list((tmp_path / "outputs").glob("runs/*/*"))
+
+
+def test_prompts_and_tasks_that_are_not_there_are_refused(surgery, arguments, tmp_path) -> None:
+    assert_refused(surgery(*arguments, "evaluation.prompts=none.txt"), "none.txt", folder=tmp_path)
+    assert_refused(surgery(*arguments, "evaluation.tasks=./none"), "none", folder=tmp_path)

@@ -213,6 +213,15 @@ def test_list_status_and_report_tell_of_a_sweep(surgery, sweeps, arguments, resu
     assert "chosen on the selection half" in report
 
 
+def test_cells_with_different_keys_stand_in_one_table(surgery, sweeps, arguments) -> None:
+    assert (
+        surgery(*arguments, "-m", "probe=adam,mean_difference", "evaluation.choose.minimize=perplexity/story").code == 0
+    )
+    report = sweeps("report", "tiny-texts")
+    assert report.code == 0
+    assert "chosen on the selection half" in report.out
+
+
 def test_sweeps_commands_refuse_what_is_not_there_in_one_line(surgery, sweeps, arguments) -> None:
     nothing = sweeps("list")
     assert (nothing.code, len(nothing.err.splitlines())) == (1, 1)

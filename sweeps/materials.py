@@ -1,0 +1,110 @@
+"""What the cells of a command share, each read once: texts, evaluators, and what a model's folder tells."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+
+from surgery.errors import InputError
+from surgery.files import verify_checksums
+from surgery.local_paths import names_a_folder, require_folder
+from surgery.texts import LabelledTexts, read_texts
+from sweeps.canonical import canonical_json
+from sweeps.cell import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from evaluation.evaluator import Evaluator
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model's folder tells without its weights being loaded."""
+
+    skeleton: "PreTrainedModel"
+    fingerprint: str
+
+
+@dataclass
+class Materials:
+    """Reads, checks and keeps. Every method raises InputError for what is wrong."""
+
+    _texts: dict[str, LabelledTexts] = field(default_factory=dict)
+    _evaluators: dict[str, dict[str, "Evaluator"]] = field(default_factory=dict)
+    _models: dict[str, ModelFacts] = field(default_factory=dict)
+
+    def texts(self, settings: Settings) -> LabelledTexts:
+        """The labelled texts of the behavior."""
+        behavior = settings.behavior
+        key = canonical_json([str(behavior), settings.seed])
+        if key not in self._texts:
+            if behavior.checksums:
+                verify_checksums(behavior.checksums, [behavior.path])
+            self._texts[key] = read_texts(
+                behavior.path,
+                behavior.text,
+                behavior.label,
+                avoid=behavior.avoid,
+                against=behavior.against,
+                separator=behavior.separator,
+                limit=behavior.limit,
+                seed=settings.seed,
+            )
+        return self._texts[key]
+
+    def evaluators(self, values: Mapping[str, Any]) -> dict[str, "Evaluator"]:
+        """The evaluators that the composed config names, checked."""
+        evaluation = values["evaluation"]
+        key = canonical_json(evaluation["measurements"])
+        if key not in self._evaluators:
+            try:
+                made = instantiate(evaluation["measurements"], _convert_="all")
+            except HydraException as error:
+                cause = error.__cause__
+                raise (cause if isinstance(cause, InputError) else InputError(f"evaluation: {error}")) from None
+            if evaluation["checksums"]:
+                root = Path(evaluation["checksums"]).parent
+                verify_checksums(evaluation["checksums"], [path for path in _paths(evaluation) if root in path.parents])
+            for evaluator in made.values():
+                evaluator.check()
+            self._evaluators[key] = made
+        return self._evaluators[key]
+
+    def model(self, settings: Settings) -> ModelFacts:
+        """The model's shapes and fingerprint; fetched from the hub where it is not here."""
+        from surgery.fingerprints import fingerprint, folder_fingerprint
+        from surgery.model_files import model_folder, skeleton
+        from surgery.models import load_model
+
+        model = settings.model
+        key = canonical_json([model.path, model.revision, model.trust_remote_code])
+        if key not in self._models:
+            folder = model_folder(model.path, model.revision)
+            found = folder_fingerprint(folder, model.trust_remote_code)
+            if found is None:
+                found = fingerprint(load_model(str(folder), device="cpu", trust_remote_code=model.trust_remote_code)[0])
+            self._models[key] = ModelFacts(skeleton(folder, model.trust_remote_code), found)
+        return self._models[key]
+
+
+def check_files(settings: Settings) -> None:
+    """What can be said of a model's and a probe's files without torch."""
+    model = settings.model
+    require_folder(model.path)
+    if model.checksums and names_a_folder(model.path):
+        verify_checksums(model.checksums, [Path(model.path).expanduser()])
+    if settings.probe.method == "file" and not Path(str(settings.probe.path)).expanduser().is_file():
+        raise InputError(f"probe.path '{settings.probe.path}' is not there; give a .safetensors or .pt file")
+
+
+def _paths(values: Any) -> list[Path]:
+    if isinstance(values, Mapping):
+        return [path for value in values.values() for path in _paths(value)]
+    if isinstance(values, list):
+        return [path for value in values for path in _paths(value)]
+    return [Path(values)] if isinstance(values, str) and os.sep in values else []

@@ -1,0 +1,56 @@
+"""What each stage's result depends on: the keys of the store."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sweeps.cell import Cell
+from sweeps.plan import Experiment
+
+# Raised when a stage makes something else from the same settings than before.
+VERSIONS = {"hidden_states": 1, "probe": 1, "base": 1}
+
+
+def _model_identity(cell: Cell, stage: str) -> dict[str, Any]:
+    model = cell.settings.model
+    return {"version": VERSIONS[stage], "model": [cell.model_fingerprint, model.dtype, model.chat]}
+
+
+def states_identity(cell: Cell) -> dict[str, Any]:
+    """Of the hidden states of all layers; one layer's adds its number."""
+    texts = [cell.texts_fingerprint, cell.settings.behavior.max_length]
+    return _model_identity(cell, "hidden_states") | {"texts": texts}
+
+
+def probe_identity(cell: Cell, method: str) -> dict[str, Any]:
+    """Of a probe fitted by a method, with the cell's settings otherwise."""
+    probe: Mapping[str, Any] = cell.identity()["probe"]
+    return states_identity(cell) | {
+        "version": VERSIONS["probe"],
+        "layer": cell.layer,
+        "probe": dict(probe) | {"method": method},
+        "seed": cell.settings.seed,
+    }
+
+
+def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
+    """Of what one evaluator measures on the unedited model."""
+    return _model_identity(cell, "base") | {"evaluator": cell.evaluation[evaluator]}
+
+
+def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
+    """Of the base's probe losses: they depend on the probe and on which of its texts are test texts."""
+    return states_identity(cell) | {
+        "version": VERSIONS["base"],
+        "probe": probe_fingerprint,
+        "split": [cell.settings.probe.test_share, cell.settings.seed],
+    }
+
+
+def stage_identities(experiment: Experiment) -> list[tuple[str, dict[str, Any]]]:
+    """(stage, identity) of everything in the store that a cell will ask for and that can be named beforehand."""
+    cell = experiment.cell
+    found: list[tuple[str, dict[str, Any]]] = []
+    if cell.settings.probe.method != "file":
+        found.append(("hidden_states", states_identity(cell) | {"layer": cell.layer}))
+        found.append(("probe", probe_identity(cell, cell.settings.probe.method)))
+    return found + [("base", base_identity(cell, name)) for name in experiment.evaluators]
