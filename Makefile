@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS ?= test
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check real-data clean

@@ -4,7 +4,7 @@ import io
 import logging
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 
 import numpy as np
 
@@ -33,17 +33,14 @@ def quiet(progress: bool = False) -> Iterator[None]:
     Import a library before calling it in here: one that sets up its logging meanwhile would stay silent.
 
     Args:
-        progress: let everything through.
+        progress: let the bars through.
     """
-    if progress:
-        yield
-        return
     levels = {name: logging.getLogger(name).level for name in _LOUD}
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         # lm-eval's and datasets' bars have no switch that reaches all of them; they write to stderr.
-        with redirect_stderr(io.StringIO()):
+        with nullcontext() if progress else redirect_stderr(io.StringIO()):
             yield
     finally:
         for name, level in levels.items():

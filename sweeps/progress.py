@@ -6,7 +6,6 @@ from statistics import mean
 from time import perf_counter
 
 from rich.console import Console
-from rich.status import Status
 
 from sweeps.records import Record
 from sweeps.tables import change, headline_metrics
@@ -48,31 +47,26 @@ class Progress:
         self._place = finished
         self._own: list[float] = []
         self._seconds = 0.0
-        self._status: Status | None = None
         self._label = ""
 
     @contextmanager
     def cell(self, label: str) -> Iterator[None]:
         """For the time a cell runs."""
         self._place += 1
-        self._label = f"\\[{self._place}/{self._total}] {label}"
+        self._label = f"[{self._place}/{self._total}] {label}"
         start = perf_counter()
+        self._passing_line(NEXT_STAGE["start"])
         try:
-            if self._console.is_terminal:
-                with self._console.status(f"{self._label}: {NEXT_STAGE['start']}") as self._status:
-                    yield
-            else:
-                yield
+            yield
         finally:
-            self._status = None
+            self._passing_line("")
             self._seconds = perf_counter() - start
 
     def stage(self, name: str, seconds: float) -> None:
         """A stage of the running cell ended."""
-        if self._status is not None:
-            self._status.update(f"{self._label}: {NEXT_STAGE.get(name, name)}")
-        elif seconds >= LONG_STAGE:
-            self._console.print(f"{self._label}: {name} took {duration(seconds)}")
+        self._passing_line(NEXT_STAGE.get(name, ""))
+        if not self._console.is_terminal and seconds >= LONG_STAGE:
+            self._console.print(f"{self._label}: {name} took {duration(seconds)}", markup=False)
 
     def ended(self, record: Record) -> None:
         """The running cell ended, well or not."""
@@ -80,9 +74,17 @@ class Progress:
             shown = headline_metrics([record])[:3]
             outcome = ", ".join(f"{name} {change(record.metrics[name])}" for name in shown) or "done"
         else:
-            outcome = f"[red]{record.status}[/red]: {record.error}"
+            outcome = f"{record.status}: {record.error}"
         left = self._total - self._place
         # What cells share is paid by the first; only what each one does itself tells of those to come.
         self._own.append(sum(record.seconds.get(stage, 0.0) for stage in OWN_STAGES) or self._seconds)
         rest = f", about {duration(left * mean(self._own))} left" if left else ""
-        self._console.print(f"{self._label}: {outcome} ({duration(self._seconds)}{rest})")
+        style = None if record.status == "done" else "red"
+        self._console.print(f"{self._label}: {outcome} ({duration(self._seconds)}{rest})", markup=False, style=style)
+
+    def _passing_line(self, text: str) -> None:
+        """Says what runs now, on a line of the terminal that the next bar or line takes over."""
+        if self._console.is_terminal:
+            shown = f"{self._label}: {text}"[: self._console.width - 1] if text else ""
+            self._console.file.write(f"\r\x1b[2K{shown}")
+            self._console.file.flush()

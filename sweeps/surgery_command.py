@@ -83,6 +83,8 @@ def main() -> None:
     """Runs the app; exits with 1 and one line on an error, with a traceback only under HYDRA_FULL_ERROR=1."""
     # Threads that spin while they wait make small products many times slower as soon as anything else wants the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Bars go when they are done, also those of libraries: what stays on the screen is one line a cell.
+    os.environ.setdefault("TQDM_LEAVE", "")
     resolvers.register()
     sys.argv[1:] = completed(sys.argv[1:])
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
