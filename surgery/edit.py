@@ -168,6 +168,20 @@ class Edit:
         with written_whole(path) as temporary:
             save_file(tensors, temporary, {"format": FORMAT, "edit": json.dumps(description)})
 
+    def save_adapter(self, path: str | Path, *, base: str | None = None, force: bool = False) -> None:
+        """Writes a PEFT LoRA adapter of rank 1; `surgery.adapter.save_adapter` says what it holds and raises."""
+        from surgery.adapter import save_adapter
+
+        save_adapter([self], path, base=base, force=force)
+
+    def save_checkpoint(
+        self, base_path: str | Path, path: str | Path, *, force: bool = False, link: bool = False, verify: bool = False
+    ) -> Receipt:
+        """Writes the base's safetensors folder with the edit in it; see `surgery.checkpoint.save_checkpoint`."""
+        from surgery.checkpoint import save_checkpoint
+
+        return save_checkpoint([self], base_path, path, force=force, link=link, verify=verify)[0]
+
     @classmethod
     def load(cls, path: str | Path) -> "Edit":
         """Reads an edit and checks it against the fingerprint it was saved with.

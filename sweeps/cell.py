@@ -126,6 +126,11 @@ class Cell:
         """12 hexadecimal digits of the hash of what can change the result; not of where it runs or logs."""
         return sha256(canonical_json(self.identity()).encode()).hexdigest()[:12]
 
+    @property
+    def protocol(self) -> str:
+        """12 hexadecimal digits of the hash of what is measured and how; equal where results may stand in one table."""
+        return sha256(canonical_json(self.evaluation).encode()).hexdigest()[:12]
+
     def identity(self) -> dict[str, Any]:
         """What can change the result."""
         settings = self.settings

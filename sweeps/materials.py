@@ -63,7 +63,9 @@ class Materials:
         key = canonical_json(evaluation["measurements"])
         if key not in self._evaluators:
             try:
-                made = instantiate(evaluation["measurements"], _convert_="all")
+                found = instantiate(evaluation["measurements"], _convert_="all")
+                # `evaluation.measurements.NAME=null` leaves one out.
+                made = {name: evaluator for name, evaluator in found.items() if evaluator is not None}
             except HydraException as error:
                 cause = error.__cause__
                 raise (cause if isinstance(cause, InputError) else InputError(f"evaluation: {error}")) from None

@@ -2,13 +2,14 @@
 
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from surgery.errors import InputError
 from surgery.texts import LabelledTexts
@@ -33,6 +34,7 @@ class Experiment:
         evaluators: what is measured, by name.
         probe_loss: whether the probe's loss is measured too.
         config: the composed config, for the record.
+        command: what makes the cell again, from the folder that its paths are relative to.
     """
 
     cell: Cell
@@ -40,6 +42,7 @@ class Experiment:
     evaluators: Mapping[str, "Evaluator"]
     probe_loss: bool
     config: Mapping[str, Any]
+    command: str
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
         InputError: for the first thing that is wrong, whichever cell it is in.
     """
     values = [plain(config) for config in configs]
+    commands = [_command(config) for config in configs]
     settings = [read_settings(value) for value in values]
     first = values[0]
     for key in ("sweep", "output_dir", "tracking", "dry_run", "fail_fast", "retry_failed"):
@@ -100,8 +104,8 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
         materials.evaluators(value)
         check_files(one)
     experiments: dict[str, Experiment] = {}
-    for one, value in zip(settings, values, strict=True):
-        experiment = _experiment(one, value, materials)
+    for one, value, command in zip(settings, values, commands, strict=True):
+        experiment = _experiment(one, value, command, materials)
         experiments.setdefault(experiment.cell.id, experiment)
     return Plan(
         experiments=tuple(experiments.values()),
@@ -113,6 +117,11 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
         fail_fast=bool(first["fail_fast"]),
         retry_failed=bool(first["retry_failed"]),
     )
+
+
+def _command(config: DictConfig) -> str:
+    overrides = OmegaConf.select(config, "hydra.overrides.task", default=[])
+    return shlex.join(["surgery", *overrides])
 
 
 def _choice(values: Sequence[Mapping[str, Any]]) -> Choice | None:
@@ -175,7 +184,7 @@ def _probe_from_file(settings: Settings, model: ModelFacts) -> "Probe | None":
     return probe
 
 
-def _experiment(settings: Settings, values: dict[str, Any], materials: Materials) -> Experiment:
+def _experiment(settings: Settings, values: dict[str, Any], command: str, materials: Materials) -> Experiment:
     from surgery.locator import layer_count, locate
     from surgery.ranking import PAPER_SHARE, require_top_k
 
@@ -199,4 +208,6 @@ def _experiment(settings: Settings, values: dict[str, Any], materials: Materials
         probe_fingerprint=probe.fingerprint if probe else None,
         evaluation={name: evaluator.identity() for name, evaluator in evaluators.items()} | {"probe_loss": probe_loss},
     )
-    return Experiment(cell=cell, texts=texts, evaluators=evaluators, probe_loss=probe_loss, config=values)
+    return Experiment(
+        cell=cell, texts=texts, evaluators=evaluators, probe_loss=probe_loss, config=values, command=command
+    )

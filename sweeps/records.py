@@ -40,6 +40,8 @@ class Record:
         cell: its id.
         status: `done`, `failed`, or `pruned`.
         error: why it failed, one sentence.
+        command: what makes the cell again, from the folder that its paths are relative to.
+        protocol: the hash of what was measured and how.
         keys: the composed keys, flat.
         metrics: {name: {"base", "edited", "delta", "ci95": [low, high], "n"}}; numbers are None where there are none.
         probe, edit: metrics of the probe; receipt of the edit.
@@ -50,6 +52,8 @@ class Record:
     cell: str
     status: Status
     error: str | None = None
+    command: str = ""
+    protocol: str = ""
     keys: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     probe: Mapping[str, Any] = field(default_factory=dict)

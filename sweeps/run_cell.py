@@ -74,6 +74,8 @@ def run_cell(session: Session, experiment: Experiment, folder: Path, on_stage: C
     return Record(
         cell=cell.id,
         status="done",
+        command=experiment.command,
+        protocol=cell.protocol,
         keys=cell.keys(),
         metrics=metrics,
         probe={
@@ -86,6 +88,11 @@ def run_cell(session: Session, experiment: Experiment, folder: Path, on_stage: C
             "norm": float(probe.direction(1).norm()),
             **probe.metrics,
         },
-        edit={"region": edit.region.how, "fingerprint": edit.fingerprint, **asdict(receipt)},
+        edit={
+            "base": edit.base_fingerprint,
+            "region": edit.region.how,
+            "fingerprint": edit.fingerprint,
+            **asdict(receipt),
+        },
         seconds=watch.seconds,
     )

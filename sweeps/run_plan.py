@@ -133,7 +133,13 @@ def _one(
         raise
     except Exception as error:  # whatever it is, it belongs to this cell: it is recorded, shown, and counted
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        record = Record(experiment.cell.id, "failed", error=reason.splitlines()[0], keys=experiment.cell.keys())
+        record = Record(
+            experiment.cell.id,
+            "failed",
+            error=reason.splitlines()[0],
+            command=experiment.command,
+            keys=experiment.cell.keys(),
+        )
         with written_whole(folder / "traceback.txt") as temporary:
             temporary.write_text(traceback.format_exc(), encoding="utf-8")
     record.save(folder)

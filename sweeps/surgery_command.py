@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from hydra import compose, initialize_config_module
 from hydra import main as hydra_main
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from surgery.errors import InputError
@@ -41,26 +42,26 @@ def run_configs(configs: Sequence[DictConfig]) -> None:
 
         show_plan(plan)
         return
-    _quiet_libraries()
+    from sweeps.quiet import quiet_libraries
     from sweeps.run_plan import run_plan
+
+    quiet_libraries()
 
     if run_plan(plan).failed:
         raise CellsFailed
 
 
-def _quiet_libraries() -> None:
-    """Libraries' own bars and notices would drown ours; their warnings and errors stay."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
 def _compose_and_run() -> None:
     """Lets Hydra compose; runs a single cell once Hydra is done, which would report its errors in its own way."""
     single: list[DictConfig] = []
-    hydra_main(version_base="1.3", config_path="pkg://conf", config_name="config")(single.append)()
+
+    def keep(config: DictConfig) -> None:
+        # A sweep's configs carry their overrides; a single one's are known only while Hydra calls this.
+        with open_dict(config):
+            config.hydra = {"overrides": {"task": list(HydraConfig.get().overrides.task)}}
+        single.append(config)
+
+    hydra_main(version_base="1.3", config_path="pkg://conf", config_name="config")(keep)()
     if single:
         run_configs(single)
 

@@ -159,6 +159,99 @@ def samples(
     console().print(shown)
 
 
+@app.command()
+def best(
+    name: Name,
+    minimize: Annotated[str, typer.Option(help="the metric to have low")] = "",
+    maximize: Annotated[str, typer.Option(help="the metric to have high")] = "",
+    where: Annotated[
+        list[str] | None, typer.Option(help="a condition, 'lm_eval/average/delta>=-0.02' say; repeat")
+    ] = None,
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """The best cell by the selection half, told on the report half; without options by the rule of the sweep."""
+    from sweeps.summary import show_choice
+
+    done = [record for record in _records(name, output_dir) if record.status == "done"]
+    if minimize or maximize or where:
+        rule = {"minimize": minimize, "maximize": maximize, "where": where or []}
+        choice: Choice | None = Choice.parse({key: value for key, value in rule.items() if value})
+    else:
+        choice = _choice(_sweep_folder(name, output_dir), done)
+    if choice is None:
+        raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
+    found = choice.pick((record.cell, record.metrics) for record in done)
+    show_choice(done, found, choice, console())
+    if found is None:
+        raise InputError(f"none of {len(done)} cells meets the conditions")
+
+
+@app.command()
+def export(
+    name: Name,
+    cell: Annotated[str, typer.Argument(help="the cell's id, or its first characters")],
+    target: Annotated[Path, typer.Argument(help="the folder to make")],
+    kind: Annotated[str, typer.Option("--as", help="adapter or checkpoint")] = "adapter",
+    force: Annotated[bool, typer.Option("--force", help="replace a folder that is there")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="read a checkpoint again and compare")] = False,
+    push: Annotated[str, typer.Option("--push", help="a hub repository to send it to; a dry run without --yes")] = "",
+    public: Annotated[bool, typer.Option("--public", help="make that repository public")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="send after the dry run")] = False,
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """Writes a cell's edit as a PEFT adapter or as a checkpoint, with a model card."""
+    from sweeps.export import export_cell
+    from sweeps.push import push_folder
+    from sweeps.quiet import quiet_libraries
+
+    if (public or yes) and not push:
+        raise InputError("--public and --yes go with --push REPO; name the repository")
+    quiet_libraries()
+    record = _cell(cell, _records(name, output_dir))
+    to = console()
+
+    def say(text: str) -> None:
+        to.print(text, markup=False, soft_wrap=True)
+
+    folder = _sweep_folder(name, output_dir) / record.cell
+    export_cell(record, folder, kind, target, say, force=force, verify=verify)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    say(f"{kind} of cell {record.cell}: {target}, {size / 1e6:.2f} MB")
+    if push:
+        address = push_folder(target, push, private=not public, dry_run=not yes, say=say)
+        say(f"sent: {address}" if address else "say --force --yes to send it")
+
+
+@app.command()
+def ask(
+    name: Annotated[str, typer.Argument(help="the sweep, or the folder of an exported adapter")],
+    cell: Annotated[str, typer.Argument(help="the cell's id, or its first characters")] = "",
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="one question, instead of a conversation")] = "",
+    max_new_tokens: Annotated[int, typer.Option(help="longest answer")] = 60,
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """Talks to base and edited model side by side; an empty line ends it."""
+    from sweeps.ask import ADAPTER_CONFIG, Pair, show_answers
+    from sweeps.ask import ask as converse
+    from sweeps.quiet import quiet_libraries
+
+    if not prompt and not sys.stdin.isatty():
+        raise InputError("there is no terminal to talk in; give one question with --prompt")
+    if not cell and (Path(name) / ADAPTER_CONFIG).is_file():
+        quiet_libraries()
+        pair = Pair.of_adapter(Path(name), max_new_tokens)
+    else:
+        record = _cell(cell, _records(name, output_dir))
+        if record.status != "done":
+            raise InputError(f"cell {record.cell} has no edit to ask: it {record.status}")
+        quiet_libraries()
+        pair = Pair.of_cell(_sweep_folder(name, output_dir) / record.cell, max_new_tokens)
+    if prompt:
+        show_answers(pair, prompt, console())
+    else:
+        converse(pair, console())
+
+
 def _shown(value: object) -> str:
     """Text from a model, with nothing in it that a terminal would obey or `rich` would take as markup."""
     from rich.markup import escape

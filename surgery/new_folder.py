@@ -1,0 +1,49 @@
+"""Folders that are written whole or not at all."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from surgery.errors import InputError
+
+
+@contextmanager
+def folder_written_whole(path: Path, marker: str, kind: str, force: bool = False) -> Iterator[Path]:
+    """Gives a new folder beside `path`; it takes the name `path` only when the body ends without an error.
+
+    A process that is killed leaves no `path`, but perhaps a hidden folder `.NAME.PID.tmp`, which may be removed.
+
+    Args:
+        path: absolute.
+        marker: the file that every such folder holds; one without it is not replaced, whatever `force` says.
+        kind: what such a folder is called, for messages.
+        force: replace a folder that is there.
+
+    Raises:
+        InputError: when the path is there and may not be replaced, or its folder can't be made.
+    """
+    if os.path.lexists(path):
+        if not force:
+            raise InputError(f"'{path}' is there already; give another folder, or use force to replace it")
+        if path.is_symlink() or not (path / marker).is_file():
+            raise InputError(f"'{path}' is no {kind}, so it is not replaced; give another folder")
+    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    shutil.rmtree(temporary, ignore_errors=True)  # a killed process with the same id may have left one
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+    except OSError as error:
+        raise InputError(f"the folder '{path}' can't be made ({error.strerror}); give another one") from None
+    try:
+        yield temporary
+        if force and path.exists():
+            os.rename(path, old)
+        os.rename(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not path.exists():
+            os.rename(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

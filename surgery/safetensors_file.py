@@ -1,0 +1,93 @@
+"""Safetensors files as bytes: where each tensor lies, and which files of a folder hold a model's weights."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from surgery.errors import InputError
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+# As much as the safetensors library takes.
+LARGEST_HEADER = 100_000_000
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor of a file.
+
+    Attributes:
+        name, shape: as in the file's header.
+        dtype: the header's word: `F32`, `BF16`, `F8_E4M3`, …
+        start, size: where its bytes lie in the file.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    start: int
+    size: int
+
+
+def read_header(path: Path) -> tuple[StoredTensor, ...]:
+    """The tensors of a safetensors file, in the order they lie in it; no weight is read.
+
+    Raises:
+        InputError: when the file is missing or is no safetensors file.
+    """
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > min(LARGEST_HEADER, path.stat().st_size - 8):
+                raise ValueError("its header is cut off")
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        tensors = []
+        for name, entry in header.items():
+            start, end = entry["data_offsets"]
+            tensors.append(StoredTensor(name, tuple(entry["shape"]), entry["dtype"], 8 + length + start, end - start))
+        tensors.sort(key=lambda tensor: tensor.start)
+        if tensors and tensors[-1].start + tensors[-1].size > path.stat().st_size:
+            raise ValueError("its data is cut off")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"'{path}' can't be read as safetensors ({error}); fetch or save the model again") from None
+    return tuple(tensors)
+
+
+def weight_files(folder: Path) -> Mapping[Path, tuple[StoredTensor, ...]]:
+    """The files transformers would load from a model's folder, with what each holds.
+
+    One `model.safetensors` goes before an index, as it does there.
+
+    Raises:
+        InputError: when the folder has no weights as safetensors, or a file of its index is missing.
+    """
+    names = [SINGLE]
+    if not (folder / SINGLE).is_file():
+        try:
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            names = sorted(set(index["weight_map"].values()))
+        except FileNotFoundError:
+            raise InputError(
+                f"base '{folder}' has neither {SINGLE} nor {INDEX}; save the model as safetensors first "
+                "(save_pretrained does)"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"'{folder / INDEX}' can't be read as an index of safetensors files ({error})") from None
+    if outside := [name for name in names if Path(name).name != name]:
+        raise InputError(f"'{folder / INDEX}' names '{outside[0]}', which is no file of its own folder")
+    return {folder / name: read_header(folder / name) for name in names}
+
+
+def read_tensor(path: Path, tensor: StoredTensor) -> bytearray:
+    """A tensor's bytes, as a buffer that may be changed."""
+    data = bytearray(tensor.size)
+    with open(path, "rb") as file:
+        file.seek(tensor.start)
+        if file.readinto(data) != tensor.size:
+            raise OSError(f"'{path}' ended within {tensor.name}")
+    return data

@@ -1,0 +1,53 @@
+"""A model card, from a cell's record: what was changed, what that did, and how to make it again."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+from sweeps.records import Record
+
+
+def licence_of(folder: Path) -> str:
+    """What a model's own files say of its licence."""
+    card = folder / "README.md"
+    if card.is_file():
+        parts = card.read_text(encoding="utf-8", errors="replace").split("---")
+        head = yaml.safe_load(parts[1]) if len(parts) > 2 and not parts[0].strip() else None
+        if isinstance(head, Mapping) and head.get("license"):
+            return str(head["license"])
+    found = sorted(path.name for path in folder.glob("*") if path.name.upper().startswith(("LICENSE", "LICENCE")))
+    return f"see its {found[0]}" if found else "its files do not name one"
+
+
+def model_card(record: Record, config: Mapping[str, Any], kind: str, licence: str) -> str:
+    """Markdown with the metadata block that model hubs read.
+
+    Args:
+        record: of a finished cell.
+        config: what it was composed from.
+        kind: `adapter` or `checkpoint`.
+        licence: of the base.
+    """
+    head = {"base_model": str(config["model"]["path"]), "tags": ["model-surgery"], "pipeline_tag": "text-generation"}
+    if kind == "adapter":
+        head["library_name"] = "peft"
+    # What has no base (the probe's accuracies) or was chosen on (the selection half) is no result of the edit.
+    metrics = [
+        (name, metric)
+        for name, metric in record.metrics.items()
+        if metric["base"] is not None and not name.startswith("selection/")
+    ]
+    template = files("sweeps").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(template).render(
+        head=yaml.safe_dump(head, sort_keys=False).strip(),
+        record=record,
+        config=config,
+        kind=kind,
+        metrics=metrics,
+        licence=licence,
+    )
