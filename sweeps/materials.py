@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
 from surgery.files import verify_checksums
@@ -100,8 +101,22 @@ def check_files(settings: Settings) -> None:
     require_folder(model.path)
     if model.checksums and names_a_folder(model.path):
         verify_checksums(model.checksums, [Path(model.path).expanduser()])
-    if settings.probe.method == "file" and not Path(str(settings.probe.path)).expanduser().is_file():
-        raise InputError(f"probe.path '{settings.probe.path}' is not there; give a .safetensors or .pt file")
+    if settings.probe.method == "file":
+        _check_probe_file(Path(str(settings.probe.path)).expanduser(), str(settings.probe.path))
+
+
+def _check_probe_file(path: Path, given: str) -> None:
+    """What can be said without torch, whose import alone takes seconds; the rest is said when the probe is loaded."""
+    if not path.is_file():
+        raise InputError(f"probe.path '{given}' is not there; give a .safetensors or .pt file")
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, "np") as file:
+                keys = set(file.keys())
+        except SafetensorError as error:
+            raise InputError(f"probe.path '{given}' can't be read as safetensors: {error}") from None
+        if not {"weight", "bias"} <= keys:
+            raise InputError(f"probe.path '{given}' is no probe; it holds {', '.join(sorted(keys)) or 'nothing'}")
 
 
 def _paths(values: Any) -> list[Path]:

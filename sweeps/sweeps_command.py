@@ -10,7 +10,9 @@ import typer
 
 from surgery.errors import InputError
 from sweeps.choice import Choice
-from sweeps.records import RESULT, Record, load_records
+from sweeps.export_commands import ask, export
+from sweeps.lookup import Cell, Name, Output, finished_records, one_cell, shared_choice, sweep_folder
+from sweeps.records import RESULT, load_records
 from sweeps.tables import change, console, number, sweep_table
 
 app = typer.Typer(
@@ -18,9 +20,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Output = Annotated[Path, typer.Option("--output-dir", "-o", help="the folder that `surgery` wrote to")]
-Name = Annotated[str, typer.Argument(help="the sweep, as `sweeps list` names it")]
 
 
 def _version(asked: bool) -> None:
@@ -34,22 +33,6 @@ def _options(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")] = False,
 ) -> None:
     """Shows what `surgery` left in the output folder."""
-
-
-def _sweep_folder(name: str, output_dir: Path) -> Path:
-    runs = output_dir / "runs"
-    there = sorted(folder.name for folder in runs.glob("*/")) if runs.is_dir() else []
-    if name not in there:
-        known = f"there are {', '.join(there)}" if there else f"there are none in '{output_dir}' (--output-dir?)"
-        raise InputError(f"no sweep is called '{name}'; {known}")
-    return runs / name
-
-
-def _records(name: str, output_dir: Path) -> list[Record]:
-    records = load_records(_sweep_folder(name, output_dir))
-    if not records:
-        raise InputError(f"sweep '{name}' has no finished cell yet")
-    return records
 
 
 @app.command("list")
@@ -76,7 +59,7 @@ def _last_change(folder: Path) -> float:
 @app.command()
 def status(name: Name, output_dir: Output = Path("outputs")) -> None:
     """How many cells are done, which failed and why, and the seconds each stage took."""
-    folder = _sweep_folder(name, output_dir)
+    folder = sweep_folder(name, output_dir)
     records = load_records(folder)
     to = console()
     counts = {kind: sum(record.status == kind for record in records) for kind in ("done", "failed", "pruned")}
@@ -98,9 +81,9 @@ def report(name: Name, output_dir: Output = Path("outputs")) -> None:
     """The table of all cells, base → edited, and the cell chosen on the selection half."""
     from sweeps.summary import show_choice
 
-    records = _records(name, output_dir)
+    records = finished_records(name, output_dir)
     done = [record for record in records if record.status == "done"]
-    choice = _choice(_sweep_folder(name, output_dir), done)
+    choice = shared_choice(sweep_folder(name, output_dir), done)
     best = choice.pick((record.cell, record.metrics) for record in done) if choice else None
     to = console()
     to.print(sweep_table(records, best, title=name))
@@ -108,23 +91,10 @@ def report(name: Name, output_dir: Output = Path("outputs")) -> None:
         show_choice(done, best, choice, to)
 
 
-def _choice(folder: Path, done: list[Record]) -> Choice | None:
-    """The rule the sweep was run with; none when its cells disagree."""
-    import yaml
-
-    from sweeps.records import CONFIG
-
-    rules = []
-    for record in done:
-        config = yaml.safe_load((folder / record.cell / CONFIG).read_text(encoding="utf-8"))
-        rules.append(config["evaluation"].get("choose"))
-    return Choice.parse(rules[0]) if rules and rules[0] and all(rule == rules[0] for rule in rules) else None
-
-
 @app.command()
 def samples(
     name: Name,
-    cell: Annotated[str, typer.Argument(help="the cell's id, or its first characters")],
+    cell: Cell,
     measurement: Annotated[str, typer.Option("--measurement", "-m", help="which metric's samples")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", help="how many")] = 10,
     half: Annotated[str, typer.Option(help="report or selection")] = "report",
@@ -136,8 +106,8 @@ def samples(
 
     from sweeps.records import SAMPLES
 
-    record = _cell(cell, _records(name, output_dir))
-    path = _sweep_folder(name, output_dir) / record.cell / SAMPLES
+    record = one_cell(cell, finished_records(name, output_dir))
+    path = sweep_folder(name, output_dir) / record.cell / SAMPLES
     if not path.is_file():
         raise InputError(f"cell {record.cell} has no samples: it {record.status}")
     table = pd.read_parquet(path)
@@ -172,84 +142,18 @@ def best(
     """The best cell by the selection half, told on the report half; without options by the rule of the sweep."""
     from sweeps.summary import show_choice
 
-    done = [record for record in _records(name, output_dir) if record.status == "done"]
+    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
     if minimize or maximize or where:
         rule = {"minimize": minimize, "maximize": maximize, "where": where or []}
         choice: Choice | None = Choice.parse({key: value for key, value in rule.items() if value})
     else:
-        choice = _choice(_sweep_folder(name, output_dir), done)
+        choice = shared_choice(sweep_folder(name, output_dir), done)
     if choice is None:
         raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
     found = choice.pick((record.cell, record.metrics) for record in done)
     show_choice(done, found, choice, console())
     if found is None:
         raise InputError(f"none of {len(done)} cells meets the conditions")
-
-
-@app.command()
-def export(
-    name: Name,
-    cell: Annotated[str, typer.Argument(help="the cell's id, or its first characters")],
-    target: Annotated[Path, typer.Argument(help="the folder to make")],
-    kind: Annotated[str, typer.Option("--as", help="adapter or checkpoint")] = "adapter",
-    force: Annotated[bool, typer.Option("--force", help="replace a folder that is there")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="read a checkpoint again and compare")] = False,
-    push: Annotated[str, typer.Option("--push", help="a hub repository to send it to; a dry run without --yes")] = "",
-    public: Annotated[bool, typer.Option("--public", help="make that repository public")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="send after the dry run")] = False,
-    output_dir: Output = Path("outputs"),
-) -> None:
-    """Writes a cell's edit as a PEFT adapter or as a checkpoint, with a model card."""
-    from sweeps.export import export_cell
-    from sweeps.push import push_folder
-    from sweeps.quiet import quiet_libraries
-
-    if (public or yes) and not push:
-        raise InputError("--public and --yes go with --push REPO; name the repository")
-    quiet_libraries()
-    record = _cell(cell, _records(name, output_dir))
-    to = console()
-
-    def say(text: str) -> None:
-        to.print(text, markup=False, soft_wrap=True)
-
-    folder = _sweep_folder(name, output_dir) / record.cell
-    export_cell(record, folder, kind, target, say, force=force, verify=verify)
-    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    say(f"{kind} of cell {record.cell}: {target}, {size / 1e6:.2f} MB")
-    if push:
-        address = push_folder(target, push, private=not public, dry_run=not yes, say=say)
-        say(f"sent: {address}" if address else "say --force --yes to send it")
-
-
-@app.command()
-def ask(
-    name: Annotated[str, typer.Argument(help="the sweep, or the folder of an exported adapter")],
-    cell: Annotated[str, typer.Argument(help="the cell's id, or its first characters")] = "",
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="one question, instead of a conversation")] = "",
-    max_new_tokens: Annotated[int, typer.Option(help="longest answer")] = 60,
-    output_dir: Output = Path("outputs"),
-) -> None:
-    """Talks to base and edited model side by side; an empty line ends it."""
-    from sweeps.ask import ADAPTER_CONFIG, Pair, show_answers
-    from sweeps.ask import ask as converse
-    from sweeps.quiet import quiet_libraries
-
-    if not prompt and not sys.stdin.isatty():
-        raise InputError("there is no terminal to talk in; give one question with --prompt")
-    if not cell and (Path(name) / ADAPTER_CONFIG).is_file():
-        quiet_libraries()
-        pair = Pair.of_adapter(Path(name), max_new_tokens)
-    else:
-        record = _cell(cell, _records(name, output_dir))
-        if record.status != "done":
-            raise InputError(f"cell {record.cell} has no edit to ask: it {record.status}")
-        quiet_libraries()
-        pair = Pair.of_cell(_sweep_folder(name, output_dir) / record.cell, max_new_tokens)
-    if prompt:
-        show_answers(pair, prompt, console())
-    else:
-        converse(pair, console())
 
 
 def _shown(value: object) -> str:
@@ -260,12 +164,8 @@ def _shown(value: object) -> str:
     return escape("".join(c if c.isprintable() else " " for c in text))
 
 
-def _cell(start: str, records: list[Record]) -> Record:
-    found = [record for record in records if record.cell.startswith(start)]
-    if len(found) != 1:
-        known = ", ".join(record.cell for record in found or records)
-        raise InputError(f"'{start}' names {len(found)} cells; there are {known}")
-    return found[0]
+app.command()(export)
+app.command()(ask)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -89,15 +90,11 @@ def arguments(world: World) -> list[str]:
 
 
 @pytest.fixture
-def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    """Runs `surgery ARGUMENTS` in this process, in an empty folder."""
-    from sweeps.surgery_command import main
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs a command's entry point in this process, as its program would."""
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-
-    def run(*arguments: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["surgery", *arguments])
+    def run(main: Callable[[], None], program: str, *arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
         capsys.readouterr()
         try:
             main()
@@ -111,22 +108,21 @@ def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 @pytest.fixture
-def sweeps(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Ran]) -> Callable[..., Ran]:
+    """Runs `surgery ARGUMENTS` in this process, in an empty folder."""
+    from sweeps.surgery_command import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    return partial(call, main, "surgery")
+
+
+@pytest.fixture
+def sweeps(call: Callable[..., Ran]) -> Callable[..., Ran]:
     """Runs `sweeps ARGUMENTS` in this process."""
     from sweeps.sweeps_command import main
 
-    def run(*arguments: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["sweeps", *arguments])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return Ran(code, captured.out, captured.err)
-
-    return run
+    return partial(call, main, "sweeps")
 
 
 @pytest.fixture
