@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from surgery.edit import Edit
 from surgery.errors import InputError
-from surgery.files import sha256_of_parts
+from surgery.fingerprints import chain_fingerprint
 from surgery.locator import Rows
 from surgery.new_folder import folder_written_whole
 
@@ -78,7 +78,7 @@ def _require_one_base(edits: Sequence[Edit]) -> None:
         raise InputError("an adapter holds at least one edit, and none was given")
     base = edits[0].base_fingerprint
     for position, edit in enumerate(edits):
-        stacked = sha256_of_parts([base, *(before.fingerprint for before in edits[:position])])
+        stacked = chain_fingerprint(base, [before.fingerprint for before in edits[:position]])
         if edit.base_fingerprint not in (base, stacked):
             raise InputError(
                 f"edit {position + 1} was made for model {edit.base_fingerprint}, but the first for {base}; "

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from surgery.edit import Edit
 from surgery.errors import InputError
-from surgery.files import sha256_of_parts
-from surgery.fingerprints import folder_fingerprint
+from surgery.fingerprints import chain_fingerprint, folder_fingerprint
 from surgery.safetensors_file import INDEX, SINGLE
 
 FORMAT = "surgery.checkpoint/1"
@@ -31,7 +30,7 @@ def require_base(edits: Sequence[Edit], base: Path, trust_remote_code: bool = Fa
             "apply the edit to the loaded model and save that"
         )
     for position, edit in enumerate(edits):
-        stacked = sha256_of_parts([found, *(before.fingerprint for before in edits[:position])])
+        stacked = chain_fingerprint(found, [before.fingerprint for before in edits[:position]])
         if edit.base_fingerprint not in (found, stacked):
             raise InputError(
                 f"the edit was made for model {edit.base_fingerprint}, but '{base}' is {found}; give the folder of "

@@ -5,7 +5,7 @@ to bfloat16, so that neither the model's name nor the dtype it was loaded in mat
 than the reading of a few hundred small slices.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -56,10 +56,15 @@ def base_fingerprint(model: PreTrainedModel) -> str:
     return source if rounded == found else found
 
 
+def chain_fingerprint(base: str, edits: Sequence[str]) -> str:
+    """The fingerprint of a base with edits applied, oldest first, from theirs."""
+    return sha256_of_parts([base, *edits]) if edits else base
+
+
 def fingerprint(model: PreTrainedModel) -> str:
     """The fingerprint of a model in memory; with edits applied, that of the base and the chain of edits."""
-    chain = _chains.get(model)
-    return sha256_of_parts(chain) if chain else base_fingerprint(model)
+    base, *edits = _chains.get(model) or [base_fingerprint(model)]
+    return chain_fingerprint(base, edits)
 
 
 def note_source(model: PreTrainedModel, folder: Path, trust_remote_code: bool = False) -> None:
@@ -93,13 +98,15 @@ def pop_edit(model: PreTrainedModel, edit: str) -> None:
         del _chains[model]
 
 
-def folder_fingerprint(folder: Path, trust_remote_code: bool = False) -> str | None:
-    """The fingerprint of a saved model, without loading it.
+def folder_fingerprint(
+    folder: Path, trust_remote_code: bool = False, model: PreTrainedModel | None = None
+) -> str | None:
+    """The fingerprint of a saved model, without loading it; `model` is its skeleton where the caller has one.
 
     Returns None where the folder's tensors are not the parameters by name (formats that are converted while
     loading): load the model and take `fingerprint`.
     """
-    model = skeleton(folder, trust_remote_code)
+    model = skeleton(folder, trust_remote_code) if model is None else model
     expected = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     homes: dict[str, Path] = {}
     for file in sorted(folder.glob("*.safetensors")):

@@ -88,10 +88,11 @@ class Materials:
         key = canonical_json([model.path, model.revision, model.trust_remote_code])
         if key not in self._models:
             folder = model_folder(model.path, model.revision)
-            found = folder_fingerprint(folder, model.trust_remote_code)
+            shapes = skeleton(folder, model.trust_remote_code)
+            found = folder_fingerprint(folder, model.trust_remote_code, shapes)
             if found is None:
                 found = fingerprint(load_model(str(folder), device="cpu", trust_remote_code=model.trust_remote_code)[0])
-            self._models[key] = ModelFacts(skeleton(folder, model.trust_remote_code), found)
+            self._models[key] = ModelFacts(shapes, found)
         return self._models[key]
 
 
