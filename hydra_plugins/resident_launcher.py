@@ -1,33 +1,76 @@
-"""Hydra's way to the sweep runner: composes the cells and hands them over together."""
+"""Hydra's way to the sweep runner: all cells of a command are handed over together."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+if TYPE_CHECKING:
+    from sweeps.engines.protocol import Engine
 
-class ResidentLauncher(Launcher):
-    """Runs all cells of a multirun in one process that keeps the model."""
+
+class EngineLauncher(Launcher):
+    """Composes the cells and runs them on an engine; each kind says which."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self._context = hydra_context
-        self._config = config
+        self.loader: Any = hydra_context.config_loader
+        self.config = config
+
+    def make_engine(self) -> "Engine":
+        """The engine that runs the cells; raises InputError when it can't be had."""
+        raise NotImplementedError
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from sweeps.surgery_command import run_configs
+        from sweeps.composition import compose_jobs
+        from sweeps.surgery_command import run_composed
 
-        loader: Any = self._context.config_loader
-        run_configs([loader.load_sweep_config(self._config, list(overrides)) for overrides in job_overrides])
+        run_composed(compose_jobs(self.loader, self.config, job_overrides), self.make_engine)
         return []
+
+
+class ResidentLauncher(EngineLauncher):
+    """Worker processes on this machine that keep the model.
+
+    Args:
+        workers: how many; null: one for every `gpus_per_worker` GPUs, one where there are none; 0: this process.
+        gpus_per_worker: how many GPUs each sees.
+    """
+
+    def __init__(self, workers: int | None, gpus_per_worker: int) -> None:
+        self._workers = workers
+        self._gpus_per_worker = gpus_per_worker
+
+    def make_engine(self) -> "Engine":
+        from sweeps.engines import local_engine
+
+        return local_engine(self._workers, self._gpus_per_worker)
+
+
+class GridSweeper(BasicSweeper):
+    """Hydra's own grid, without composing every cell once more beforehand: the launcher does that, and checks it."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        return None
 
 
 ConfigStore.instance().store(
     group="hydra/launcher",
     name="resident",
-    node={"_target_": "hydra_plugins.resident_launcher.ResidentLauncher"},
+    node={
+        "_target_": "hydra_plugins.resident_launcher.ResidentLauncher",
+        "workers": None,
+        "gpus_per_worker": 1,
+    },
+    provider="llm-surgery",
+)
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name="grid",
+    node={"_target_": "hydra_plugins.resident_launcher.GridSweeper", "max_batch_size": None, "params": None},
     provider="llm-surgery",
 )

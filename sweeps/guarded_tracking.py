@@ -4,9 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-
 from sweeps.plan import Experiment
 from sweeps.records import Record
 from sweeps.tracking import CellTracker, Tracker
@@ -18,13 +15,13 @@ if TYPE_CHECKING:
 class GuardedTracking:
     """Follows a cell until tracking fails; then says so, once, and lets the cell go on."""
 
-    def __init__(self, tracker: Tracker, experiment: Experiment, to: Console) -> None:
-        self._to = to
+    def __init__(self, tracker: Tracker, name: str, experiment: Experiment, say: Callable[[str], None]) -> None:
+        self._say = say
         self._tracker: CellTracker | None = None
-        self._guard(lambda: self._start(tracker, experiment))
+        self._guard(lambda: self._start(tracker, name, experiment))
 
-    def _start(self, tracker: Tracker, experiment: Experiment) -> None:
-        self._tracker = tracker.start(experiment)
+    def _start(self, tracker: Tracker, name: str, experiment: Experiment) -> None:
+        self._tracker = tracker.start(name, experiment)
 
     def stage(self, name: str, seconds: float) -> None:
         if (tracker := self._tracker) is not None:
@@ -43,5 +40,5 @@ class GuardedTracking:
             action()
         except Exception as error:  # a tracking service must not cost a result
             self._tracker = None
-            reason = escape(str(error).splitlines()[0] if str(error) else type(error).__name__)
-            self._to.print(f"[yellow]tracking failed for this cell[/yellow] ({reason}); its local record is complete")
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self._say(f"tracking failed for this cell ({reason}); its local record is complete")

@@ -9,19 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from surgery.errors import InputError
 from surgery.texts import LabelledTexts
 from sweeps.cell import Cell, Settings
 from sweeps.choice import Choice
+from sweeps.composition import Composed
 from sweeps.materials import Materials, ModelFacts, check_files
 from sweeps.records import swept_keys
-from sweeps.settings import plain, read_settings
+from sweeps.settings import read_settings
 
 if TYPE_CHECKING:
     from evaluation.evaluator import Evaluator
     from surgery.probe import Probe
+    from sweeps.pruning import Pruning
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,10 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of one command, checked, without duplicates, in the order they were asked for."""
+    """The cells of one command, checked, without duplicates, in the order they were asked for.
+
+    `pruning`, where a search sets it, stops a cell that can't be among the best any more.
+    """
 
     experiments: tuple[Experiment, ...]
     sweep: str
@@ -57,20 +60,29 @@ class Plan:
     dry_run: bool = False
     fail_fast: bool = False
     retry_failed: bool = False
+    pruning: "Pruning | None" = None
 
     @cached_property
     def swept(self) -> list[str]:
         """The keys that differ between the cells, and always alpha and top_k."""
         return swept_keys([experiment.cell.keys() for experiment in self.experiments])
 
+    def experiment(self, cell: str) -> Experiment:
+        """The experiment of a cell, by id."""
+        return self._by_cell[cell]
+
+    @cached_property
+    def _by_cell(self) -> dict[str, Experiment]:
+        return {experiment.cell.id: experiment for experiment in self.experiments}
+
     def swept_values(self, experiment: Experiment) -> str:
         """`top_k=256 alpha=2.0`: what tells a cell of this plan from the others."""
         keys = experiment.cell.keys()
         return " ".join(f"{name}={keys[name]}" for name in self.swept if name in keys)
 
-    def label(self, experiment: Experiment) -> str:
+    def label(self, cell: str) -> str:
         """A cell's id and what was swept, for a line of progress."""
-        return f"{experiment.cell.id} {self.swept_values(experiment)}"
+        return f"{cell} {self.swept_values(self.experiment(cell))}"
 
     @property
     def sweep_folder(self) -> Path:
@@ -83,14 +95,14 @@ class Plan:
         return self.output_dir / "store"
 
 
-def make_plan(configs: Sequence[DictConfig]) -> Plan:
+def make_plan(composed: Sequence[Composed]) -> Plan:
     """Checks all cells of a command, cheapest checks first.
 
     Raises:
         InputError: for the first thing that is wrong, whichever cell it is in.
     """
-    values = [plain(config) for config in configs]
-    commands = [_command(config) for config in configs]
+    values = [dict(one.values) for one in composed]
+    commands = [shlex.join(["surgery", *one.overrides]) for one in composed]
     settings = [read_settings(value) for value in values]
     first = values[0]
     for key in ("sweep", "output_dir", "tracking", "dry_run", "fail_fast", "retry_failed"):
@@ -117,11 +129,6 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
         fail_fast=bool(first["fail_fast"]),
         retry_failed=bool(first["retry_failed"]),
     )
-
-
-def _command(config: DictConfig) -> str:
-    overrides = OmegaConf.select(config, "hydra.overrides.task", default=[])
-    return shlex.join(["surgery", *overrides])
 
 
 def _choice(values: Sequence[Mapping[str, Any]]) -> Choice | None:

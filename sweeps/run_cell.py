@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -15,6 +15,9 @@ from sweeps.records import CONFIG, EDIT, SAMPLES, Record
 from sweeps.samples import write_samples
 from sweeps.session import Session
 from sweeps.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from sweeps.pruning import Pruning
 
 
 def metrics_of(base: Sequence[Measurement], edited: Sequence[Measurement], seed: int) -> dict[str, dict[str, Any]]:
@@ -40,7 +43,13 @@ def _alone(value: float | None, n: int | None) -> dict[str, Any]:
     return {"base": None, "edited": value, "delta": None, "ci95": [None, None], "n": n}
 
 
-def run_cell(session: Session, experiment: Experiment, folder: Path, on_stage: Callable[[str, float], None]) -> Record:
+def run_cell(
+    session: Session,
+    experiment: Experiment,
+    folder: Path,
+    on_stage: Callable[[str, float], None],
+    pruning: "Pruning | None" = None,
+) -> Record:
     """Runs a cell and writes its config, edit and samples; the caller saves the record, which ends it.
 
     Args:

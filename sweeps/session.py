@@ -50,6 +50,10 @@ class Session:
         self._loaded: tuple[str, Loaded] | None = None
         self._ranking: tuple[str, RowRanking] | None = None
         self._layers: dict[str, set[int]] = {}
+        self.expect(experiments)
+
+    def expect(self, experiments: Iterable[Experiment]) -> None:
+        """Says which further cells will be asked for, so that texts are read once for all their layers."""
         for experiment in experiments:
             key = canonical_json(states_identity(experiment.cell))
             self._layers.setdefault(key, set()).add(experiment.cell.layer)

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_module
 from hydra import main as hydra_main
@@ -17,6 +18,10 @@ from surgery.errors import InputError
 from sweeps import resolvers
 from sweeps.settings import unknown_key
 
+if TYPE_CHECKING:
+    from sweeps.composition import Composed
+    from sweeps.engines.protocol import Engine
+
 # A path alone names its group: nobody who gives a model of his own wants the toy world's settings for it.
 IMPLIED = {"model.path": ("model", "local"), "behavior.path": ("behavior", "tabular"), "probe.path": ("probe", "file")}
 
@@ -27,7 +32,7 @@ class CellsFailed(Exception):
     """Some cells failed; each was shown when it did."""
 
 
-def run_configs(configs: Sequence[DictConfig]) -> None:
+def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engine]") -> None:
     """Plans and runs composed cells.
 
     Raises:
@@ -36,7 +41,7 @@ def run_configs(configs: Sequence[DictConfig]) -> None:
     """
     from sweeps.plan import make_plan
 
-    plan = make_plan(configs)
+    plan = make_plan(composed)
     if plan.dry_run:
         from sweeps.dry_run import show_plan
 
@@ -47,7 +52,7 @@ def run_configs(configs: Sequence[DictConfig]) -> None:
 
     quiet_libraries()
 
-    if run_plan(plan).failed:
+    if run_plan(plan, make_engine()).failed:
         raise CellsFailed
 
 
@@ -63,7 +68,10 @@ def _compose_and_run() -> None:
 
     hydra_main(version_base="1.3", config_path="pkg://conf", config_name="config")(keep)()
     if single:
-        run_configs(single)
+        from sweeps.composition import Composed
+        from sweeps.engines import local_engine
+
+        run_composed([Composed.of(config) for config in single], lambda: local_engine(0, 1))
 
 
 def completed(arguments: Sequence[str]) -> list[str]:

@@ -34,14 +34,14 @@ class CellTracker(Protocol):
 class Tracker(Protocol):
     """Follows a sweep."""
 
-    def start(self, experiment: Experiment) -> CellTracker:
-        """A cell begins."""
+    def start(self, name: str, experiment: Experiment) -> CellTracker:
+        """A cell begins; its name says what was swept."""
 
 
 class Untracked:
     """Local records only."""
 
-    def start(self, experiment: Experiment) -> "Untracked":
+    def start(self, name: str, experiment: Experiment) -> "Untracked":
         return self
 
     def stage(self, name: str, seconds: float) -> None:
@@ -109,12 +109,11 @@ class WandbTracker:
         self._sweep = plan.sweep
         # Its own "wandb" folder is made below this one; absolute, since another process of W&B writes there.
         self._folder = plan.output_dir.absolute()
-        self._name = plan.swept_values
 
-    def start(self, experiment: Experiment) -> "WandbCell":
-        return WandbCell(self, experiment)
+    def start(self, name: str, experiment: Experiment) -> "WandbCell":
+        return WandbCell(self, name, experiment)
 
-    def open(self, experiment: Experiment) -> Any:
+    def open(self, name: str, experiment: Experiment) -> Any:
         """A new run."""
         import wandb
 
@@ -125,7 +124,7 @@ class WandbTracker:
             entity=self._settings.get("entity"),
             tags=list(self._settings.get("tags") or []),
             group=self._sweep,
-            name=self._name(experiment),
+            name=name,
             config={"cell": cell.id, **cell.keys(), "composed": experiment.config},
             dir=str(self._folder),
             mode=self._mode,
@@ -144,17 +143,18 @@ class WandbTracker:
 class WandbCell:
     """The run of one cell."""
 
-    def __init__(self, tracker: WandbTracker, experiment: Experiment) -> None:
+    def __init__(self, tracker: WandbTracker, name: str, experiment: Experiment) -> None:
         self._tracker = tracker
+        self._name = name
         self._experiment = experiment
-        self._run = tracker.open(experiment) if tracker.opens_at_start else None
+        self._run = tracker.open(name, experiment) if tracker.opens_at_start else None
 
     def stage(self, name: str, seconds: float) -> None:
         if self._run is not None:
             self._run.log({f"seconds/{name}": seconds})
 
     def finish(self, record: Record, folder: Path, probe: "Probe | None") -> None:
-        run = self._run or self._tracker.open(self._experiment)
+        run = self._run or self._tracker.open(self._name, self._experiment)
         self._run = run
         if record.status == "done":
             self._log_done(run, record, folder, probe)

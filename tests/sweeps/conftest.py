@@ -86,6 +86,8 @@ def arguments(world: World) -> list[str]:
         f"behavior.path={world.texts}",
         f"evaluation.text={world.text}",
         "tracking=none",
+        # Tests that look into this process need the cells in it.
+        "hydra.launcher.workers=0",
     ]
 
 

@@ -1,0 +1,150 @@
+"""The cells of a plan, one after another, in a process that keeps the model. Every engine calls this."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from surgery.errors import InputError
+from surgery.files import written_whole
+from sweeps.engines.protocol import Busy, Ended, Listener, Said, StageEnded, Started
+from sweeps.guarded_tracking import GuardedTracking
+from sweeps.plan import Experiment, Plan
+from sweeps.records import RESULT, Record
+from sweeps.run_cell import run_cell
+from sweeps.session import Session
+from sweeps.store import Store
+from sweeps.tracking import Tracker, make_tracker
+
+LOCKS = ".locks"
+
+
+class GroupRunner:
+    """Runs cells of one plan or of several that share a store; models and rankings stay from cell to cell.
+
+    Args:
+        say: told what happens.
+        bars: whether long stages show bars.
+    """
+
+    def __init__(self, say: Listener, bars: bool = False) -> None:
+        self._say = say
+        self._bars = bars
+        self._plan: Plan | None = None
+        self._experiments: dict[str, Experiment] = {}
+        self._prepared: set[int] = set()
+        self._session: Session | None = None
+        self._tracker: Tracker | None = None
+
+    def take(self, plan: Plan) -> None:
+        """Makes a plan the one whose cells are run next.
+
+        Raises:
+            InputError: when something that its measurements need can't be loaded; that costs no cell.
+        """
+        if self._plan is plan:
+            return
+        if self._session is None:
+            self._session = Session(Store(plan.store_folder), plan.experiments, progress=self._bars)
+            self._tracker = make_tracker(plan)
+        else:
+            self._session.expect(plan.experiments)
+        for experiment in plan.experiments:
+            self._prepare(experiment)
+        self._plan = plan
+        self._experiments = {experiment.cell.id: experiment for experiment in plan.experiments}
+
+    def run(self, cell: str) -> None:
+        """Runs a cell of the plan unless it has a record by now, or another command runs it."""
+        assert self._plan is not None
+        experiment, folder = self._experiments[cell], self._plan.sweep_folder / cell
+        with _claimed(self._plan.sweep_folder, cell) as ours:
+            if not ours:
+                self._say(Busy(cell))
+                return
+            if not _has_ended(folder, self._plan.retry_failed):
+                self._say(Started(cell))
+                self._run(experiment, self._plan, folder)
+        self._say(Ended(cell))
+
+    def _run(self, experiment: Experiment, plan: Plan, folder: Path) -> None:
+        assert self._session is not None and self._tracker is not None
+        following = GuardedTracking(self._tracker, plan.swept_values(experiment), experiment, self._tell)
+
+        def on_stage(name: str, seconds: float) -> None:
+            self._say(StageEnded(experiment.cell.id, name, seconds))
+            following.stage(name, seconds)
+
+        probe = None
+        try:
+            record = run_cell(self._session, experiment, folder, on_stage, plan.pruning)
+            probe = self._session.direction_probe(experiment)
+        except KeyboardInterrupt:
+            following.close()
+            raise
+        except Exception as error:  # whatever it is, it belongs to this cell: it is recorded, shown, and counted
+            record = failed_record(experiment, error)
+            with written_whole(folder / "traceback.txt") as temporary:
+                temporary.write_text(traceback.format_exc(), encoding="utf-8")
+        record.save(folder)
+        following.finish(record, folder, probe)
+
+    def _prepare(self, experiment: Experiment) -> None:
+        for evaluator in experiment.evaluators.values():
+            if id(evaluator) not in self._prepared:
+                evaluator.prepare()
+                self._prepared.add(id(evaluator))
+
+    def _tell(self, text: str) -> None:
+        self._say(Said(text))
+
+
+def failed_record(experiment: Experiment, error: BaseException | str) -> Record:
+    """The record of a cell that did not end well."""
+    reason = str(error) if isinstance(error, str | InputError) else f"{type(error).__name__}: {error}"
+    return Record(
+        experiment.cell.id,
+        "failed",
+        error=(reason.splitlines() or ["unknown"])[0],
+        command=experiment.command,
+        keys=experiment.cell.keys(),
+    )
+
+
+def run_group(plan: Plan, cells: list[str], say: Callable[[object], None] = lambda event: None) -> None:
+    """Runs cells of a plan in this process: what a cluster's job calls."""
+    from sweeps.quiet import quiet_libraries
+
+    quiet_libraries()
+    runner = GroupRunner(say)
+    runner.take(plan)
+    for cell in cells:
+        runner.run(cell)
+
+
+@contextmanager
+def _claimed(sweep_folder: Path, cell: str) -> Iterator[bool]:
+    """Whether the cell is ours: no other process of this machine, or of a shared file system with locks, has it.
+
+    The system drops the lock of a process that dies, so a killed command leaves no cell claimed.
+    """
+    folder = sweep_folder / LOCKS
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / cell)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _has_ended(folder: Path, retry_failed: bool) -> bool:
+    if not (folder / RESULT).is_file():
+        return False
+    return Record.load(folder).status != "failed" or not retry_failed
