@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class LabelledTexts:
     def __len__(self) -> int:
         return len(self.texts)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Of the texts, their order and labels; not of the file they came from."""
         return sha256_of_parts([*self.texts, bytes(self.labels)])

@@ -1,8 +1,9 @@
 """What the cells of a command share, each read once: texts, evaluators, and what a model's folder tells."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +31,47 @@ class ModelFacts:
     skeleton: "PreTrainedModel"
     fingerprint: str
 
+    @cached_property
+    def depth(self) -> int:
+        """The number of layers."""
+        from surgery.locator import layer_count
+
+        return layer_count(self.skeleton)
+
+    def rows(self, component: str, layers: Sequence[int]) -> int:
+        """How many candidate rows a component has in some layers."""
+        return sum(count for layer, count in self._counts(component).items() if layer in layers)
+
+    def _counts(self, component: str) -> dict[int, int]:
+        if component not in self._located:
+            from surgery.locator import locate
+
+            counts: dict[int, int] = {}
+            for home in locate(self.skeleton, component):
+                counts[home.layer] = counts.get(home.layer, 0) + home.count
+            self._located[component] = counts
+        return self._located[component]
+
+    @cached_property
+    def _located(self) -> dict[str, dict[int, int]]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Evaluators:
+    """What is measured, by name, and the identity of each."""
+
+    made: "Mapping[str, Evaluator]"
+    identities: Mapping[str, Any]
+
 
 @dataclass
 class Materials:
     """Reads, checks and keeps. Every method raises InputError for what is wrong."""
 
     _texts: dict[str, LabelledTexts] = field(default_factory=dict)
-    _evaluators: dict[str, dict[str, "Evaluator"]] = field(default_factory=dict)
+    _evaluators: dict[str, Evaluators] = field(default_factory=dict)
+    _checked: set[str] = field(default_factory=set)
     _models: dict[str, ModelFacts] = field(default_factory=dict)
 
     def texts(self, settings: Settings) -> LabelledTexts:
@@ -58,7 +93,7 @@ class Materials:
             )
         return self._texts[key]
 
-    def evaluators(self, values: Mapping[str, Any]) -> dict[str, "Evaluator"]:
+    def evaluators(self, values: Mapping[str, Any]) -> Evaluators:
         """The evaluators that the composed config names, checked."""
         evaluation = values["evaluation"]
         key = canonical_json(evaluation["measurements"])
@@ -75,8 +110,22 @@ class Materials:
                 verify_checksums(evaluation["checksums"], [path for path in _paths(evaluation) if root in path.parents])
             for evaluator in made.values():
                 evaluator.check()
-            self._evaluators[key] = made
+            identities = {name: evaluator.identity() for name, evaluator in made.items()}
+            self._evaluators[key] = Evaluators(made, identities)
         return self._evaluators[key]
+
+    def files(self, settings: Settings) -> None:
+        """Checks what can be said of a model's and a probe's files without torch."""
+        model, probe = settings.model, settings.probe
+        key = canonical_json([model.path, model.checksums, probe.method, probe.path])
+        if key in self._checked:
+            return
+        self._checked.add(key)
+        require_folder(model.path)
+        if model.checksums and names_a_folder(model.path):
+            verify_checksums(model.checksums, [Path(model.path).expanduser()])
+        if probe.method == "file":
+            _check_probe_file(Path(str(probe.path)).expanduser(), str(probe.path))
 
     def model(self, settings: Settings) -> ModelFacts:
         """The model's shapes and fingerprint; fetched from the hub where it is not here."""
@@ -94,16 +143,6 @@ class Materials:
                 found = fingerprint(load_model(str(folder), device="cpu", trust_remote_code=model.trust_remote_code)[0])
             self._models[key] = ModelFacts(shapes, found)
         return self._models[key]
-
-
-def check_files(settings: Settings) -> None:
-    """What can be said of a model's and a probe's files without torch."""
-    model = settings.model
-    require_folder(model.path)
-    if model.checksums and names_a_folder(model.path):
-        verify_checksums(model.checksums, [Path(model.path).expanduser()])
-    if settings.probe.method == "file":
-        _check_probe_file(Path(str(settings.probe.path)).expanduser(), str(settings.probe.path))
 
 
 def _check_probe_file(path: Path, given: str) -> None:

@@ -14,7 +14,7 @@ from surgery.texts import LabelledTexts
 from sweeps.cell import Cell, Settings
 from sweeps.choice import Choice
 from sweeps.composition import Composed
-from sweeps.materials import Materials, ModelFacts, check_files
+from sweeps.materials import Materials, ModelFacts
 from sweeps.records import swept_keys
 from sweeps.settings import read_settings
 
@@ -114,7 +114,7 @@ def make_plan(composed: Sequence[Composed]) -> Plan:
     for one, value in zip(settings, values, strict=True):
         materials.texts(one)
         materials.evaluators(value)
-        check_files(one)
+        materials.files(one)
     experiments: dict[str, Experiment] = {}
     for one, value, command in zip(settings, values, commands, strict=True):
         experiment = _experiment(one, value, command, materials)
@@ -192,15 +192,14 @@ def _probe_from_file(settings: Settings, model: ModelFacts) -> "Probe | None":
 
 
 def _experiment(settings: Settings, values: dict[str, Any], command: str, materials: Materials) -> Experiment:
-    from surgery.locator import layer_count, locate
     from surgery.ranking import PAPER_SHARE, require_top_k
 
     model = materials.model(settings)
-    depth = layer_count(model.skeleton)
+    depth = model.depth
     probe = _probe_from_file(settings, model)
     layer = _layer(settings, depth, probe)
     layers = chosen_layers(settings, depth)
-    rows = sum(home.count for home in locate(model.skeleton, settings.region.component) if home.layer in layers)
+    rows = model.rows(settings.region.component, layers)
     top_k = settings.top_k or max(1, round(PAPER_SHARE * rows))
     require_top_k(top_k, rows, settings.region.component)
     texts = materials.texts(settings)
@@ -213,8 +212,8 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         model_fingerprint=model.fingerprint,
         texts_fingerprint=texts.fingerprint,
         probe_fingerprint=probe.fingerprint if probe else None,
-        evaluation={name: evaluator.identity() for name, evaluator in evaluators.items()} | {"probe_loss": probe_loss},
+        evaluation=dict(evaluators.identities) | {"probe_loss": probe_loss},
     )
     return Experiment(
-        cell=cell, texts=texts, evaluators=evaluators, probe_loss=probe_loss, config=values, command=command
+        cell=cell, texts=texts, evaluators=evaluators.made, probe_loss=probe_loss, config=values, command=command
     )

@@ -155,3 +155,19 @@ def results(tmp_path: Path) -> Callable[[], dict[str, dict[str, object]]]:
         return {path.parent.name: json.loads(path.read_text()) for path in found}
 
     return read
+
+
+@pytest.fixture
+def until_line() -> Callable[..., str]:
+    """Reads what a process says on stderr until a line begins in a given way."""
+
+    def read(process: "subprocess.Popen[str]", start: str) -> str:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith(start):
+                return line
+        raise AssertionError("".join(said))
+
+    return read

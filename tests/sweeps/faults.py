@@ -1,0 +1,66 @@
+"""A measurement that goes wrong when the edit touches a given number of rows; found through PYTHONPATH by workers."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+from evaluation.measurement import Measurement
+
+
+def rows_changed(model: Any) -> int:
+    """How many rows of any matrix differ from those in the model's folder."""
+    changed = 0
+    with safe_open(Path(model.name_or_path) / "model.safetensors", "pt") as file:
+        for name, value in model.named_parameters():
+            if value.ndim == 2 and name in file.keys():  # noqa: SIM118
+                changed += int((file.get_tensor(name) != value.detach()).any(dim=1).sum())
+    return changed
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Measures the rows changed; with `rows` of them it raises, is killed, or gives no number.
+
+    Attributes:
+        how: raise, kill, no_number or slow.
+        rows: of the edit that it happens to.
+        log: a file that gets a line for every measurement of an edited model, and before it happens.
+        times: how often it happens.
+    """
+
+    how: str
+    rows: int
+    log: str
+    times: int = 1_000
+
+    def check(self) -> None:
+        return None
+
+    def prepare(self) -> None:
+        return None
+
+    def identity(self) -> dict[str, Any]:
+        return {"kind": "fault", "rows": self.rows}
+
+    def measure(self, model: Any, tokenizer: Any, progress: bool = False) -> list[Measurement]:
+        changed = rows_changed(model)
+        with open(self.log, "a") as file:
+            file.write(f"{changed}\n")
+        before = Path(self.log).read_text().split().count(str(self.rows))
+        value = float(changed)
+        if changed == self.rows and before <= self.times:
+            if self.how == "raise":
+                raise RuntimeError("made to fail\nwith a second line")
+            if self.how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "no_number":
+                value = float("no_number")
+        if self.how == "slow" and changed:
+            time.sleep(0.4)
+        return [Measurement("rows_changed", "report", ("one",), np.array([value]))]
