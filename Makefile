@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check real-data clean
+.PHONY: help install demo test test-slow test-cluster check real-data clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,14 @@ demo: install ## sweep alpha and region size over the toy world, and name the be
 	$(BIN)/surgery experiment=demo
 
 test: install ## run the tests
-	$(BIN)/python -m pytest -n 2 -m "not real_data"
+	$(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster"
+
+test-slow: install ## run the tests that take minutes: sweeps killed again and again
+	$(BIN)/python -m pytest -m slow
+
+test-cluster: $(VENV)/.installed-test,slurm,ray ## run the tests on a SLURM and a Ray of this machine's own (as root)
+	tests/cluster/slurm.sh install
+	$(BIN)/python -m pytest -m cluster
 
 check: $(VENV)/.installed-dev ## run the linters, the type checker and the import contracts
 	$(BIN)/ruff check .

@@ -22,6 +22,15 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def clear_leftovers(folder: str | Path) -> None:
+    """Removes what `written_whole` left in a folder when its process was killed.
+
+    Only for who may take it that nobody else writes there now: the holder of a lock.
+    """
+    for leftover in Path(folder).glob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
 def sha256_of_parts(parts: Iterable[str | bytes]) -> str:
     """16 hexadecimal digits of the SHA-256 of the parts, each preceded by its length."""
     state = hashlib.sha256()

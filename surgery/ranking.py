@@ -1,12 +1,17 @@
 """The cosine of every candidate row with a direction, sorted once: every top_k is a slice of it."""
 
+import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
+from surgery.files import written_whole
 from surgery.fingerprints import fingerprint
 from surgery.locator import Rows, locate
 from surgery.region import Region
@@ -16,6 +21,8 @@ CHUNK_BYTES = 64 * 2**20
 
 # The paper edits 16,384 of 352,256 rows (Table 14).
 PAPER_SHARE = 16_384 / 352_256
+
+FORMAT = "surgery.ranking/1"
 
 
 def layers_without_quarter(depth: int, quarter: int) -> list[int]:
@@ -88,6 +95,44 @@ class RowRanking:
         by_place = torch.argsort(self.layer * (int(self.row.max()) + 1) + self.row)
         order = by_place[torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))]
         return self._region(order, top_k, per_layer, f"random, seed {seed}")
+
+    def save(self, path: str | Path) -> None:
+        """Writes a safetensors file, whole or not at all; 12 bytes a row."""
+        description = {
+            "component": self.component,
+            "model_fingerprint": self.model_fingerprint,
+            "homes": {layer: asdict(home) for layer, home in self.homes.items()},
+        }
+        tensors = {"layer": self.layer.to(torch.int32), "row": self.row.to(torch.int32), "cosine": self.cosine}
+        # One word of metadata: safetensors writes several in an order of chance, and equal rankings are equal files.
+        metadata = {FORMAT: json.dumps(description)}
+        with written_whole(path) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "RowRanking":
+        """Reads what `save` wrote; the model is not needed.
+
+        Raises:
+            InputError: when the file is missing, can't be read, or is no ranking.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"ranking '{path}' can't be read as safetensors: {error}") from None
+        if FORMAT not in metadata:
+            raise InputError(f"'{path}' is no ranking; it holds {', '.join(tensors) or 'nothing'}")
+        try:
+            said = json.loads(metadata[FORMAT])
+            homes = {
+                int(layer): Rows(**home | {"shape": tuple(home["shape"])}) for layer, home in said["homes"].items()
+            }
+            order = (tensors["layer"].long(), tensors["row"].long(), tensors["cosine"])
+            return cls(*order, homes, said["component"], said["model_fingerprint"])
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise InputError(f"ranking '{path}' is damaged ({error}); rank the rows again") from None
 
     def _region(self, order: torch.Tensor, top_k: int, per_layer: bool, how: str) -> Region:
         require_top_k(top_k, len(self), self.component)

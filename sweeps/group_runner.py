@@ -8,17 +8,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from surgery.errors import InputError
-from surgery.files import written_whole
+from surgery.files import clear_leftovers, written_whole
+from sweeps.disk import disk_full, is_disk_full
 from sweeps.engines.protocol import Busy, Ended, Listener, Said, StageEnded, Started
 from sweeps.guarded_tracking import GuardedTracking
 from sweeps.plan import Experiment, Plan
-from sweeps.records import RESULT, Record
+from sweeps.records import RESULT, Record, lock_file
 from sweeps.run_cell import run_cell
 from sweeps.session import Session
 from sweeps.store import Store
 from sweeps.tracking import Tracker, make_tracker
-
-LOCKS = ".locks"
 
 
 class GroupRunner:
@@ -47,7 +46,7 @@ class GroupRunner:
         if self._plan is plan:
             return
         if self._session is None:
-            self._session = Session(Store(plan.store_folder), plan.experiments, progress=self._bars)
+            self._session = Session(Store(plan.store_folder, self._tell), plan.experiments, progress=self._bars)
             self._tracker = make_tracker(plan)
         else:
             self._session.expect(plan.experiments)
@@ -65,6 +64,7 @@ class GroupRunner:
                 self._say(Busy(cell))
                 return
             if not _has_ended(folder, self._plan.retry_failed):
+                clear_leftovers(folder)
                 self._say(Started(cell))
                 self._run(experiment, self._plan, folder)
         self._say(Ended(cell))
@@ -85,10 +85,14 @@ class GroupRunner:
             following.close()
             raise
         except Exception as error:  # whatever it is, it belongs to this cell: it is recorded, shown, and counted
+            if is_disk_full(error):
+                following.close()
+                raise disk_full(plan.output_dir) from error
             record = failed_record(experiment, error)
-            with written_whole(folder / "traceback.txt") as temporary:
+            with _on_disk(plan), written_whole(folder / "traceback.txt") as temporary:
                 temporary.write_text(traceback.format_exc(), encoding="utf-8")
-        record.save(folder)
+        with _on_disk(plan):
+            record.save(folder)
         following.finish(record, folder, probe)
 
     def _prepare(self, experiment: Experiment) -> None:
@@ -113,6 +117,16 @@ def failed_record(experiment: Experiment, error: BaseException | str) -> Record:
     )
 
 
+@contextmanager
+def _on_disk(plan: Plan) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if is_disk_full(error):
+            raise disk_full(plan.output_dir) from error
+        raise
+
+
 def run_group(plan: Plan, cells: list[str], say: Callable[[object], None] = lambda event: None) -> None:
     """Runs cells of a plan in this process: what a cluster's job calls."""
     from sweeps.quiet import quiet_libraries
@@ -130,9 +144,7 @@ def _claimed(sweep_folder: Path, cell: str) -> Iterator[bool]:
 
     The system drops the lock of a process that dies, so a killed command leaves no cell claimed.
     """
-    folder = sweep_folder / LOCKS
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / cell)
+    lock = FileLock(lock_file(sweep_folder, cell))
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -147,4 +159,8 @@ def _claimed(sweep_folder: Path, cell: str) -> Iterator[bool]:
 def _has_ended(folder: Path, retry_failed: bool) -> bool:
     if not (folder / RESULT).is_file():
         return False
-    return Record.load(folder).status != "failed" or not retry_failed
+    try:
+        record = Record.load(folder)
+    except InputError:
+        return False  # damaged: whoever gave the command said so
+    return record.damaged_file(folder) is None and (record.status != "failed" or not retry_failed)

@@ -5,16 +5,21 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
+
 from surgery.errors import InputError
-from surgery.files import written_whole
+from surgery.files import clear_leftovers, sha256_of_file, written_whole
 
 RESULT, CONFIG, SAMPLES, EDIT = "result.json", "config.yaml", "samples.parquet", "edit.safetensors"
 TABLE = "results.csv"
+CHECKSUM = "sha256"
+LOCKS = ".locks"
 Status = Literal["done", "failed", "pruned"]
 
 # What can change a number, so that a record says what made it.
@@ -47,6 +52,8 @@ class Record:
         probe, edit: metrics of the probe; receipt of the edit.
         seconds: {stage: seconds}.
         versions: of the packages.
+        store: the entries of the store that it was made from, `stage/key`.
+        files: the SHA-256 of each file beside it.
     """
 
     cell: str
@@ -60,20 +67,39 @@ class Record:
     edit: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=versions)
+    store: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        """Writes result.json, whole or not at all."""
-        text = json.dumps(_without_nan(asdict(self)), indent=1, allow_nan=False)
+        """Writes result.json with its own SHA-256 in it, whole or not at all."""
+        values = _without_nan(asdict(self))
+        text = json.dumps(values | {CHECKSUM: _checksum(values)}, indent=1, allow_nan=False)
         with written_whole(folder / RESULT) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Record":
-        """Raises InputError when the file can't be read."""
+        """Raises InputError when the file can't be read, or is not what was written."""
         try:
-            return cls(**json.loads((folder / RESULT).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            values = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+            if values.pop(CHECKSUM) != _checksum(values):
+                raise ValueError("its content is not what was written")
+            return cls(**values)
+        except KeyError:
+            raise InputError(f"'{folder / RESULT}' can't be read as a record: it has no checksum") from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"'{folder / RESULT}' can't be read as a record: {error}") from None
+
+    def damaged_file(self, folder: Path) -> str | None:
+        """The name of a file beside the record that is missing or not what was written; None when all are sound."""
+        for name, expected in self.files.items():
+            if not (folder / name).is_file() or sha256_of_file(folder / name) != expected:
+                return name
+        return None
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _without_nan(value: Any) -> Any:
@@ -87,8 +113,28 @@ def _without_nan(value: Any) -> Any:
 
 
 def load_records(sweep_folder: Path) -> list[Record]:
-    """The records of a sweep, by id; cells that were cut off have none."""
+    """The records of a sweep, by id; cells that were cut off have none.
+
+    Raises:
+        InputError: for a damaged record.
+    """
     return [Record.load(result.parent) for result in sorted(sweep_folder.glob(f"*/{RESULT}"))]
+
+
+def sound_records(sweep_folder: Path) -> tuple[dict[str, Record], list[str]]:
+    """The records of a sweep by id whose files are all what was written; and for each other, what is wrong with it."""
+    records, damaged = {}, []
+    for result in sorted(sweep_folder.glob(f"*/{RESULT}")):
+        try:
+            record = Record.load(result.parent)
+        except InputError as error:
+            damaged.append(str(error))
+            continue
+        if name := record.damaged_file(result.parent):
+            damaged.append(f"'{result.parent / name}' is damaged: it is not what was written")
+        else:
+            records[record.cell] = record
+    return records, damaged
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
@@ -125,5 +171,14 @@ def write_table(sweep_folder: Path, records: Iterable[Record]) -> None:
     writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
     writer.writerows(rows)
-    with written_whole(sweep_folder / TABLE) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+    with FileLock(lock_file(sweep_folder, TABLE)):
+        clear_leftovers(sweep_folder)
+        with written_whole(sweep_folder / TABLE) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def lock_file(sweep_folder: Path, name: str) -> Path:
+    """The file whose lock says that a process is at a cell, or at the table, of a sweep."""
+    folder = sweep_folder / LOCKS
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name

@@ -9,7 +9,7 @@ import yaml
 
 from evaluation.measurement import Measurement
 from evaluation.statistics import compare
-from surgery.files import written_whole
+from surgery.files import sha256_of_file, written_whole
 from sweeps.plan import Experiment
 from sweeps.records import CONFIG, EDIT, SAMPLES, Record
 from sweeps.samples import write_samples
@@ -104,4 +104,6 @@ def run_cell(
             **asdict(receipt),
         },
         seconds=watch.seconds,
+        store=session.used(experiment),
+        files={name: sha256_of_file(folder / name) for name in (CONFIG, EDIT, SAMPLES)},
     )

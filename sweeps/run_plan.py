@@ -5,10 +5,11 @@ from pathlib import Path
 
 from surgery.files import written_whole
 from sweeps.conductor import Conductor, say_what_is_kept, waiting_cells
+from sweeps.disk import disk_full, is_disk_full
 from sweeps.engines.protocol import Engine
 from sweeps.plan import Plan
 from sweeps.progress import Progress
-from sweeps.records import Record, load_records, write_table
+from sweeps.records import Record, sound_records
 from sweeps.summary import show
 from sweeps.tables import console
 from sweeps.tracking import make_tracker
@@ -38,13 +39,21 @@ def run_plan(plan: Plan, engine: Engine) -> Outcome:
 
     A cell that fails is recorded and shown at once, and the others go on (`fail_fast` stops). An interrupt drops the
     cells in flight; all that ended before is kept.
+
+    Raises:
+        InputError: when nothing more can be measured or written; what has ended is kept.
     """
-    conductor = start(plan, engine, len(plan.experiments))
     try:
-        conductor.run(plan)
-    finally:
-        conductor.close()
-    return tell(plan, conductor.records)
+        conductor = start(plan, engine, len(plan.experiments))
+        try:
+            conductor.run(plan)
+        finally:
+            conductor.close()
+        return tell(plan, conductor.records)
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(plan.output_dir) from error
+        raise
 
 
 def start(plan: Plan, engine: Engine, total: int) -> Conductor:
@@ -62,15 +71,16 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
     progress_console = console(stderr=True)
     plan.sweep_folder.mkdir(parents=True, exist_ok=True)
     _write_outputs_readme(plan.output_dir)
-    records = {record.cell: record for record in load_records(plan.sweep_folder)}
+    records, damaged = sound_records(plan.sweep_folder)
+    for what in damaged:
+        progress_console.print(f"{what}; its cell counts as not run", markup=False, style="yellow")
     say_what_is_kept(plan, records, progress_console)
     finished = len(plan.experiments) - len(waiting_cells(plan, records))
     return Conductor(plan.sweep_folder, engine, Progress(progress_console, total, finished, engine.slots), records)
 
 
 def tell(plan: Plan, records: dict[str, Record]) -> Outcome:
-    """Writes the table of the sweep and shows what came out of the plan's cells."""
-    write_table(plan.sweep_folder, records.values())
+    """Shows what came out of the plan's cells."""
     ours = tuple(records[e.cell.id] for e in plan.experiments if e.cell.id in records)
     show(ours, plan.choice, plan.sweep_folder, console())
     return Outcome(ours, tuple(record.cell for record in ours if record.status == "failed"))

@@ -7,7 +7,7 @@ from sweeps.cell import Cell
 from sweeps.plan import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"hidden_states": 1, "probe": 1, "base": 1}
+VERSIONS = {"hidden_states": 1, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
 
 
 def _model_identity(cell: Cell, stage: str) -> dict[str, Any]:
@@ -32,6 +32,16 @@ def probe_identity(cell: Cell, method: str) -> dict[str, Any]:
     }
 
 
+def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
+    """Of the order of all rows by their cosine with a probe's direction; no other setting counts."""
+    return {
+        "version": VERSIONS["ranking"],
+        "model": [cell.model_fingerprint, cell.settings.model.dtype],
+        "component": cell.settings.region.component,
+        "probe": probe_fingerprint,
+    }
+
+
 def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
     """Of what one evaluator measures on the unedited model."""
     return _model_identity(cell, "base") | {"evaluator": cell.evaluation[evaluator]}
@@ -44,6 +54,16 @@ def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
         "probe": probe_fingerprint,
         "split": [cell.settings.probe.test_share, cell.settings.seed],
     }
+
+
+def edited_identity(base: Mapping[str, Any], edited_fingerprint: str) -> dict[str, Any]:
+    """Of what is measured on an edited model, from what it is on the base.
+
+    Args:
+        base: `base_identity` or `losses_identity`.
+        edited_fingerprint: of the model with the edit applied: of the base, and of direction, alpha and region.
+    """
+    return dict(base) | {"version": VERSIONS["edited"], "edited": edited_fingerprint}
 
 
 def stage_identities(experiment: Experiment) -> list[tuple[str, dict[str, Any]]]:

@@ -13,6 +13,7 @@ from sweeps.choice import Choice
 from sweeps.export_commands import ask, export
 from sweeps.lookup import Cell, Name, Output, finished_records, one_cell, shared_choice, sweep_folder
 from sweeps.records import RESULT, load_records
+from sweeps.store_command import store
 from sweeps.tables import change, console, number, sweep_table
 
 app = typer.Typer(
@@ -166,6 +167,7 @@ def _shown(value: object) -> str:
 
 app.command()(export)
 app.command()(ask)
+app.command()(store)
 
 
 def main() -> None:

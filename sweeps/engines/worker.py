@@ -39,7 +39,12 @@ def main() -> None:
                 refused = True
                 pipe.send(Refused(str(error)))
         elif not refused:
-            runner.run(message)
+            try:
+                runner.run(message)
+            except InputError as error:
+                # Not the cell's own fault, else it would be in its record: a full disk, say.
+                refused = True
+                pipe.send(Refused(str(error)))
 
 
 def _listen(pipe: Connection, inbox: "queue.Queue[bytes]") -> None:

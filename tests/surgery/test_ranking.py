@@ -3,9 +3,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from surgery import InputError, fingerprint, rank_rows, ranking
-from surgery.ranking import layers_without_quarter
+from surgery.ranking import RowRanking, layers_without_quarter
 
 MODULES = {"gate_proj": "mlp", "up_proj": "mlp", "down_proj": "mlp"}
 COMPONENTS = ["gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj"]
@@ -144,3 +145,25 @@ def test_directions_without_a_cosine_are_refused(model, bad: torch.Tensor) -> No
 def test_a_number_of_rows_that_is_not_there(model, direction, top_k: int) -> None:
     with pytest.raises(InputError, match=r"96 gate_proj rows to choose from, so 1 to 96"):
         rank_rows(model, direction).lowest(top_k)
+
+
+def test_a_saved_ranking_chooses_the_same_rows_without_the_model(model, direction, tmp_path) -> None:
+    ranked = rank_rows(model, direction, "down_proj")
+    ranked.save(tmp_path / "a")
+    ranked.save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    loaded = RowRanking.load(tmp_path / "a")
+    assert torch.equal(loaded.cosine, ranked.cosine)
+    for choose in ("lowest", "highest", "random"):
+        chosen, expected = getattr(loaded, choose)(17), getattr(ranked, choose)(17)
+        assert chosen.fingerprint == expected.fingerprint
+        assert chosen.how == expected.how
+    assert loaded.within([2]).lowest(5).fingerprint == ranked.within([2]).lowest(5).fingerprint
+
+
+def test_a_file_that_is_no_ranking_is_refused(model, direction, tmp_path) -> None:
+    with pytest.raises(InputError, match="can't be read"):
+        RowRanking.load(tmp_path / "nothing")
+    save_file({"layer": torch.zeros(1)}, tmp_path / "other")
+    with pytest.raises(InputError, match="is no ranking; it holds layer"):
+        RowRanking.load(tmp_path / "other")

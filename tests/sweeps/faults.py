@@ -60,7 +60,7 @@ class Fault:
             if self.how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "no_number":
-                value = float("no_number")
+                value = float("nan")
         if self.how == "slow" and changed:
             time.sleep(0.4)
         return [Measurement("rows_changed", "report", ("one",), np.array([value]))]

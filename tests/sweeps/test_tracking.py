@@ -140,9 +140,9 @@ def test_an_online_run_opens_when_its_cell_starts_and_shows_each_stage(
     events: list[str] = []
     original_open, original_stage = sweeps.tracking.WandbTracker.open, sweeps.tracking.WandbCell.stage
 
-    def opened(self, experiment):
+    def opened(self, name, experiment):
         events.append("open")
-        return original_open(self, experiment)
+        return original_open(self, name, experiment)
 
     def staged(self, name, seconds):
         events.append(name)
@@ -163,7 +163,7 @@ def test_an_online_run_opens_when_its_cell_starts_and_shows_each_stage(
 def test_a_tracking_service_that_fails_costs_no_result(surgery, arguments, results, monkeypatch) -> None:
     import sweeps.tracking
 
-    def broken(self, experiment):
+    def broken(self, name, experiment):
         raise ConnectionError("no route")
 
     monkeypatch.setattr(sweeps.tracking.WandbTracker, "open", broken)
