@@ -12,13 +12,12 @@ from surgery.base_folder import FORMAT, MANIFEST, other_files, require_base
 from surgery.checkpoint_check import verify_checkpoint
 from surgery.edit import Edit, Receipt
 from surgery.errors import InputError
-from surgery.files import sha256_of_file
-from surgery.hashed_file import HashedFile
+from surgery.hashed_file import HASH, HashedFile, hash_of_file
 from surgery.new_folder import folder_written_whole
 from surgery.safetensors_file import StoredTensor, read_tensor, weight_files
 from surgery.tensor_edits import TensorEdits
 
-# Each holds a touched tensor in memory. Hashing takes longer than copying, so one alone would wait for it.
+# Each holds a touched tensor in memory.
 FILES_AT_A_TIME = 2
 
 
@@ -86,6 +85,7 @@ def save_checkpoint(
                     }
                     for edit, receipt in zip(edits, chain.receipts, strict=True)
                 ],
+                "hash": HASH,
                 "files": hashes,
             }
             (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -117,17 +117,17 @@ def _write_weights(source: Path, tensors: Sequence[StoredTensor], folder: Path, 
         if link:
             try:
                 os.link(source.resolve(), target)
-                return sha256_of_file(target)
+                return hash_of_file(target)
             except OSError:  # another file system, or one without hard links
                 target.unlink(missing_ok=True)
         return _copy(source, target)
-    size, position = source.stat().st_size, 0
+    size, position, buffer = source.stat().st_size, 0, bytearray(max(tensor.size for tensor in touched))
     with open(source, "rb", buffering=0) as file, HashedFile(target) as new:
         for tensor in touched:
             new.copy(file, position, tensor.start - position)
-            data = read_tensor(source, tensor)
+            data = read_tensor(source, tensor, buffer)
             chain.change(tensor, data)
-            new.write(memoryview(data))
+            new.write(data)
             position = tensor.start + tensor.size
         new.copy(file, position, size - position)
         return new.hexdigest

@@ -7,7 +7,7 @@ from pathlib import Path
 from surgery.base_folder import FORMAT, MANIFEST, other_files, require_base
 from surgery.edit import Edit
 from surgery.errors import InputError
-from surgery.files import sha256_of_file
+from surgery.hashed_file import HASH, hash_of_file
 from surgery.safetensors_file import StoredTensor, read_tensor, weight_files
 from surgery.tensor_edits import TensorEdits
 
@@ -31,10 +31,10 @@ def verify_checkpoint(
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         hashes: dict[str, str] = dict(manifest["files"])
         claimed = [edit["fingerprint"] for edit in manifest["edits"]]
-        described = (manifest["format"], manifest["base_fingerprint"], claimed)
+        described = (manifest["format"], manifest["hash"], manifest["base_fingerprint"], claimed)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{path / MANIFEST}' can't be read as a checkpoint's list of files ({error})") from None
-    if described != (FORMAT, fingerprint, [edit.fingerprint for edit in edits]):
+    if described != (FORMAT, HASH, fingerprint, [edit.fingerprint for edit in edits]):
         raise InputError(f"'{path / MANIFEST}' tells of another base or other edits; write the checkpoint again")
     base_weights = weight_files(base)
     others = [file.relative_to(base).as_posix() for file in other_files(base)]
@@ -44,9 +44,9 @@ def verify_checkpoint(
     for file, tensors in base_weights.items():
         _require_tensors(file, path / file.name, tensors, chain)
     for name, expected in hashes.items():
-        if not (path / name).is_file() or sha256_of_file(path / name) != expected:
+        if not (path / name).is_file() or hash_of_file(path / name) != expected:
             raise _changed(path / name)
-        if name in others and sha256_of_file(base / name) != expected:
+        if name in others and hash_of_file(base / name) != expected:
             raise _changed(path / name)
 
 

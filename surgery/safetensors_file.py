@@ -83,11 +83,24 @@ def weight_files(folder: Path) -> Mapping[Path, tuple[StoredTensor, ...]]:
     return {folder / name: read_header(folder / name) for name in names}
 
 
-def read_tensor(path: Path, tensor: StoredTensor) -> bytearray:
-    """A tensor's bytes, as a buffer that may be changed."""
-    data = bytearray(tensor.size)
-    with open(path, "rb") as file:
+def read_tensor(path: Path, tensor: StoredTensor, buffer: bytearray | None = None) -> memoryview:
+    """A tensor's bytes, in memory that may be changed.
+
+    Args:
+        path: of its file.
+        tensor: which one.
+        buffer: memory to use, made longer where it is too short; new memory costs as much as the reading.
+    """
+    buffer = bytearray() if buffer is None else buffer
+    if len(buffer) < tensor.size:
+        buffer.extend(bytes(tensor.size - len(buffer)))
+    data = memoryview(buffer)[: tensor.size]
+    with open(path, "rb", buffering=0) as file:
         file.seek(tensor.start)
-        if file.readinto(data) != tensor.size:
-            raise OSError(f"'{path}' ended within {tensor.name}")
+        read = 0
+        while read < tensor.size:
+            count = file.readinto(data[read:])
+            if not count:
+                raise OSError(f"'{path}' ended within {tensor.name}")
+            read += count
     return data

@@ -10,8 +10,9 @@ from surgery.edit import Edit, Receipt
 from surgery.errors import InputError
 from surgery.safetensors_file import DTYPES, StoredTensor
 
-# Numbers edited at a time: a few copies of them in float32 are all that is held beside the tensor.
-CHUNK = 2 << 20
+# Numbers edited at a time: a few copies of them in float32, which the processor's cache holds, are all there is beside
+# the tensor.
+CHUNK = 1 << 18
 
 
 @dataclass
@@ -72,7 +73,7 @@ class TensorEdits:
                     )
 
     @torch.no_grad()
-    def change(self, stored: StoredTensor, data: bytearray) -> None:
+    def change(self, stored: StoredTensor, data: memoryview) -> None:
         """Edits a tensor's bytes in place, by the formula and rounding of `Edit.edited`, one chunk of rows at a time.
 
         Raises:
@@ -93,7 +94,7 @@ class TensorEdits:
                     _require_change(difference, edit, stored)
                     view.index_copy_(0, rows, new)
                     largest = max(largest, float(difference.abs().max()))
-                    squares += float(difference.double().square().sum())
+                    squares += float(torch.linalg.vector_norm(difference, dtype=torch.float64)) ** 2
                 done[layer] = (edit.region.rows[layer].numel(), largest, squares)
 
 

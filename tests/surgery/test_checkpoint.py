@@ -1,6 +1,5 @@
 """An edited checkpoint is the measured model, bit for bit, and nothing else of the base has changed."""
 
-import hashlib
 import json
 import os
 import resource
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import xxhash
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
@@ -201,7 +201,7 @@ def test_untouched_files_are_the_bases_and_all_hashes_are_told(
         if name != "surgery.json":
             assert (file.read_bytes() == (base / name).read_bytes()) == (name not in touched)
     manifest = json.loads(files.pop("surgery.json").read_text())
-    assert manifest["files"] == {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    assert manifest["files"] == {name: xxhash.xxh3_128_hexdigest(file.read_bytes()) for name, file in files.items()}
     assert manifest["base_fingerprint"] == folder_fingerprint(base)
     (told,) = manifest["edits"]
     assert told["fingerprint"] == edit.fingerprint
@@ -349,13 +349,13 @@ def test_tampering_is_noticed(what: str, base: Path, make_edit: Callable[..., Ed
         tensors = load_file(shard)
         tensors[name].view(-1)[0] += 1
         save_file(tensors, shard, {"format": "pt"})
-        manifest["files"][shard.name] = hashlib.sha256(shard.read_bytes()).hexdigest()
+        manifest["files"][shard.name] = xxhash.xxh3_128_hexdigest(shard.read_bytes())
     elif what == "header":
         content = shard.read_bytes().replace(b'"pt"', b'"np"', 1)
         shard.write_bytes(content)
     elif what == "config":
         (edited / "config.json").write_text((edited / "config.json").read_text().replace("silu", "gelu"))
-        manifest["files"]["config.json"] = hashlib.sha256((edited / "config.json").read_bytes()).hexdigest()
+        manifest["files"]["config.json"] = xxhash.xxh3_128_hexdigest((edited / "config.json").read_bytes())
     elif what == "missing":
         (edited / "tokenizer.json").unlink()
     elif what == "list":

@@ -168,14 +168,14 @@ def test_a_killed_sweep_resumes_to_the_results_of_an_undisturbed_one(arguments, 
 
 
 def test_an_interrupt_drops_the_cell_in_flight_and_says_how_to_go_on(arguments, tmp_path) -> None:
-    grid = ["-m", "alpha=-2,-1,1,2", "top_k=4,8,16", *arguments]
+    grid = ["-m", "alpha=-4,-3,-2,-1,1,2,3,4", "top_k=4,8,12,16,20,24,28,32", *arguments]
     command = [str(Path(sys.executable).parent / "surgery"), *grid]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr is not None
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if line.startswith("[1/12]"):
+        if line.startswith("[1/64]"):
             process.send_signal(signal.SIGINT)
             break
     lines += process.stderr.readlines()
@@ -183,7 +183,7 @@ def test_an_interrupt_drops_the_cell_in_flight_and_says_how_to_go_on(arguments, 
     assert "the same command goes on" in lines[-1]
     assert not any("Traceback" in line for line in lines)
     finished = list((tmp_path / "outputs").glob("runs/*/*/result.json"))
-    assert 1 <= len(finished) < 12
+    assert 1 <= len(finished) < 64
 
 
 def test_dry_run_shows_cells_and_stages_and_runs_nothing(surgery, arguments, calls, tmp_path) -> None:

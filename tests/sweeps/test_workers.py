@@ -107,8 +107,9 @@ def _gone(pid: int, within: float = 30.0) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_the_command(number, in_workers, tmp_path, until_line: Callable[..., str]) -> None:
     process = subprocess.Popen(
-        [SURGERY, *in_workers, "-m", "alpha=-2,-1,1,2", "top_k=4,8,16"],
+        [SURGERY, *with_fault(in_workers, "slow", 0, tmp_path / "log"), "-m", "alpha=-2,-1,1,2", "top_k=4,8,16"],
         cwd=tmp_path,
+        env={**os.environ, **WITH_FAULTS},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
