@@ -1,19 +1,27 @@
 """Folders that are written whole or not at all."""
 
+import glob
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from surgery.errors import InputError
+
+# Elsewhere on a shared file system another process may have the same number.
+_HOST = platform.node().replace(".", "_")
 
 
 @contextmanager
 def folder_written_whole(path: Path, marker: str, kind: str, force: bool = False) -> Iterator[Path]:
     """Gives a new folder beside `path`; it takes the name `path` only when the body ends without an error.
 
-    A process that is killed leaves no `path`, but perhaps a hidden folder `.NAME.PID.tmp`, which may be removed.
+    A process that is killed leaves no `path`, but perhaps hidden folders, which the next one for the same path puts in
+    order: what was half written goes, and what was moved out of the way comes back.
 
     Args:
         path: absolute.
@@ -24,13 +32,13 @@ def folder_written_whole(path: Path, marker: str, kind: str, force: bool = False
     Raises:
         InputError: when the path is there and may not be replaced, or its folder can't be made.
     """
+    _tidy(path)
     if os.path.lexists(path):
         if not force:
             raise InputError(f"'{path}' is there already; give another folder, or use force to replace it")
         if path.is_symlink() or not (path / marker).is_file():
             raise InputError(f"'{path}' is no {kind}, so it is not replaced; give another folder")
-    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
-    shutil.rmtree(temporary, ignore_errors=True)  # a killed process with the same id may have left one
+    temporary, old = (path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.{end}") for end in ("tmp", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
@@ -47,3 +55,15 @@ def folder_written_whole(path: Path, marker: str, kind: str, force: bool = False
             os.rename(old, path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _tidy(path: Path) -> None:
+    """Puts in order what processes of this machine left that were killed while they wrote `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{glob.escape(_HOST)}-*.*"):
+        process, _, end = left.name.removeprefix(f".{path.name}.{_HOST}-").partition(".")
+        if not process.isdecimal() or (int(process) != os.getpid() and psutil.pid_exists(int(process))):
+            continue
+        if end == "old" and not os.path.lexists(path):
+            os.rename(left, path)  # killed after it was moved away, and before the new one took its name
+        elif end in ("tmp", "old"):
+            shutil.rmtree(left, ignore_errors=True)

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
 from surgery.files import written_whole
@@ -70,6 +72,49 @@ def export_cell(
         temporary.write_text(model_card(record, config, kind, licence_of(base)), encoding="utf-8")
     if verify:
         say(compare_logits(edit, base, target))
+
+
+def holds_export(record: Record, cell_folder: Path, kind: str, target: Path) -> bool:
+    """Whether a folder holds exactly what `export_cell` would write there, but for the model card, which may be edited.
+
+    Raises:
+        InputError: when the base can't be found or is another model.
+    """
+    from surgery.checkpoint_check import verify_checkpoint
+    from surgery.edit import Edit
+    from surgery.model_files import model_folder
+
+    if not target.is_dir():
+        return False
+    model = cell_config(cell_folder)["model"]
+    edit = Edit.load(cell_folder / EDIT)
+    if kind == "adapter":
+        with TemporaryDirectory() as temporary:
+            fresh = Path(temporary) / "adapter"
+            edit.save_adapter(fresh, base=str(model["path"]))
+            return _same_adapter(fresh, target)
+    try:
+        verify_checkpoint([edit], model_folder(model["path"], model["revision"]), target)
+    except InputError:
+        return False
+    return True
+
+
+def _same_adapter(one: Path, other: Path) -> bool:
+    """By content: two words of a safetensors header may come in either order."""
+    from surgery.adapter import CONFIG_FILE, WEIGHTS_FILE
+
+    try:
+        if (one / CONFIG_FILE).read_text(encoding="utf-8") != (other / CONFIG_FILE).read_text(encoding="utf-8"):
+            return False
+        with safe_open(one / WEIGHTS_FILE, "pt") as ours, safe_open(other / WEIGHTS_FILE, "pt") as theirs:
+            return (
+                ours.metadata() == theirs.metadata()
+                and set(ours.keys()) == set(theirs.keys())
+                and all(ours.get_tensor(name).equal(theirs.get_tensor(name)) for name in ours.keys())  # noqa: SIM118
+            )
+    except (OSError, SafetensorError):
+        return False
 
 
 def compare_logits(edit: "Edit", base: Path, checkpoint: Path) -> str:

@@ -24,7 +24,7 @@ def export(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Writes a cell's edit as a PEFT adapter or as a checkpoint, with a model card."""
-    from sweeps.export import export_cell
+    from sweeps.export import export_cell, holds_export
     from sweeps.push import push_folder
     from sweeps.quiet import quiet_libraries
 
@@ -38,12 +38,16 @@ def export(
         to.print(text, markup=False, soft_wrap=True)
 
     folder = sweep_folder(name, output_dir) / record.cell
-    export_cell(record, folder, kind, target, say, force=force, verify=verify)
+    # After the dry run of a push the very folder that was shown is sent.
+    if push and not force and holds_export(record, folder, kind, target):
+        say(f"'{target}' holds this export already")
+    else:
+        export_cell(record, folder, kind, target, say, force=force, verify=verify)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     say(f"{kind} of cell {record.cell}: {target}, {size / 1e6:.2f} MB")
     if push:
         address = push_folder(target, push, private=not public, dry_run=not yes, say=say)
-        say(f"sent: {address}" if address else "say --force --yes to send it")
+        say(f"sent: {address}" if address else "the same command with --yes sends it")
 
 
 def ask(

@@ -1,7 +1,10 @@
 """An edited checkpoint is the measured model, bit for bit, and nothing else of the base has changed."""
 
+import fcntl
+import hashlib
 import json
 import os
+import platform
 import resource
 import shutil
 import signal
@@ -332,7 +335,67 @@ Edit.load({str(tmp_path / "edit.safetensors")!r}).save_checkpoint({str(base)!r},
     ended = subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[2])
     assert ended.returncode == -signal.SIGKILL
     assert not (tmp_path / "edited").exists()
+    assert len(list(tmp_path.glob(".edited.*"))) == 1
     edit.save_checkpoint(base, tmp_path / "edited", verify=True)
+    assert not list(tmp_path.glob(".edited.*"))
+
+
+def test_a_process_killed_between_two_renames_loses_neither_folder(
+    base: Path, make_edit: Callable[..., Edit], tmp_path: Path
+) -> None:
+    edit, path = make_edit(load(base)), tmp_path / "edited"
+    edit.save_checkpoint(base, path)
+    edit.save(tmp_path / "edit.safetensors")
+    script = f"""
+import os, signal
+from surgery import Edit
+rename = os.rename
+def killed(*arguments):
+    rename(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.rename = killed
+Edit.load({str(tmp_path / "edit.safetensors")!r}).save_checkpoint({str(base)!r}, {str(path)!r}, force=True)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[2])
+    assert ended.returncode == -signal.SIGKILL
+    assert not path.exists()
+    with pytest.raises(InputError, match="is there already"):
+        edit.save_checkpoint(base, path)
+    assert not list(tmp_path.glob(".edited.*"))
+    verify_checkpoint([edit], base, path)
+
+
+def test_what_a_running_process_writes_is_left_alone(
+    base: Path, make_edit: Callable[..., Edit], tmp_path: Path
+) -> None:
+    edit = make_edit(load(base))
+    edit.save_checkpoint(base, tmp_path / "first")
+    theirs = tmp_path / f".edited.{platform.node().replace('.', '_')}-{os.getppid()}.tmp"
+    theirs.mkdir()
+    edit.save_checkpoint(base, tmp_path / "edited")
+    assert theirs.exists()
+
+
+def test_files_that_a_file_system_can_share_are_shared_and_hashed(
+    base: Path, make_edit: Callable[..., Edit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's answer is put in its place: this machine's file systems share no blocks."""
+    cloned = []
+
+    def share(target: int, request: int, source: int) -> int:
+        assert request == 0x40049409
+        data = os.pread(source, os.fstat(source).st_size, 0)
+        os.pwrite(target, data, 0)
+        cloned.append(hashlib.sha256(data).hexdigest())
+        return 0
+
+    monkeypatch.setattr(fcntl, "ioctl", share)
+    edit = make_edit(load(base), top_k=3)
+    edit.save_checkpoint(base, tmp_path / "edited", verify=True)
+    assert hashlib.sha256((base / "config.json").read_bytes()).hexdigest() in cloned
+    for file in base.glob("*.safetensors"):
+        same = file.read_bytes() == (tmp_path / "edited" / file.name).read_bytes()
+        assert (hashlib.sha256(file.read_bytes()).hexdigest() in cloned) == same
 
 
 @pytest.mark.parametrize("what", ["touched", "untouched", "header", "config", "missing", "list", "edits"])

@@ -218,13 +218,34 @@ def test_the_card_names_the_licence_that_the_base_states(tmp_path) -> None:
     assert licence_of(tmp_path) == "llama2"
 
 
+@pytest.mark.parametrize("kind", ["adapter", "checkpoint"])
+def test_a_push_sends_only_the_very_export_that_is_there(sweeps, cell, tmp_path, kind) -> None:
+    export = ["export", "tiny-texts", cell.name, "out", "--as", kind]
+    assert sweeps(*export).code == 0
+    (tmp_path / "out" / "README.md").write_text((tmp_path / "out" / "README.md").read_text() + "\nBy me.\n")
+    ran = sweeps(*export, "--push", "somebody/edited")
+    assert ran.code == 0, ran.err
+    assert "holds this export already" in ran.out
+    assert (tmp_path / "out" / "README.md").read_text().endswith("By me.\n")
+    weights = next((tmp_path / "out").glob("*.safetensors"))
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    ran = sweeps(*export, "--push", "somebody/edited")
+    assert ran.code == 1
+    assert "is there already" in ran.err
+    assert weights.read_bytes() != whole
+
+
 def test_push_lists_what_would_be_sent_and_sends_nothing_unless_told_to(sweeps, cell, tmp_path) -> None:
     export = ["export", "tiny-texts", cell.name, "out"]
     ran = sweeps(*export, "--push", "somebody/edited")
     assert ran.code == 0, ran.err
     assert "somebody/edited" in ran.out
     assert "adapter_model.safetensors" in ran.out
-    assert "--yes to send it" in ran.out
+    assert "the same command with --yes sends it" in ran.out
+    again = sweeps(*export, "--push", "somebody/edited")
+    assert again.code == 0, again.err
+    assert "holds this export already" in again.out
     alone = sweeps(*export, "--force", "--yes")
     assert alone.code == 1
     assert "go with --push" in alone.err
