@@ -79,7 +79,7 @@ class GroupRunner:
 
         probe = None
         try:
-            record = run_cell(self._session, experiment, folder, on_stage, plan.pruning)
+            record = run_cell(self._session, experiment, folder, on_stage)
             probe = self._session.direction_probe(experiment)
         except KeyboardInterrupt:
             following.close()

@@ -21,7 +21,6 @@ from sweeps.settings import read_settings
 if TYPE_CHECKING:
     from evaluation.evaluator import Evaluator
     from surgery.probe import Probe
-    from sweeps.pruning import Pruning
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of one command, checked, without duplicates, in the order they were asked for.
-
-    `pruning`, where a search sets it, stops a cell that can't be among the best any more.
-    """
+    """The cells of one command, checked, without duplicates, in the order they were asked for."""
 
     experiments: tuple[Experiment, ...]
     sweep: str
@@ -60,7 +56,6 @@ class Plan:
     dry_run: bool = False
     fail_fast: bool = False
     retry_failed: bool = False
-    pruning: "Pruning | None" = None
 
     @cached_property
     def swept(self) -> list[str]:

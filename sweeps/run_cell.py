@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -15,9 +15,6 @@ from sweeps.records import CONFIG, EDIT, SAMPLES, Record
 from sweeps.samples import write_samples
 from sweeps.session import Session
 from sweeps.stopwatch import Stopwatch
-
-if TYPE_CHECKING:
-    from sweeps.pruning import Pruning
 
 
 def metrics_of(base: Sequence[Measurement], edited: Sequence[Measurement], seed: int) -> dict[str, dict[str, Any]]:
@@ -48,7 +45,6 @@ def run_cell(
     experiment: Experiment,
     folder: Path,
     on_stage: Callable[[str, float], None],
-    pruning: "Pruning | None" = None,
 ) -> Record:
     """Runs a cell and writes its config, edit and samples; the caller saves the record, which ends it.
 

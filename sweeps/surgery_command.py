@@ -151,7 +151,7 @@ def _unknown(key: str) -> str:
     """Looks the key up among those of the default config."""
     GlobalHydra.instance().clear()
     with initialize_config_module("conf", version_base="1.3"):
-        node = compose("config")
+        node = compose("config", return_hydra_config=key.startswith("hydra."))
     *parents, last = key.split(".")
     prefix = ""
     for parent in parents:

@@ -1,6 +1,8 @@
 """What runs cells: this process, worker processes, or a cluster."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from surgery.errors import InputError
 
 if TYPE_CHECKING:
     from sweeps.engines.protocol import Engine
@@ -27,3 +29,9 @@ def _is_terminal() -> bool:
     import sys
 
     return sys.stderr.isatty()
+
+
+def require_whole(key: str, value: Any, least: int) -> None:
+    """Raises InputError unless a launcher's key holds a whole number of at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"hydra.launcher.{key}={value} is not possible: it is a whole number from {least}")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from surgery.errors import InputError
+from sweeps.engines import require_whole
 from sweeps.engines.job import Job, run_job
-from sweeps.engines.remote import Remote, require_whole
+from sweeps.engines.remote import Remote
 
 # How long a task may take to drop its cell before its process is killed, in seconds.
 GRACE = 10.0

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from surgery.errors import InputError
 from surgery.files import written_whole
+from sweeps.engines import require_whole
 from sweeps.engines.job import Job, Over, Refused, read_lines
 from sweeps.engines.protocol import Busy, Ended, Listener, Lost, Started
 from sweeps.engines.sent import RunElsewhere, SentGroup
@@ -220,9 +221,3 @@ class Remote(ABC):
         group.cells = list(group.unseen)
         for cell in lost:
             on(Lost(cell, reason))
-
-
-def require_whole(key: str, value: Any, least: int) -> None:
-    """Raises InputError unless a launcher's key holds a whole number of at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"hydra.launcher.{key}={value} is not possible: it is a whole number from {least}")

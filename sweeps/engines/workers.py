@@ -11,6 +11,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from surgery.errors import InputError
+from sweeps.engines import require_whole
 from sweeps.engines.protocol import Busy, Ended, Listener, Lost
 from sweeps.grouping import Shared, by_shared_work, shared_work
 from sweeps.plan import Plan
@@ -64,9 +65,9 @@ def worker_environments(workers: int | None, gpus_per_worker: int, gpus: Sequenc
     Raises:
         InputError: when the numbers ask for something that is not there.
     """
-    for name, value, least in (("workers", workers, 1), ("gpus_per_worker", gpus_per_worker, 1)):
-        if value is not None and value < least:
-            raise InputError(f"hydra.launcher.{name}={value} is not possible: it is a whole number from {least}")
+    if workers is not None:
+        require_whole("workers", workers, 0)
+    require_whole("gpus_per_worker", gpus_per_worker, 1)
     if not gpus:
         return [{} for _ in range(workers or 1)]
     most = len(gpus) // gpus_per_worker

@@ -216,3 +216,22 @@ def test_a_scorer_that_can_not_be_trusted_is_refused_before_the_model_is_loaded(
 def test_prompts_and_tasks_that_are_not_there_are_refused(surgery, arguments, tmp_path) -> None:
     assert_refused(surgery(*arguments, "evaluation.prompts=none.txt"), "none.txt", folder=tmp_path)
     assert_refused(surgery(*arguments, "evaluation.tasks=./none"), "none", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ("hydra.launcher.workers=two", "hydra.launcher.workers=two is not possible: it is a whole number from 0"),
+        ("hydra.launcher.workers=-1", "it is a whole number from 0"),
+        ("hydra.launcher.gpus_per_worker=0", "it is a whole number from 1"),
+        ("hydra.launcher.worker=2", "did you mean 'hydra.launcher.workers'?"),
+        ("hydra/launcher=slurm", "did you mean hydra/launcher=resident_slurm?"),
+    ],
+)
+def test_a_launcher_that_can_not_be_is_refused_in_one_line(surgery, arguments, given, part, tmp_path) -> None:
+    kept = [argument for argument in arguments if "hydra.launcher" not in argument]
+    ran = surgery(*kept, "-m", "alpha=1,2", given)
+    assert ran.code == 1
+    assert part in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert not (tmp_path / "outputs").exists()
