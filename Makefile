@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-cluster check real-data clean
+.PHONY: help install demo test test-slow test-cluster check real-data bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,10 @@ check: $(VENV)/.installed-dev ## run the linters, the type checker and the impor
 
 real-data: install ## run the tests that use real models and texts in ../shared
 	$(BIN)/python -m pytest -m real_data
+
+bench: install ## print what things cost, as ratios; docs/performance.md keeps the last ones
+	$(BIN)/python benchmarks/export.py
+	$(BIN)/python benchmarks/sweep.py
 
 clean: ## remove the environment and caches, keep outputs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
