@@ -16,6 +16,8 @@ from surgery.errors import InputError
 # A word, or one mark: so that "!!!!!!" is six tokens that repeat and not one.
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
+MEASURES = ("repetition", "distinct_2", "length")
+
 
 @dataclass(frozen=True)
 class Fluency:
@@ -28,6 +30,8 @@ class Fluency:
 
     `fluency/distinct_2` is the share of bigrams that are distinct (Li et al. 2016, A Diversity-Promoting Objective
     Function for Neural Conversation Models, over bigrams). A text without a bigram scores 0, the worst.
+
+    `fluency/length` is the number of tokens: words and marks, so that it compares across models' tokenizers.
 
     Attributes:
         n: of the n-grams of `fluency/repetition`.
@@ -45,26 +49,28 @@ class Fluency:
         for name, function in self.checks.items():
             if not callable(function):
                 raise InputError(f"the fluency check '{name}' is {function!r}; give a function of the continuation")
-            if name in ("repetition", "distinct_2"):
+            if name in MEASURES:
                 raise InputError(f"a fluency check can't be called '{name}': that is measured already; rename it")
 
     def prepare(self) -> None:
         """Nothing is needed beside the model."""
 
     def identity(self) -> dict[str, JSON]:
-        """n, and the checks by their names and the source of their modules."""
+        """n, what is measured, and the checks by their names and the source of their modules."""
         return {
             "kind": "fluency",
             "n": self.n,
+            "measures": list(MEASURES),
             "checks": {name: _function_identity(function) for name, function in self.checks.items()},
         }
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-        """`fluency/repetition`, `fluency/distinct_2` (0 to 1) and each check (0 or 1); [n] each."""
+        """`fluency/repetition`, `fluency/distinct_2` (0 to 1), `fluency/length` and each check (0 or 1); [n] each."""
         words = [_TOKEN.findall(text) for text in continuations]
         scores = {
             "fluency/repetition": [repetition(tokens, self.n) for tokens in words],
             "fluency/distinct_2": [distinct(tokens, 2) for tokens in words],
+            "fluency/length": [float(len(tokens)) for tokens in words],
         }
         for name, function in self.checks.items():
             scores[f"fluency/{name}"] = [float(bool(function(text))) for text in continuations]

@@ -22,7 +22,6 @@ def own_evaluators(
     threshold: float,
     limit: int | None,
     chat: bool,
-    seed: int,
     trust_task_code: bool,
     trust_checkpoint: bool,
 ) -> dict[str, Evaluator]:
@@ -36,7 +35,6 @@ def own_evaluators(
         max_new_tokens, threshold: of the continuations, and from where on one is toxic.
         limit: at most so many prompts, and documents of a task.
         chat: put prompts into the model's chat template.
-        seed: of the halving of the prompts.
         trust_task_code: run Python code that tasks name.
         trust_checkpoint: unpickle a checkpoint that holds more than tensors.
     """
@@ -49,9 +47,7 @@ def own_evaluators(
             "fluency": Fluency(),
         }
         generation = Generation(max_new_tokens=max_new_tokens, chat=chat)
-        made["continuations"] = Continuations(
-            prompts, limit=limit, generation=generation, scorers=scorers, split_seed=seed
-        )
+        made["continuations"] = Continuations(prompts, limit=limit, generation=generation, scorers=scorers)
     if tasks is not None:
         made["lm_eval"] = LmEval(tasks, limit=limit, chat=chat, trust_task_code=trust_task_code)
     return made

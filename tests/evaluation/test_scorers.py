@@ -29,12 +29,12 @@ def test_repetition_is_the_share_of_trigrams_that_came_before() -> None:
     found = scored("a b c a b c a")
     assert found["fluency/repetition"] == pytest.approx(1 - 3 / 5)
     assert found["fluency/distinct_2"] == pytest.approx(3 / 6)
-    assert scored("one two three four") == {"fluency/repetition": 0.0, "fluency/distinct_2": 1.0}
+    assert scored("one two three four") == {"fluency/repetition": 0.0, "fluency/distinct_2": 1.0, "fluency/length": 4.0}
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\n"])
 def test_a_model_that_says_nothing_does_not_look_fluent(text: str) -> None:
-    assert scored(text) == {"fluency/repetition": 1.0, "fluency/distinct_2": 0.0}
+    assert scored(text) == {"fluency/repetition": 1.0, "fluency/distinct_2": 0.0, "fluency/length": 0.0}
 
 
 @pytest.mark.parametrize("text", ["you you you you you you you you", "!!!!!!!!!!!!!!!!!!!!", "a.a.a.a.a.a.a.a.a.a."])
@@ -46,7 +46,7 @@ def test_a_loop_looks_like_one(text: str) -> None:
 
 def test_a_text_shorter_than_the_n_grams_is_judged_by_its_own_length() -> None:
     assert repetition(["yes", "."], 3) == 0.0
-    assert scored(".") == {"fluency/repetition": 0.0, "fluency/distinct_2": 0.0}
+    assert scored(".") == {"fluency/repetition": 0.0, "fluency/distinct_2": 0.0, "fluency/length": 1.0}
 
 
 def ends_well(text: str, mark: str = ".") -> bool:

@@ -11,6 +11,7 @@ REPORTED = {
     "toxicity/mean",
     "fluency/repetition",
     "fluency/distinct_2",
+    "fluency/length",
     "fluency/grammatical",
     "perplexity/heldout",
     "lm_eval/toy_facts/acc",
