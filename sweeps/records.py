@@ -48,7 +48,8 @@ class Record:
         command: what makes the cell again, from the folder that its paths are relative to.
         protocol: the hash of what was measured and how.
         keys: the composed keys, flat.
-        metrics: {name: {"base", "edited", "delta", "ci95": [low, high], "n"}}; numbers are None where there are none.
+        metrics: {name: {"base", "edited", "delta", "ci95": [low, high], "p", "n"}}; numbers are None where there are
+            none. Records of earlier versions have no p.
         probe, edit: metrics of the probe; receipt of the edit.
         seconds: {stage: seconds}.
         versions: of the packages.
@@ -162,6 +163,7 @@ def write_table(sweep_folder: Path, records: Iterable[Record]) -> None:
                 f"{name}/delta": metric["delta"],
                 f"{name}/ci_low": low,
                 f"{name}/ci_high": high,
+                f"{name}/p": metric.get("p"),
                 f"{name}/n": metric["n"],
             }
         rows.append(row | {f"seconds/{stage}": round(seconds, 3) for stage, seconds in record.seconds.items()})

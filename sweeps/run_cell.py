@@ -19,7 +19,7 @@ from sweeps.stopwatch import Stopwatch
 
 
 def metrics_of(base: Sequence[Measurement], edited: Sequence[Measurement], seed: int) -> dict[str, dict[str, Any]]:
-    """{name: base, edited, delta, paired 95 % interval, n}; the selection half's names begin with `selection/`."""
+    """{name: base, edited, delta, paired 95 % interval, p, n}; the selection half's names begin with `selection/`."""
     metrics = {}
     for before, after in zip(base, edited, strict=True):
         found = compare(before, after, seed)
@@ -31,6 +31,7 @@ def metrics_of(base: Sequence[Measurement], edited: Sequence[Measurement], seed:
             "edited": found.edited,
             "delta": found.delta,
             "ci95": list(found.ci95),
+            "p": found.p,
             "n": found.n,
         }
     return metrics
@@ -38,7 +39,7 @@ def metrics_of(base: Sequence[Measurement], edited: Sequence[Measurement], seed:
 
 def _alone(value: float | None, n: int | None) -> dict[str, Any]:
     """A metric that has no base to compare with."""
-    return {"base": None, "edited": value, "delta": None, "ci95": [None, None], "n": n}
+    return {"base": None, "edited": value, "delta": None, "ci95": [None, None], "p": None, "n": n}
 
 
 def run_cell(

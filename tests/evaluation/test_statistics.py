@@ -1,8 +1,12 @@
+from itertools import product
+
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 
+from evaluation.intervals import tango_interval
 from evaluation.measurement import Measurement
-from evaluation.statistics import bonett_price_interval, compare
+from evaluation.statistics import compare
 
 
 def measured(scores: list[float] | np.ndarray, **changed: object) -> Measurement:
@@ -11,33 +15,56 @@ def measured(scores: list[float] | np.ndarray, **changed: object) -> Measurement
     return Measurement(**{**fields, **changed})  # type: ignore[arg-type]
 
 
-def test_the_interval_of_paired_shares_is_bonett_and_prices() -> None:
-    # n = 20, 8 fall, 2 rise. By hand: p21 = 3/22, p12 = 9/22, difference -6/22 = -0.272727;
-    # variance (12/22 - (6/22)^2) / 22 = (0.545455 - 0.074380) / 22 = 0.0214125; 1.959964 * 0.146330 = 0.286802.
+def likeliest_falls(rises: int, falls: int, n: int, difference: float) -> float:
+    """The share of falls that a trinomial with this difference is likeliest to have, by search."""
+
+    def unlikely(share: float) -> float:
+        kinds = np.array([share + difference, share, 1 - 2 * share - difference])
+        return -float(np.sum(np.array([rises, falls, n - rises - falls]) * np.log(kinds)))
+
+    bounds = (max(0.0, -difference), (1 - difference) / 2)
+    return float(minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x)
+
+
+@pytest.mark.parametrize(("rises", "falls", "n"), [(2, 8, 20), (1, 30, 200), (5, 5, 50), (12, 3, 400)])
+def test_the_interval_of_paired_shares_ends_where_a_score_test_rejects(rises: int, falls: int, n: int) -> None:
+    low, high = tango_interval(rises, falls, n)
+    for bound, expected in ((low, 1.959964), (high, -1.959964)):
+        share = likeliest_falls(rises, falls, n, bound)
+        variance = n * (2 * share + bound - bound**2)
+        assert (rises - falls - n * bound) / np.sqrt(variance) == pytest.approx(expected, abs=1e-4)
+
+
+def test_shares_get_tangos_interval_and_mcnemars_test() -> None:
     base = np.array([1] * 8 + [0] * 2 + [1] * 5 + [0] * 5, dtype=float)
     edited = np.array([0] * 8 + [1] * 2 + [1] * 5 + [0] * 5, dtype=float)
-    low, high = bonett_price_interval(base, edited)
-    assert low == pytest.approx(-0.559529, abs=2e-6)
-    assert high == pytest.approx(0.014075, abs=2e-6)
     told = compare(measured(base), measured(edited))
-    assert told.ci95 == (low, high)
+    assert told.ci95 == tango_interval(2, 8, 20)
+    # By hand: of ten changes two or fewer rise, or eight or more: 2 * (1 + 10 + 45) / 1024.
+    assert told.p == pytest.approx(0.109375)
     assert (told.base, told.edited, told.delta, told.n) == pytest.approx((0.65, 0.35, -0.3, 20))
 
 
 def test_the_interval_of_shares_stays_within_minus_one_and_one_and_holds_the_difference() -> None:
-    zeros, ones = np.zeros(5), np.ones(5)
-    for base, edited, delta in ((zeros, ones, 1.0), (ones, zeros, -1.0), (zeros, zeros, 0.0)):
-        low, high = bonett_price_interval(base, edited)
+    for rises, falls, delta in ((5, 0, 1.0), (0, 5, -1.0), (0, 0, 0.0), (1, 0, 0.2)):
+        low, high = tango_interval(rises, falls, 5)
         assert -1 <= low <= delta <= high <= 1
-    assert bonett_price_interval(ones, zeros)[0] == -1
+        assert high - low > 0.3
 
 
 def test_shares_that_did_not_change_still_have_an_interval() -> None:
-    # By hand: n = 100, both kinds of change 1/102, so 1.959964 * sqrt((2/102) / 102) = 0.027175.
-    assert compare(measured([0.0] * 100), measured([0.0] * 100)).ci95 == pytest.approx((-0.027175, 0.027175), abs=1e-6)
+    # With no change the score is D * sqrt(n / (D - D^2)); by hand it is z at D = z^2 / (n + z^2) = 0.0369935.
+    told = compare(measured([0.0] * 100), measured([0.0] * 100))
+    assert told.ci95 == pytest.approx((-0.0369935, 0.0369935), abs=1e-6)
+    assert told.p == 1
+    tasks = {"statistic": "mean_of_means", "strata": ("a",) * 50 + ("b",) * 50}
+    low, high = compare(measured([1.0] * 100, **tasks), measured([1.0] * 100, **tasks)).ci95
+    assert -0.03 <= low < 0 < high <= 0.03
 
 
-def plain_bootstrap(base: np.ndarray, edited: np.ndarray, strata: np.ndarray, resamples: int = 4000) -> np.ndarray:
+def plain_bootstrap(
+    base: np.ndarray, edited: np.ndarray, strata: np.ndarray, step: float, resamples: int = 4000
+) -> np.ndarray:
     generator = np.random.default_rng(7)
     found = []
     for _ in range(resamples):
@@ -47,7 +74,13 @@ def plain_bootstrap(base: np.ndarray, edited: np.ndarray, strata: np.ndarray, re
             drawn = generator.choice(places, len(places))
             means.append(edited[drawn].mean() - base[drawn].mean())
         found.append(np.mean(means))
-    return np.percentile(found, [2.5, 97.5])
+    return np.percentile(found + unseen(step), [2.5, 97.5])
+
+
+def unseen(step: float, resamples: int = 4000) -> np.ndarray:
+    """Half a rise and half a fall, as a bootstrap would draw them."""
+    generator = np.random.default_rng(8)
+    return step * (generator.poisson(0.5, resamples) - generator.poisson(0.5, resamples))
 
 
 def test_means_are_resampled_in_pairs() -> None:
@@ -55,7 +88,9 @@ def test_means_are_resampled_in_pairs() -> None:
     base = generator.uniform(size=150)
     edited = base - 0.1 + generator.normal(scale=0.05, size=150)
     low, high = compare(measured(base), measured(edited)).ci95
-    assert (low, high) == pytest.approx(tuple(plain_bootstrap(base, edited, np.zeros(150))), abs=0.002)
+    change = edited - base
+    step = np.abs(change - change.mean()).max() / 150
+    assert (low, high) == pytest.approx(tuple(plain_bootstrap(base, edited, np.zeros(150), step)), abs=0.002)
     # Were they not paired, the spread of the prompts would make it several times wider.
     assert high - low < 0.03
 
@@ -67,7 +102,8 @@ def test_an_average_over_tasks_is_resampled_within_tasks() -> None:
     edited = np.where(generator.uniform(size=213) < 0.3, 1 - base, base)
     average = {"statistic": "mean_of_means", "strata": tuple(strata)}
     told = compare(measured(base, **average), measured(edited, **average))
-    expected = plain_bootstrap(base, edited, strata)
+    small = (edited - base)[:12]
+    expected = plain_bootstrap(base, edited, strata, np.abs(small - small.mean()).max() / 36)
     assert told.ci95 == pytest.approx(tuple(expected), abs=0.02)
     assert told.delta == pytest.approx(np.mean([(edited - base)[strata == name].mean() for name in np.unique(strata)]))
 
@@ -84,7 +120,15 @@ def test_perplexity_is_resampled_by_windows_with_their_tokens() -> None:
         drawn = generator.integers(0, 60, 60)
         total = tokens[drawn].sum()
         found.append(np.exp(edited[drawn].sum() / total) - np.exp(base[drawn].sum() / total))
-    assert told.ci95 == pytest.approx(tuple(np.percentile(found, [2.5, 97.5])), abs=0.02)
+    whole = compare(measured(base, **windows), measured(edited, **windows)).delta
+    # How far the most telling window moves the difference: what leaving it out does.
+    steps = []
+    for left in range(60):
+        rest = np.arange(60) != left
+        total = tokens[rest].sum()
+        steps.append(np.exp(edited[rest].sum() / total) - np.exp(base[rest].sum() / total) - whole)
+    expected = np.percentile(found + unseen(np.abs(steps).max()), [2.5, 97.5])
+    assert told.ci95 == pytest.approx(tuple(expected), abs=0.02)
     assert told.delta == pytest.approx(np.exp(edited.sum() / tokens.sum()) - np.exp(base.sum() / tokens.sum()))
 
 
@@ -114,7 +158,7 @@ def test_the_same_seed_gives_the_same_interval_whatever_the_global_state() -> No
     [
         {"name": "y"},
         {"half": "selection"},
-        {"sample_ids": ("0", "2", "1")},
+        {"sample_ids": ("0", "1", "3")},
         {"statistic": "mean_of_means", "strata": ("a", "a", "b")},
     ],
 )
@@ -129,3 +173,49 @@ def test_windows_of_different_tokens_do_not_compare() -> None:
 
     with pytest.raises(ValueError, match="tokens"):
         compare(windows([1, 2]), windows([2, 1]))
+
+
+def test_samples_are_paired_by_id_whatever_their_order() -> None:
+    base = measured([0.0, 1.0, 1.0, 0.0], sample_ids=("a", "b", "c", "d"))
+    edited = measured([0.0, 0.0, 0.0, 1.0], sample_ids=("d", "c", "a", "b"))
+    told = compare(base, edited)
+    assert (told.delta, told.p) == (-0.25, 1.0)
+    assert told.ci95 == tango_interval(0, 1, 4)
+
+
+def test_the_permutation_test_exchanges_base_and_edited_within_samples() -> None:
+    generator = np.random.default_rng(4)
+    base = generator.uniform(size=8)
+    edited = base + generator.normal(0.1, 0.1, size=8)
+    change = edited - base
+    sums = np.array([np.dot(signs, change) for signs in product((-1, 1), repeat=8)])
+    expected = 2 * min((sums >= change.sum() - 1e-12).mean(), (sums <= change.sum() + 1e-12).mean())
+    assert compare(measured(base), measured(edited)).p == pytest.approx(min(1.0, expected))
+    strata = ("a",) * 2 + ("b",) * 6
+    weighted = change / np.array([4] * 2 + [12] * 6)
+    sums = np.array([np.dot(signs, weighted) for signs in product((-1, 1), repeat=8)])
+    expected = 2 * min((sums >= weighted.sum() - 1e-12).mean(), (sums <= weighted.sum() + 1e-12).mean())
+    average = {"statistic": "mean_of_means", "strata": strata}
+    assert compare(measured(base, **average), measured(edited, **average)).p == pytest.approx(min(1.0, expected))
+
+
+def test_perplexities_are_exchanged_by_windows() -> None:
+    generator = np.random.default_rng(5)
+    tokens = generator.integers(5, 50, 8).astype(float)
+    base = tokens * generator.uniform(1.5, 2.5, 8)
+    edited = base + tokens * generator.normal(0.05, 0.1, 8)
+    found = []
+    for exchanged in product((False, True), repeat=8):
+        one, other = np.where(exchanged, edited, base), np.where(exchanged, base, edited)
+        found.append(np.exp(other.sum() / tokens.sum()) - np.exp(one.sum() / tokens.sum()))
+    expected = 2 * min((np.array(found) >= found[0] - 1e-12).mean(), (np.array(found) <= found[0] + 1e-12).mean())
+    windows = {"statistic": "perplexity", "weights": tokens}
+    assert compare(measured(base, **windows), measured(edited, **windows)).p == pytest.approx(min(1.0, expected))
+
+
+def test_p_is_small_for_what_is_no_chance_and_large_for_what_may_be() -> None:
+    generator = np.random.default_rng(6)
+    base = generator.uniform(size=200)
+    assert compare(measured(base), measured(base + generator.normal(0.05, 0.05, 200))).p == pytest.approx(2e-4)
+    assert compare(measured(base), measured(base + generator.normal(0, 0.05, 200))).p > 0.05
+    assert compare(measured(base), measured(base)).p == 1.0
