@@ -6,9 +6,11 @@ from time import perf_counter
 
 from rich.console import Console
 
+from sweeps.degenerate import sound
+from sweeps.headlines import headline_metrics
 from sweeps.plan import Plan
 from sweeps.records import Record
-from sweeps.tables import change, headline_metrics
+from sweeps.tables import change
 
 # Without a terminal to redraw, a stage is told once it took this many seconds.
 LONG_STAGE = 20.0
@@ -118,7 +120,7 @@ class Progress:
         left = self._total - self._ended
         told = [f"{self._failed} failed"] if self._failed else []
         if left > 0 and len(self._done) > 1 and plan.choice is not None:
-            best = plan.choice.pick((cell, record.metrics) for cell, record in self._done.items())
+            best = plan.choice.pick((record.cell, record.metrics) for record in sound(self._done.values()))
             told += [f"best so far {best}"] if best else []
         if left > 0 and self._slots > 1:
             told.append(f"{len(self._running)} running")

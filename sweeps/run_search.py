@@ -1,13 +1,16 @@
 """Runs a search: keeps an engine busy with cells that a sampler asks for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
 
 from sweeps.conductor import Conductor
+from sweeps.degenerate import sound
 from sweeps.disk import disk_full, is_disk_full
 from sweeps.engines.protocol import Engine
+from sweeps.pareto import Direction, pareto_front
 from sweeps.records import Record
 from sweeps.run_plan import Outcome, start
 from sweeps.search import Search
@@ -63,10 +66,23 @@ def _tell(search: Search, records: dict[str, Record]) -> Outcome:
     show(ours, search.choice, search.first.sweep_folder, to)
     if len(search.objectives) > 1:
         names = [objective.metric for objective in search.objectives]
-        show_front([record for record in ours if record.cell in search.study.front()], names, to)
+        show_front(_front(search, ours), names, to)
     if search.exhausted:
         to.print("the sampler named nothing but cells that it had named before: the search ended early")
     return Outcome(ours, tuple(record.cell for record in ours if record.status == "failed"))
+
+
+def _front(search: Search, records: Sequence[Record]) -> list[Record]:
+    """The cells that no other is better than in every objective, of those that meet the conditions with whole text."""
+    qualified = [
+        record
+        for record in sound(records)
+        if record.status == "done" and all(condition.holds(record.metrics) for condition in search.conditions)
+    ]
+    names = [objective.metric for objective in search.objectives]
+    directions: list[Direction] = ["minimize" if objective.lowest else "maximize" for objective in search.objectives]
+    front = pareto_front([record.metrics for record in qualified], names, directions)
+    return [qualified[index] for index in front]
 
 
 def show_search(search: Search, to: Console) -> None:

@@ -9,11 +9,16 @@ from surgery.files import written_whole
 if TYPE_CHECKING:
     from evaluation.measurement import Measurement
 
-COLUMNS = ("measurement", "half", "sample", "prompt", "base", "edited", "base_score", "edited_score")
+COLUMNS = (
+    *("measurement", "half", "sample", "prompt", "base", "edited", "base_score", "edited_score"),
+    # What makes one number of the scores: a perplexity's tokens a window; the task, in an average over tasks.
+    *("weight", "stratum"),
+)
 
 
 def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[Measurement]") -> None:
     """One row for each sample of each measurement; `base` and `edited` hold what the two models said."""
+    import numpy as np
     import pandas as pd
 
     parts = []
@@ -29,6 +34,8 @@ def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[M
                     "edited": after.outputs,
                     "base_score": before.scores,
                     "edited_score": after.scores,
+                    "weight": np.full(before.n, np.nan) if before.weights is None else before.weights,
+                    "stratum": before.strata,
                 },
                 columns=list(COLUMNS),
             )

@@ -127,10 +127,6 @@ class Study:
         done = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         return [tuple(t.values) for t in done if all(far <= 0 for far in t.constraints.values())]
 
-    def front(self) -> set[str]:
-        """The cells that no other is better than in every objective, of those that meet the conditions."""
-        return {trial.user_attrs[CELL] for trial in self._study.best_trials}
-
     def ask(self) -> tuple[int, list[str]]:
         """A new trial: its number, and the overrides of its cell."""
         # What a kill cut off before it had a cell counts for nothing.

@@ -1,12 +1,16 @@
 """What a command says when its cells have ended."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from sweeps.choice import Choice
+from sweeps.degenerate import sound
+from sweeps.headlines import headline_metrics
+from sweeps.pooling import Pooled, pool
 from sweeps.records import RESULT, Record, swept_keys
-from sweeps.tables import cell_table, change, headline_metrics, sweep_table
+from sweeps.tables import cell_table, change, sweep_notes, sweep_table
 
 
 def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: Console) -> None:
@@ -19,10 +23,11 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
         to.print(cell_table(record))
         to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched", markup=False)
     elif records:
-        best = choice.pick((record.cell, record.metrics) for record in done) if choice else None
-        to.print(sweep_table(records, best))
+        rows = pool(done, folder) if choice else []
+        best = chosen(rows, choice) if choice else None
+        show_table(records, best, to)
         if choice is not None:
-            show_choice(done, best, choice, to)
+            show_choice(rows, best, choice, to)
     given_up = sum(record.status == "pruned" for record in records)
     if given_up:
         to.print(f"{given_up} of {len(records)} cells were given up before all was measured; they count as not done")
@@ -32,16 +37,34 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
     to.print(f"records: {folder}", markup=False)
 
 
-def show_choice(done: list[Record], best: str | None, choice: Choice, to: Console) -> None:
-    """Prints which cell was chosen, by what, and what it measures on the report half."""
+def show_table(records: Sequence[Record], best: Pooled | None, to: Console, title: str | None = None) -> None:
+    """Prints the table of the cells, and what its marks mean."""
+    to.print(sweep_table(records, best.cells if best else (), title))
+    for note in sweep_notes(records):
+        to.print(note, markup=False)
+
+
+def chosen(rows: Sequence[Pooled], choice: Choice) -> Pooled | None:
+    """The best of the rows whose text is not broken; None when none qualifies."""
+    best = choice.pick((row.cell, row.metrics) for row in sound(rows))
+    return next((row for row in rows if row.cell == best), None)
+
+
+def show_choice(rows: Sequence[Pooled], best: Pooled | None, choice: Choice, to: Console) -> None:
+    """Prints which of the rows was chosen, by what, and what it measures on the report half."""
     if best is None:
-        to.print(f"no cell qualifies for: {choice} (on the selection half)")
+        broken = len(rows) - len(sound(rows))
+        left_out = f"; {broken} of {len(rows)} broke the text" if broken else ""
+        to.print(f"no cell qualifies for: {choice} (on the selection half){left_out}")
         return
-    record = next(record for record in done if record.cell == best)
-    swept = swept_keys([entry.keys for entry in done])
-    to.print(f"* chosen on the selection half: {best} ({_keys(record, swept)}), by {choice}", markup=False)
+    keys = _keys(best, swept_keys([row.keys for row in rows]))
+    pooled = f"; seeds {', '.join(map(str, best.seeds))} pooled" if len(best.seeds) > 1 else ""
+    to.print(
+        f"* chosen on the selection half: {', '.join(best.cells)} ({keys}{pooled}), by {choice}",
+        markup=False,
+    )
     to.print("  told on the report half:", markup=False)
-    _tell(record, headline_metrics([record]), to)
+    _tell(best, headline_metrics([best]), to)
 
 
 def show_front(front: list[Record], metrics: list[str], to: Console) -> None:
@@ -56,16 +79,18 @@ def show_front(front: list[Record], metrics: list[str], to: Console) -> None:
         _tell(record, metrics, to)
 
 
-def _keys(record: Record, names: list[str]) -> str:
+def _keys(record: Record | Pooled, names: list[str]) -> str:
     return " ".join(f"{key}={record.keys[key]}" for key in names if key in record.keys)
 
 
-def _tell(record: Record, names: list[str], to: Console) -> None:
+def _tell(record: Record | Pooled, names: list[str], to: Console) -> None:
     for name in names:
         metric = record.metrics[name]
         if metric["base"]:
             low, high = metric["ci95"]
             share = f"{metric['delta'] / metric['base']:+.0%}"
             interval = f"95 % interval {low:+.3f} to {high:+.3f}"
-            line = f"{change(metric)}  ({share}; change {metric['delta']:+.3f}, {interval}, n={metric['n']})"
+            spread = metric.get("sd_over_seeds")
+            seeds = "" if spread is None else f", sd over {metric['seeds']} seeds {spread:.3f}"
+            line = f"{change(metric)}  ({share}; change {metric['delta']:+.3f}, {interval}, n={metric['n']}{seeds})"
             to.print(f"    {name:24} {line}", markup=False)

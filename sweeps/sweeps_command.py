@@ -14,7 +14,7 @@ from sweeps.export_commands import ask, export
 from sweeps.lookup import Cell, Name, Output, finished_records, one_cell, shared_choice, sweep_folder
 from sweeps.records import RESULT, load_records
 from sweeps.store_command import store
-from sweeps.tables import change, console, number, sweep_table
+from sweeps.tables import change, console, number
 
 app = typer.Typer(
     help="Shows what `surgery` left in the output folder.",
@@ -80,16 +80,19 @@ def status(name: Name, output_dir: Output = Path("outputs")) -> None:
 @app.command()
 def report(name: Name, output_dir: Output = Path("outputs")) -> None:
     """The table of all cells, base → edited, and the cell chosen on the selection half."""
-    from sweeps.summary import show_choice
+    from sweeps.pooling import pool
+    from sweeps.summary import chosen, show_choice, show_table
 
     records = finished_records(name, output_dir)
+    folder = sweep_folder(name, output_dir)
     done = [record for record in records if record.status == "done"]
-    choice = shared_choice(sweep_folder(name, output_dir), done)
-    best = choice.pick((record.cell, record.metrics) for record in done) if choice else None
+    choice = shared_choice(folder, done)
+    rows = pool(done, folder) if choice else []
+    best = chosen(rows, choice) if choice else None
     to = console()
-    to.print(sweep_table(records, best, title=name))
+    show_table(records, best, to, title=name)
     if choice is not None:
-        show_choice(done, best, choice, to)
+        show_choice(rows, best, choice, to)
 
 
 @app.command()
@@ -140,8 +143,9 @@ def best(
     ] = None,
     output_dir: Output = Path("outputs"),
 ) -> None:
-    """The best cell by the selection half, told on the report half; without options by the rule of the sweep."""
-    from sweeps.summary import show_choice
+    """The best cell by the selection half, told on the report half; by the rule of the sweep, or one of your own."""
+    from sweeps.pooling import pool
+    from sweeps.summary import chosen, show_choice
 
     done = [record for record in finished_records(name, output_dir) if record.status == "done"]
     if minimize or maximize or where:
@@ -151,8 +155,9 @@ def best(
         choice = shared_choice(sweep_folder(name, output_dir), done)
     if choice is None:
         raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
-    found = choice.pick((record.cell, record.metrics) for record in done)
-    show_choice(done, found, choice, console())
+    rows = pool(done, sweep_folder(name, output_dir))
+    found = chosen(rows, choice)
+    show_choice(rows, found, choice, console())
     if found is None:
         raise InputError(f"none of {len(done)} cells meets the conditions")
 

@@ -1,29 +1,17 @@
 """Records as tables for the terminal."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatch
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from sweeps.degenerate import degenerate
+from sweeps.headlines import headline_metrics
+from sweeps.multiplicity import significant
 from sweeps.records import Record, in_order, swept_keys
 
-# The metrics a table of cells shows, in this order, where they were measured.
-HEADLINES = (
-    "toxicity/toxic_rate",
-    "toxigen/toxic_rate",
-    "jailbreak/refusal_rate",
-    "jailbreak/harmless_answered",
-    "attitude/positive_rate",
-    "attitude/negative_rate",
-    "lm_eval/average",
-    "perplexity/*",
-    "fluency/grammatical",
-    "fluency/repetition",
-)
-WITHOUT_EVALUATION = ("probe/test_accuracy", "probe/loss_*")
 # A table is whole when it goes to a file or another program: nothing is cut to a width nobody has.
 PIPED_WIDTH = 400
 
@@ -39,16 +27,6 @@ def number(value: float | None, signed: bool = False) -> str:
     if value is None:
         return "-"
     return f"{value:+.3f}" if signed else f"{value:.3f}"
-
-
-def headline_metrics(records: Sequence[Record]) -> list[str]:
-    """The names of the metrics that a table of these records shows."""
-    names = list(dict.fromkeys(name for record in records for name in record.metrics))
-    for patterns in (HEADLINES, WITHOUT_EVALUATION):
-        found = [name for pattern in patterns for name in names if fnmatch(name, pattern)]
-        if found:
-            return list(dict.fromkeys(found))
-    return []
 
 
 def change(metric: Mapping[str, Any] | None) -> str:
@@ -76,9 +54,15 @@ def cell_table(record: Record) -> Table:
     return table
 
 
-def sweep_table(records: Sequence[Record], best: str | None = None, title: str | None = None) -> Table:
-    """One row a cell: what was swept, then base → edited of the headline metrics; the chosen cell is marked."""
+def sweep_table(records: Sequence[Record], best: Collection[str] = (), title: str | None = None) -> Table:
+    """One row a cell: what was swept, then base → edited of the headline metrics.
+
+    Marked are the chosen cells (those of one row of pooled seeds), those whose text is broken, and the differences
+    that stay significant over all cells and metrics of the table; `sweep_notes` says what the marks mean.
+    """
     keys, metrics = swept_keys([record.keys for record in records]), headline_metrics(records)
+    differs = significant(records, metrics)
+    broken = {record.cell for record in records if degenerate(record)}
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("cell", no_wrap=True)
     for key in keys:
@@ -88,10 +72,24 @@ def sweep_table(records: Sequence[Record], best: str | None = None, title: str |
     if any(record.status != "done" for record in records):
         table.add_column("status")
     for record in in_order(records):
-        row = [record.cell + (" *" if record.cell == best else "")]
+        row = [record.cell + (" *" if record.cell in best else " ×" if record.cell in broken else "")]
         row += [str(record.keys.get(key, "-")) for key in keys]
-        row += [change(record.metrics.get(metric)) for metric in metrics]
+        for metric in metrics:
+            mark = {True: " †", False: "  ", None: ""}[differs.get((record.cell, metric))]
+            row.append(change(record.metrics.get(metric)) + mark)
         if record.status != "done":
             row.append(f"{record.status}: {record.error}")
-        table.add_row(*row, style="bold" if record.cell == best else "")
+        table.add_row(*row, style="bold" if record.cell in best else "dim" if record.cell in broken else "")
     return table
+
+
+def sweep_notes(records: Sequence[Record]) -> list[str]:
+    """What the marks of a sweep's table mean, a line each."""
+    differs = significant(records)
+    notes = []
+    if any(differs.values()):
+        notes.append(f"† differs from the base at a false discovery rate of 5 % over {len(differs)} comparisons")
+    for record in records:
+        if reason := degenerate(record):
+            notes.append(f"× {record.cell} broke the text and is never chosen: {reason}")
+    return notes

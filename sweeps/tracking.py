@@ -201,6 +201,7 @@ def flat(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
             "/delta": metric["delta"],
             "/ci_low": low,
             "/ci_high": high,
+            "/p": metric.get("p"),
         }
         found |= {name + suffix: value for suffix, value in values.items() if value is not None}
     return found

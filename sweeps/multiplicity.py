@@ -1,0 +1,39 @@
+"""Which of a sweep's many differences are there, when so many were looked for."""
+
+from collections.abc import Sequence
+
+from sweeps.headlines import headline_metrics
+from sweeps.records import Record
+
+FALSE_DISCOVERIES = 0.05
+
+
+def adjusted(records: Sequence[Record], names: Sequence[str] | None = None) -> dict[tuple[str, str], float]:
+    """{(cell, metric): p adjusted by Benjamini and Hochberg's procedure} over all given cells and metrics together.
+
+    Benjamini and Hochberg (1995), Controlling the False Discovery Rate: of the differences whose adjusted p is at most
+    0.05, at most 5 % are expected to be chance. Cells share prompts and a base, so their tests depend on each other
+    positively, under which the procedure holds (Benjamini and Yekutieli 2001).
+
+    Args:
+        records: of the cells; those that were not finished, and metrics without a p, count for nothing.
+        names: the metrics; without them the headline metrics of a table.
+    """
+    from scipy.stats import false_discovery_control
+
+    chosen = headline_metrics(records) if names is None else names
+    found = {
+        (record.cell, name): float(record.metrics[name]["p"])
+        for record in records
+        if record.status == "done"
+        for name in chosen
+        if name in record.metrics and record.metrics[name].get("p") is not None
+    }
+    if not found:
+        return {}
+    return dict(zip(found, false_discovery_control(list(found.values()), method="bh").tolist(), strict=True))
+
+
+def significant(records: Sequence[Record], names: Sequence[str] | None = None) -> dict[tuple[str, str], bool]:
+    """{(cell, metric): whether its difference stays significant at a false discovery rate of 5 %}; see `adjusted`."""
+    return {key: p <= FALSE_DISCOVERIES for key, p in adjusted(records, names).items()}
