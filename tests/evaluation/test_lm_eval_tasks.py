@@ -2,6 +2,7 @@ import json
 import logging
 import random
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from evaluation.lm_eval_tasks import LmEval
 from evaluation.measurement import Measurement
+from evaluation.statistics import compare
 from evaluation.task_folder import read_task_folder
 from surgery.errors import InputError
 
@@ -82,6 +84,20 @@ def test_each_model_gets_its_own_results_on_the_same_samples(model: Any, tokeniz
     ]
     assert second.outputs != first.outputs
     assert again.scores.tolist() == first.scores.tolist()
+
+
+def test_documents_are_paired_by_their_hash_and_others_refused(model: Any, tokenizer: Any, task_folder: Path) -> None:
+    evaluator = LmEval(["choosing"], folder=task_folder)
+    before = named(evaluator.measure(model, tokenizer))["lm_eval/choosing/acc"]
+    hashes = [sha256(json.dumps(question, indent=2, ensure_ascii=False).encode()).hexdigest() for question in QUESTIONS]
+    assert [sample.split("-")[1] for sample in before.sample_ids] == [found[:8] for found in hashes]
+    turned = before.only(before.sample_ids[::-1])
+    assert compare(before, turned).ci95 == compare(before, before).ci95
+    changed = [QUESTIONS[0] | {"gold": 1 - QUESTIONS[0]["gold"]}, *QUESTIONS[1:]]
+    (task_folder / "choosing.jsonl").write_text("".join(json.dumps(question) + "\n" for question in changed))
+    after = named(evaluator.measure(model, tokenizer))["lm_eval/choosing/acc"]
+    with pytest.raises(ValueError, match="different samples; 2 are of one alone"):
+        compare(before, after)
 
 
 def test_a_task_that_changes_on_disk_is_loaded_again(model: Any, tokenizer: Any, task_folder: Path) -> None:

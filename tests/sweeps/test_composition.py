@@ -31,7 +31,7 @@ JOBS = [
     [*BASE, "alpha=1", "top_k=8"],
     [*BASE, "alpha=-2.5", "top_k=16"],
     [*BASE, "alpha=1e-3", "top_k=null"],
-    # Asked for elsewhere: seeds of prompts, limits of measurements, the sweep's name.
+    # Asked for elsewhere: seeds, limits of measurements, the sweep's name.
     [*BASE, "seed=1"],
     [*BASE, "seed=2"],
     [*BASE, "evaluation.limit=5", "alpha=1"],

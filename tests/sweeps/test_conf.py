@@ -62,3 +62,11 @@ def test_a_users_own_yaml_is_found_with_config_dir(surgery, arguments, tmp_path,
     assert ran.code == 0, ran.err
     assert "7 of 160 rows" in ran.out
     assert (tmp_path / "outputs" / "runs" / "pocket-texts").is_dir()
+
+
+@pytest.mark.parametrize("chosen", [["evaluation=toyworld"], ["evaluation=own", "evaluation.prompts=p.txt"]])
+def test_the_halves_of_the_prompts_are_the_same_for_every_seed(chosen: list[str]) -> None:
+    resolvers.register()
+    with initialize_config_module("conf", version_base="1.3"):
+        measured = [plain(compose("config", [*chosen, f"seed={seed}"]))["evaluation"] for seed in (0, 7)]
+    assert measured[0] == measured[1]

@@ -71,3 +71,19 @@ def test_bigrams_tell_a_loop_that_longer_n_grams_miss() -> None:
     }
     expected = "share of distinct bigrams 0.70 against 0.95 of the base"
     assert degenerate(Record("c", "done", metrics=metrics)) == expected
+
+
+def test_a_cell_that_broke_the_text_is_never_chosen_and_said_to_be_broken(surgery, sweeps, arguments, results, monkeypatch) -> None:
+    # A model with random weights can't get much worse; by the rule, the worse its text the better.
+    monkeypatch.setattr("sweeps.degenerate.PERPLEXITY_RATIO", 1.005)
+    rule = ("evaluation.choose.minimize=null", "+evaluation.choose.maximize=perplexity/story")
+    ran = surgery("-m", *arguments, "alpha=0.1,1000", "top_k=100", *rule)
+    assert ran.code == 0, ran.err
+    broken = next(cell for cell, record in results().items() if record["keys"]["alpha"] == 1000)
+    [mark] = [line for line in ran.out.splitlines() if line.startswith(f"× {broken} broke the text")]
+    assert "perplexity/story" in mark
+    assert broken not in ran.out[ran.out.index("* chosen") :]
+    assert broken not in sweeps("best", "tiny-texts", "--maximize", "perplexity/story").out
+    refused = sweeps("best", "tiny-texts", "--minimize", "perplexity/story", "--where", "perplexity/story/ratio>1.005")
+    assert refused.code == 1
+    assert "1 of 2 broke the text" in refused.out

@@ -30,7 +30,7 @@ def test_a_cell_leaves_what_the_contract_names(one_cell: Path) -> None:
     assert record["status"] == "done"
     assert record["error"] is None
     metric = record["metrics"]["perplexity/story"]
-    assert set(metric) == {"base", "edited", "delta", "ci95", "n"}
+    assert set(metric) == {"base", "edited", "delta", "ci95", "p", "n"}
     assert metric["delta"] == pytest.approx(metric["edited"] - metric["base"])
     assert metric["ci95"][0] <= metric["delta"] <= metric["ci95"][1]
     assert record["probe"]["layer"] == 3
