@@ -75,8 +75,8 @@ def sweep_table(records: Sequence[Record], best: Collection[str] = (), title: st
         row = [record.cell + (" *" if record.cell in best else " ×" if record.cell in broken else "")]
         row += [str(record.keys.get(key, "-")) for key in keys]
         for metric in metrics:
-            mark = {True: " †", False: "  ", None: ""}[differs.get((record.cell, metric))]
-            row.append(change(record.metrics.get(metric)) + mark)
+            mark = "† " if differs.get((record.cell, metric)) else ""
+            row.append(mark + change(record.metrics.get(metric)))
         if record.status != "done":
             row.append(f"{record.status}: {record.error}")
         table.add_row(*row, style="bold" if record.cell in best else "dim" if record.cell in broken else "")

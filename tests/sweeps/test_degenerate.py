@@ -73,7 +73,9 @@ def test_bigrams_tell_a_loop_that_longer_n_grams_miss() -> None:
     assert degenerate(Record("c", "done", metrics=metrics)) == expected
 
 
-def test_a_cell_that_broke_the_text_is_never_chosen_and_said_to_be_broken(surgery, sweeps, arguments, results, monkeypatch) -> None:
+def test_a_cell_that_broke_the_text_is_never_chosen_and_said_to_be_broken(
+    surgery, sweeps, arguments, results, monkeypatch
+) -> None:
     # A model with random weights can't get much worse; by the rule, the worse its text the better.
     monkeypatch.setattr("sweeps.degenerate.PERPLEXITY_RATIO", 1.005)
     rule = ("evaluation.choose.minimize=null", "+evaluation.choose.maximize=perplexity/story")

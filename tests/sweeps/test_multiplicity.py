@@ -66,7 +66,7 @@ def test_a_table_marks_what_stays_significant_and_what_is_broken(capsys) -> None
     lines = capsys.readouterr().out.splitlines()
     [changed] = [line for line in lines if "changed *" in line]
     [other] = [line for line in lines if "broken ×" in line]
-    assert "0.400 †" in changed
+    assert "† 0.500 → 0.400" in changed
     assert "†" not in other
     assert sweep_notes(records) == [
         "† differs from the base at a false discovery rate of 5 % over 2 comparisons",
