@@ -9,11 +9,25 @@ from surgery.files import written_whole
 if TYPE_CHECKING:
     from evaluation.measurement import Measurement
 
-COLUMNS = ("measurement", "half", "sample", "prompt", "base", "edited", "base_score", "edited_score")
+COLUMNS = (
+    "measurement",
+    "half",
+    "sample",
+    "prompt",
+    "base",
+    "edited",
+    "base_score",
+    "edited_score",
+    "weight",
+    "stratum",
+)
 
 
 def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[Measurement]") -> None:
-    """One row for each sample of each measurement; `base` and `edited` hold what the two models said."""
+    """One row for each sample of each measurement; `base` and `edited` hold what the two models said.
+
+    `weight` (tokens of a window) and `stratum` are what makes the one number of a measurement out of its scores.
+    """
     import pandas as pd
 
     parts = []
@@ -29,6 +43,8 @@ def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[M
                     "edited": after.outputs,
                     "base_score": before.scores,
                     "edited_score": after.scores,
+                    "weight": after.weights,
+                    "stratum": after.strata,
                 },
                 columns=list(COLUMNS),
             )

@@ -174,6 +174,7 @@ class WandbCell:
 
         samples = pd.read_parquet(folder / SAMPLES)
         shown = samples[samples["half"] == "report"].groupby("measurement", sort=False).head(TABLE_ROWS)
+        shown = shown.drop(columns=["weight", "stratum"], errors="ignore")
         run.log({**flat(record.metrics), "samples": wandb.Table(dataframe=shown.astype(object).fillna(""))})
         run.summary.update(
             {"status": record.status, **{f"seconds/{stage}": value for stage, value in record.seconds.items()}}
