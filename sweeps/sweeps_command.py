@@ -14,6 +14,7 @@ from sweeps.export_commands import ask, export
 from sweeps.lookup import Cell, Name, Output, finished_records, one_cell, shared_choice, sweep_folder
 from sweeps.records import RESULT, load_records
 from sweeps.store_command import store
+from sweeps.sync_command import sync
 from sweeps.tables import change, console, number, sweep_table
 
 app = typer.Typer(
@@ -168,6 +169,7 @@ def _shown(value: object) -> str:
 app.command()(export)
 app.command()(ask)
 app.command()(store)
+app.command()(sync)
 
 
 def main() -> None:
