@@ -90,8 +90,12 @@ class Plan:
         return self.output_dir / "store"
 
 
-def make_plan(composed: Sequence[Composed]) -> Plan:
+def make_plan(composed: Sequence[Composed], materials: Materials | None = None) -> Plan:
     """Checks all cells of a command, cheapest checks first.
+
+    Args:
+        composed: the configs of the cells.
+        materials: what other plans have read already.
 
     Raises:
         InputError: for the first thing that is wrong, whichever cell it is in.
@@ -105,7 +109,7 @@ def make_plan(composed: Sequence[Composed]) -> Plan:
             raise InputError(f"{key} must be the same for all cells of a sweep; name the sweep with sweep=NAME")
     choice = _choice(values)
     output_dir = _writable(first)
-    materials = Materials()
+    materials = materials or Materials()
     for one, value in zip(settings, values, strict=True):
         materials.texts(one)
         materials.evaluators(value)

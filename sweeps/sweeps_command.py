@@ -16,6 +16,7 @@ from sweeps.records import RESULT, load_records
 from sweeps.store_command import store
 from sweeps.sync_command import sync
 from sweeps.tables import change, console, number, sweep_table
+from sweeps.verify_command import verify
 
 app = typer.Typer(
     help="Shows what `surgery` left in the output folder.",
@@ -170,6 +171,7 @@ app.command()(export)
 app.command()(ask)
 app.command()(store)
 app.command()(sync)
+app.command()(verify)
 
 
 def main() -> None:
