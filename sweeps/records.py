@@ -149,11 +149,11 @@ def swept_keys(keys: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if name in differing or name in ("top_k", "alpha")]
 
 
-def write_table(sweep_folder: Path, records: Iterable[Record]) -> None:
-    """Writes results.csv: one row a finished cell, with every key and every metric, base, delta and interval."""
-    done = in_order(record for record in records if record.status == "done")
+def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """One row a finished cell, in the order of results.csv: its id, every key, every metric with base, delta,
+    interval and n, and the seconds of each stage."""
     rows = []
-    for record in done:
+    for record in in_order(record for record in records if record.status == "done"):
         row: dict[str, Any] = {"cell": record.cell, **record.keys}
         for name, metric in record.metrics.items():
             low, high = metric["ci95"]
@@ -167,15 +167,31 @@ def write_table(sweep_folder: Path, records: Iterable[Record]) -> None:
                 f"{name}/n": metric["n"],
             }
         rows.append(row | {f"seconds/{stage}": round(seconds, 3) for stage, seconds in record.seconds.items()})
-    columns = sorted(dict.fromkeys(name for row in rows for name in row), key=lambda name: name.startswith("seconds"))
+    return rows
+
+
+def result_columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The columns of all rows, as they first appear, seconds last."""
+    return sorted(dict.fromkeys(name for row in rows for name in row), key=lambda name: name.startswith("seconds"))
+
+
+def table_text(records: Iterable[Record]) -> str:
+    """What results.csv holds for these records."""
+    rows = result_rows(records)
     text = StringIO(newline="")
-    writer = csv.DictWriter(text, columns, restval="")
+    writer = csv.DictWriter(text, result_columns(rows), restval="")
     writer.writeheader()
     writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_table(sweep_folder: Path, records: Iterable[Record]) -> None:
+    """Writes results.csv."""
+    text = table_text(records)
     with FileLock(lock_file(sweep_folder, TABLE)):
         clear_leftovers(sweep_folder)
         with written_whole(sweep_folder / TABLE) as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+            temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def lock_file(sweep_folder: Path, name: str) -> Path:

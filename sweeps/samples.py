@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from surgery.files import written_whole
 
 if TYPE_CHECKING:
-    from evaluation.measurement import Measurement
+    import pandas as pd
+
+    from evaluation.measurement import Half, Measurement
 
 COLUMNS = (
     *("measurement", "half", "sample", "prompt", "base", "edited", "base_score", "edited_score"),
@@ -43,3 +45,36 @@ def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[M
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
     with written_whole(path) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def edited_measurements(path: Path) -> "dict[str, Measurement]":
+    """What was measured on the edited model, by name in the records: `selection/NAME` for the selection half.
+
+    Files of before `weight` and `stratum` were kept give plain means.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from evaluation.measurement import Measurement
+
+    found: dict[str, Measurement] = {}
+    for keys, rows in pd.read_parquet(path).groupby(["measurement", "half"], sort=False):
+        name, half = cast("tuple[str, Half]", keys)
+        weights, strata, inputs = (_given(rows, column) for column in ("weight", "stratum", "prompt"))
+        measurement = Measurement(
+            name=name,
+            half=half,
+            sample_ids=tuple(rows["sample"]),
+            scores=rows["edited_score"].to_numpy(float),
+            statistic="perplexity" if weights else "mean_of_means" if strata else "mean",
+            weights=np.array(weights, dtype=float) if weights else None,
+            strata=strata,
+            inputs=inputs,
+        )
+        found[f"selection/{name}" if half == "selection" else name] = measurement
+    return found
+
+
+def _given(rows: "pd.DataFrame", column: str) -> tuple[Any, ...] | None:
+    """A column's values, where the measurement has them."""
+    return tuple(rows[column]) if column in rows and rows[column].notna().all() else None

@@ -10,11 +10,14 @@ import typer
 
 from surgery.errors import InputError
 from sweeps.choice import Choice
+from sweeps.compare_command import compare
 from sweeps.export_commands import ask, export
 from sweeps.lookup import Cell, Name, Output, finished_records, one_cell, shared_choice, sweep_folder
 from sweeps.records import RESULT, load_records
 from sweeps.store_command import store
+from sweeps.sync_command import sync
 from sweeps.tables import change, console, number
+from sweeps.verify_command import verify
 
 app = typer.Typer(
     help="Shows what `surgery` left in the output folder.",
@@ -170,9 +173,12 @@ def _shown(value: object) -> str:
     return escape("".join(c if c.isprintable() else " " for c in text))
 
 
+app.command()(compare)
 app.command()(export)
 app.command()(ask)
 app.command()(store)
+app.command()(sync)
+app.command()(verify)
 
 
 def main() -> None:

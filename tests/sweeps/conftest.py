@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -171,3 +171,18 @@ def until_line() -> Callable[..., str]:
         raise AssertionError("".join(said))
 
     return read
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[object]:
+    """A W&B server on this machine, and a key that it takes."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    from wandb_server import wandb_server
+
+    for name, folder in (("WANDB_CACHE_DIR", "cache"), ("WANDB_DATA_DIR", "data"), ("WANDB_CONFIG_DIR", "config")):
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    with wandb_server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.address)
+        monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+        yield server

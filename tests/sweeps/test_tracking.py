@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,16 @@ def log_records(path: Path) -> Iterator[wandb_internal_pb2.Record]:
             yield record
 
 
+def whole_log(path: Path) -> list[wandb_internal_pb2.Record]:
+    """The records of a log that ends with the run's end: W&B's own process may still write when `finish` returns."""
+    for _ in range(100):
+        records = list(log_records(path))
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            return records
+        time.sleep(0.1)
+    raise AssertionError(f"{path} never ends")
+
+
 class Logged:
     """One run as its log tells it."""
 
@@ -41,7 +52,7 @@ class Logged:
         self.artifacts: dict[str, list[str]] = {}
         self.exit_code: int | None = None
         self.files: list[str] = [file.name for file in path.parent.rglob("*.table.json")]
-        for record in log_records(path):
+        for record in whole_log(path):
             kind = record.WhichOneof("record_type")
             if kind == "run":
                 self.group, self.project, self.name = record.run.run_group, record.run.project, record.run.display_name

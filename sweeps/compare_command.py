@@ -1,0 +1,175 @@
+"""`sweeps compare`: two sweeps side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from surgery.errors import InputError
+from sweeps.difference import Difference, difference
+from sweeps.headlines import headline_metrics
+from sweeps.lookup import Name, Output, finished_records, shared_choice, sweep_folder
+from sweeps.pairing import Pairing, pair
+from sweeps.records import Record, swept_keys
+from sweeps.tables import console, number
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Row = tuple[Record, Record, Difference]
+
+
+def compare(
+    a: Name,
+    b: Name,
+    on: Annotated[list[str] | None, typer.Option("--on", help="a key that pairs the cells; repeat")] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", "-m", help="a metric to show; repeat")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="tables for a text file")] = False,
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """The cells of two sweeps that have equal keys, side by side, and the chosen cell of each."""
+    of_a, of_b = _done(a, output_dir), _done(b, output_dir)
+    folders = (sweep_folder(a, output_dir), sweep_folder(b, output_dir))
+    metrics = _metrics([*of_a, *of_b], metric or [])
+    pairing, to = pair(of_a, of_b, on or []), console()
+    for key, values in pairing.apart.items():
+        to.print(f"{key}: {values[0]} in {a}, {values[1]} in {b}", markup=False)
+    _warn_of_protocols(pairing, of_a, of_b, to)
+    best = _chosen(of_a, folders[0], to), _chosen(of_b, folders[1], to)
+    if best[0] is not None and best[1] is not None:
+        rows = _rows([(best[0], best[1])], metrics, folders)
+        to.print(_table(rows, (), (a, b), "the chosen cells", markdown))
+    rows = _rows(pairing.pairs, metrics, folders)
+    if rows:
+        to.print(_table(rows, pairing.keys, (a, b), "cells with equal keys", markdown))
+    _tell_the_rest(pairing, (a, b), rows, to)
+    if csv is not None:
+        _write(csv, rows, pairing.keys)
+
+
+def _done(name: str, output_dir: Path) -> list[Record]:
+    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
+    if not done:
+        raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
+    return done
+
+
+def _metrics(records: Sequence[Record], asked: Sequence[str]) -> list[str]:
+    known = list(dict.fromkeys(name for record in records for name in record.metrics))
+    if unknown := [name for name in asked if name not in known]:
+        raise InputError(f"no cell measured '{unknown[0]}'; there are {', '.join(known)}")
+    return list(asked) or headline_metrics(records)
+
+
+def _warn_of_protocols(pairing: Pairing, of_a: Sequence[Record], of_b: Sequence[Record], to: "Console") -> None:
+    pairs = pairing.pairs or [(one, other) for one in of_a[:1] for other in of_b[:1]]
+    if differing := sum(one.protocol != other.protocol for one, other in pairs):
+        to.print(
+            f"MEASURED DIFFERENTLY: {differing} of {len(pairs)} pairs have other prompts, tasks or settings of the "
+            "evaluation; their differences are of the measurement as much as of the edit",
+            style="bold yellow",
+            soft_wrap=True,
+        )
+
+
+def _chosen(done: list[Record], folder: Path, to: "Console") -> Record | None:
+    """The cell that a sweep's own rule picks on the selection half; says which, or why none."""
+    choice = shared_choice(folder, done)
+    found = choice.pick((record.cell, record.metrics) for record in done) if choice else None
+    if choice is None or found is None:
+        why = "its cells have no one rule to choose by" if choice is None else f"no cell qualifies for: {choice}"
+        to.print(f"{folder.name}: {why}", markup=False, soft_wrap=True)
+        return None
+    best = next(record for record in done if record.cell == found)
+    keys = " ".join(f"{key}={best.keys[key]}" for key in swept_keys([r.keys for r in done]) if key in best.keys)
+    to.print(f"{folder.name}: chosen on the selection half {found} ({keys}), by {choice}", markup=False, soft_wrap=True)
+    return best
+
+
+def _rows(pairs: Sequence[tuple[Record, Record]], metrics: Sequence[str], folders: tuple[Path, Path]) -> list[Row]:
+    found = []
+    for one, other in pairs:
+        for name in metrics:
+            told = difference(name, one, other, folders[0] / one.cell, folders[1] / other.cell)
+            if told.a is not None or told.b is not None:
+                found.append((one, other, told))
+    return found
+
+
+def _table(rows: Sequence[Row], keys: Sequence[str], names: tuple[str, str], title: str, markdown: bool) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.MARKDOWN if markdown else box.HEAVY_HEAD)
+    for key in keys:
+        table.add_column(key, justify="right")
+    table.add_column("metric")
+    for name in (*names, "difference"):
+        table.add_column(name, justify="right")
+    table.add_column("95 % interval")
+    last: tuple[str, str] | None = None
+    for one, other, told in rows:
+        first = (one.cell, other.cell) != last
+        last = (one.cell, other.cell)
+        shown = [str(one.keys.get(key, "-")) if first or markdown else "" for key in keys]
+        values = [number(told.a), number(told.b), number(told.difference, signed=True)]
+        table.add_row(*shown, told.metric, *values, _interval(told))
+    return table
+
+
+def _interval(told: Difference) -> str:
+    if told.ci95 is not None:
+        return f"{_span(told.ci95)}, paired, n={told.n}"
+    if any(low is not None for low, _ in told.own):
+        return f"unpaired ({told.unpaired}); each against its base: {_span(told.own[0])} and {_span(told.own[1])}"
+    return f"none ({told.unpaired})"
+
+
+def _span(interval: tuple[float | None, float | None]) -> str:
+    low, high = interval
+    return "-" if low is None else f"{number(low, signed=True)} to {number(high, signed=True)}"
+
+
+def _tell_the_rest(pairing: Pairing, names: tuple[str, str], rows: Sequence[Row], to: "Console") -> None:
+    for name, count in zip(names, pairing.alone, strict=True):
+        if count:
+            to.print(f"{count} cells of {name} have no counterpart", markup=False)
+    if pairing.ambiguous:
+        to.print(
+            f"{len(pairing.ambiguous)} cells share their keys with another of their sweep and are left out: "
+            + ", ".join(pairing.ambiguous),
+            soft_wrap=True,
+        )
+    if not rows:
+        raise InputError(f"no cell of {names[0]} has the keys of one of {names[1]}; say with --on KEY what pairs them")
+
+
+def _write(path: Path, rows: Sequence[Row], keys: Sequence[str]) -> None:
+    import pandas as pd
+
+    def row(one: Record, other: Record, told: Difference) -> dict[str, Any]:
+        low, high = told.ci95 or (None, None)
+        return {
+            "cell_a": one.cell,
+            "cell_b": other.cell,
+            **{key: one.keys.get(key) for key in keys},
+            "metric": told.metric,
+            "a": told.a,
+            "b": told.b,
+            "difference": told.difference,
+            "ci_low": low,
+            "ci_high": high,
+            "n": told.n,
+            "unpaired": told.unpaired,
+            "a/ci_low": told.own[0][0],
+            "a/ci_high": told.own[0][1],
+            "b/ci_low": told.own[1][0],
+            "b/ci_high": told.own[1][1],
+            "protocol_a": one.protocol,
+            "protocol_b": other.protocol,
+        }
+
+    pd.DataFrame([row(*entry) for entry in rows]).to_csv(path, index=False)

@@ -1,0 +1,119 @@
+"""`sweeps verify`: what no longer matches a record is named, and a cell run again gives the same numbers."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from sweeps.records import Record
+from sweeps.trust import foreign_code
+
+
+@pytest.fixture
+def grid(surgery, arguments, tmp_path, world):
+    """Two cells with texts of their own, so that a test may change these."""
+    texts = tmp_path / "texts.csv"
+    texts.write_text(world.texts.read_text())
+    own = [argument for argument in arguments if not argument.startswith("behavior.path")]
+    assert surgery("-m", *own, f"behavior.path={texts}", "top_k=4,8", "sweep=grid").code == 0
+    return tmp_path / "outputs/runs/grid"
+
+
+def cells_of(grid):
+    return sorted(path.parent for path in grid.glob("*/result.json"))
+
+
+def rewrite(folder, **changes) -> None:
+    """Changes a record and gives it the checksum of what it now holds."""
+    replace(Record.load(folder), **changes).save(folder)
+
+
+def test_a_sweep_as_it_was_left_matches_and_a_cell_run_again_gives_the_same_numbers(grid, sweeps, tmp_path) -> None:
+    ran = sweeps("verify", "grid", "--rerun", cells_of(grid)[0].name[:5])
+    assert (ran.code, ran.err) == (0, "")
+    assert "all that was checked matches" in ran.out
+    assert "rerun" in ran.out
+    assert {path.name for path in (tmp_path / "outputs/runs").iterdir()} == {"grid"}
+
+
+def test_without_a_rerun_the_last_lines_say_how_to_ask_for_one(grid, sweeps) -> None:
+    assert "`--rerun CELL` runs a cell again" in sweeps("verify", "grid").out
+
+
+def test_a_number_changed_with_its_checksums_is_found_by_running_the_cell_again(grid, sweeps) -> None:
+    folder = cells_of(grid)[0]
+    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+    metrics["perplexity/story"]["edited"] += 1.0
+    rewrite(folder, metrics=metrics)
+    assert sweeps("verify", "grid", "--cell", folder.name).code == 0
+    ran = sweeps("verify", "grid", "--rerun", folder.name)
+    assert ran.code == 1
+    assert "rerun: perplexity/story: edited was" in ran.out
+    assert "results.csv is not what the records say" in ran.out
+
+
+def test_a_changed_record_and_a_changed_file_are_named(grid, sweeps) -> None:
+    first, second = cells_of(grid)
+    text = (first / "result.json").read_text()
+    (first / "result.json").write_text(text.replace('"n": 5', '"n": 6'))
+    (second / "edit.safetensors").write_bytes(b"other")
+    ran = sweeps("verify", "grid")
+    assert ran.code == 1
+    assert "content is not what was written" in ran.out
+    assert f"{second.name}: edit.safetensors is not what was written" in ran.out
+    assert ran.err.startswith("sweeps: 2 of what was checked do not match")
+
+
+def test_other_versions_are_named(grid, sweeps) -> None:
+    folder = cells_of(grid)[0]
+    rewrite(folder, versions={**Record.load(folder).versions, "torch": "1.0"})
+    ran = sweeps("verify", "grid")
+    assert ran.code == 1
+    assert "versions: torch: 1.0 made 1 cells" in ran.out
+
+
+def test_other_texts_another_model_and_missing_files_are_told_apart(grid, sweeps, tmp_path, world) -> None:
+    texts = tmp_path / "texts.csv"
+    lines = texts.read_text()
+    texts.write_text(lines.replace("ann", "bob"))
+    ran = sweeps("verify", "grid")
+    assert ran.code == 1
+    assert ran.out.count("the texts of the behavior are others") == 2
+    texts.write_text(lines)
+    story = world.text.read_text()
+    world.text.write_text(story + "ann is a warm person .\n")
+    try:
+        assert "what is measured, its prompts or its tasks are others" in sweeps("verify", "grid").out
+    finally:
+        world.text.write_text(story)
+    texts.unlink()
+    ran = sweeps("verify", "grid")
+    assert ran.code == 0
+    assert ran.out.count(f"'{texts}' is not here") == 2
+
+
+def test_a_record_that_names_code_of_its_own_is_not_run(grid, sweeps, tmp_path) -> None:
+    folder = cells_of(grid)[0]
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["evaluation"]["measurements"] = {"x": {"_target_": "os.mkdir", "path": str(tmp_path / "made")}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    ran = sweeps("verify", "grid")
+    assert "runs code that is not ours (os.mkdir)" in ran.out
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"_target_": "evaluation.own.own_evaluators"}, []),
+        ({"deep": [{"_target_": "subprocess.run"}]}, ["subprocess.run"]),
+        # What one of our modules imports is not ours.
+        ({"_target_": "evaluation.files.Path"}, ["evaluation.files.Path"]),
+        ({"model": {"trust_remote_code": True}}, ["trust_remote_code=true"]),
+        ({"trust_checkpoint": False}, []),
+        ({"trust_task_code": True, "folder": "/tmp/tasks"}, ["trust_task_code=true"]),
+    ],
+)
+def test_code_beyond_ours_is_told_from_ours(values, found) -> None:
+    assert foreign_code(values) == found
