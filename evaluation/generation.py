@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluation.measurement import JSON
 from evaluation.model_input import evaluation_mode, longest_input, padded
+from surgery.chat import in_chat_template
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -135,12 +136,7 @@ def _encode(
         raise InputError(
             f"max_new_tokens={settings.max_new_tokens} leaves no room for a prompt: this model takes {longest} tokens"
         )
-    texts = list(prompts)
-    if settings.chat:
-        if not tokenizer.chat_template:
-            raise InputError("chat=true, but this model's tokenizer has no chat template; use chat=false")
-        turns = [[{"role": "user", "content": text}] for text in texts]
-        texts = [str(tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)) for turn in turns]
+    texts = in_chat_template(tokenizer, prompts, answer_follows=True) if settings.chat else list(prompts)
     # A chat template writes the special tokens itself.
     batch = tokenizer(texts, add_special_tokens=not settings.chat, verbose=False)["input_ids"] if texts else []
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id

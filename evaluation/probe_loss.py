@@ -21,6 +21,7 @@ def probe_loss(
     ids: Sequence[str],
     *,
     max_length: int = 100,
+    chat: bool = False,
     tokens_per_batch: int = 8192,
     half: Half = "report",
     progress: bool = False,
@@ -34,6 +35,7 @@ def probe_loss(
         labels: 1 for the avoided class, 0 for the others; [n].
         ids: n different names of the texts.
         max_length: longest text in tokens; the paper's is 100.
+        chat: put each text into the tokenizer's chat template, as a user's turn.
 
     Returns:
         `probe/loss_avoided` and `probe/loss_other`; a class without texts has none.
@@ -55,6 +57,7 @@ def probe_loss(
         texts,
         layers=[probe.layer],
         max_length=max_length,
+        chat=chat,
         tokens_per_batch=tokens_per_batch,
         progress=progress,
     )

@@ -7,6 +7,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.batching import run_in_batches, token_budget_batches
+from surgery.chat import in_chat_template
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import fingerprint
@@ -86,10 +87,16 @@ def _pooled_batch(
 
 
 def _encode(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    max_length: int,
+    add_special_tokens: bool,
 ) -> list[list[int]]:
     room = getattr(model.config.get_text_config(), "max_position_embeddings", None) or max_length
-    encoded: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=min(max_length, room))["input_ids"]
+    encoded: list[list[int]] = tokenizer(
+        list(texts), truncation=True, max_length=min(max_length, room), add_special_tokens=add_special_tokens
+    )["input_ids"]
     for index, ids in enumerate(encoded):
         if not ids:
             raise InputError(f"text {index + 1} of {len(texts)} has no tokens ({texts[index]!r}); leave it out")
@@ -104,6 +111,7 @@ def collect_hidden_states(
     layers: Sequence[int],
     *,
     max_length: int = 100,
+    chat: bool = False,
     tokens_per_batch: int | None = None,
     progress: bool = False,
 ) -> HiddenStates:
@@ -116,6 +124,7 @@ def collect_hidden_states(
         texts: n texts; each needs at least one token.
         layers: 1..L. Layer L is taken after the final norm, as in the reference implementation.
         max_length: longest text in tokens; the paper's is 100 (Table 14).
+        chat: put each text into the tokenizer's chat template, as a user's turn; the template counts as tokens.
         tokens_per_batch: budget of a batch, padding counted; None is 1,024 on a CPU and 8,192 elsewhere.
         progress: show a bar with the time that is left.
 
@@ -131,7 +140,9 @@ def collect_hidden_states(
         raise InputError(f"layer {wrong[0] if wrong else '(none)'} is not in this model: its layers are 1 to {depth}")
     if not texts:
         raise InputError("there are no texts to take hidden states of")
-    encoded = _encode(model, tokenizer, texts, max_length)
+    shown = in_chat_template(tokenizer, texts) if chat else texts
+    # A chat template writes the special tokens itself.
+    encoded = _encode(model, tokenizer, shown, max_length, add_special_tokens=not chat)
     lengths = [len(ids) for ids in encoded]
     pad = tokenizer.pad_token_id or 0
     device = next(model.get_input_embeddings().parameters()).device
@@ -151,5 +162,5 @@ def collect_hidden_states(
             for layer, values in pooled.items():
                 features.setdefault(layer, torch.empty(len(texts), values.shape[1]))[indices] = values
             bar.update(sum(lengths[i] for i in indices))
-    texts_fingerprint = sha256_of_parts([str(max_length), *texts])
+    texts_fingerprint = sha256_of_parts([str(max_length), *shown])
     return HiddenStates(features, fingerprint(model), texts_fingerprint, halvings=len(halved))

@@ -6,6 +6,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from surgery.errors import InputError
+from surgery.hub import snapshot
 from surgery.local_paths import names_a_folder, require_folder
 
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
@@ -25,24 +26,8 @@ def model_folder(path: str, revision: str | None = None, weights: bool = True) -
     require_folder(path)
     if names_a_folder(path):
         return Path(path).expanduser()
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-
     patterns = ["*.json", "*.model", "*.txt", "*.jinja", *(WEIGHT_FILES if weights else ())]
-    try:
-        return Path(snapshot_download(path, revision=revision, allow_patterns=patterns))
-    except GatedRepoError:
-        raise InputError(
-            f"model.path '{path}' is gated: accept its licence on its hub page, then log in with 'hf auth login'"
-        ) from None
-    except RepositoryNotFoundError:
-        raise InputError(f"model.path '{path}' is neither a folder here nor a model on the hub") from None
-    except (HfHubHTTPError, OSError, ValueError) as error:  # a name the hub does not allow is a ValueError
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"model.path '{path}' is no folder here, and the hub did not give it ({reason}); "
-            "give the path of a folder, or try again with a network"
-        ) from None
+    return snapshot("model", path, revision, patterns, "model.path", "give the path of a folder")
 
 
 def skeleton(folder: Path, trust_remote_code: bool = False) -> PreTrainedModel:

@@ -50,11 +50,16 @@ class BehaviorSettings:
 
     name: str
     path: str
-    text: str | int
-    label: str | int
+    source: str | None
+    text: str | int | list[str]
+    label: str | int | list[str] | None
+    labels: dict[str, list[str | int | float | bool]]
     separator: str | None
+    columns: list[str]
     avoid: list[str | int | float | bool]
     against: list[str | int | float | bool]
+    balance: bool
+    chat: bool
     max_length: PositiveInt
     limit: PositiveInt | None
     checksums: str | None
@@ -138,7 +143,7 @@ class Cell:
         return {
             "version": VERSION,
             "model": [self.model_fingerprint, settings.model.dtype, settings.model.chat],
-            "texts": [self.texts_fingerprint, settings.behavior.max_length],
+            "texts": self.texts_identity(),
             "probe": probe | {"fingerprint": self.probe_fingerprint},
             "region": asdict(settings.region),
             "method": settings.method,
@@ -149,6 +154,11 @@ class Cell:
             "seed": settings.seed,
             "evaluation": self.evaluation,
         }
+
+    def texts_identity(self) -> list[Any]:
+        """What the model is shown of the behavior: the texts, cut, and whether in its chat template."""
+        behavior = self.settings.behavior
+        return [self.texts_fingerprint, behavior.max_length, *["chat"] * behavior.chat]
 
     def keys(self) -> dict[str, Any]:
         """The keys that were composed, flat, as a person would type them: for tables and results.csv."""

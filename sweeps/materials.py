@@ -87,9 +87,13 @@ class Materials:
                 behavior.label,
                 avoid=behavior.avoid,
                 against=behavior.against,
+                labels=behavior.labels,
                 separator=behavior.separator,
+                columns=behavior.columns,
+                balance=behavior.balance,
                 limit=behavior.limit,
                 seed=settings.seed,
+                where_else=behavior.source or "",
             )
         return self._texts[key]
 

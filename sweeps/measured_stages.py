@@ -120,6 +120,7 @@ class MeasuredStages(ABC):
             [texts.labels[i] for i in chosen],
             ids=[str(i) for i in chosen],
             max_length=cell.settings.behavior.max_length,
+            chat=cell.settings.behavior.chat,
         )
 
     def _measuring(self, experiment: Experiment, name: str) -> Callable[[], list[Measurement]]:

@@ -103,6 +103,7 @@ class Session(MeasuredStages):
             experiment.texts.texts,
             layers,
             max_length=cell.settings.behavior.max_length,
+            chat=cell.settings.behavior.chat,
             progress=self.progress,
         )
 

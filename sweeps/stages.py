@@ -17,8 +17,7 @@ def _model_identity(cell: Cell, stage: str) -> dict[str, Any]:
 
 def states_identity(cell: Cell) -> dict[str, Any]:
     """Of the hidden states of all layers; one layer's adds its number."""
-    texts = [cell.texts_fingerprint, cell.settings.behavior.max_length]
-    return _model_identity(cell, "hidden_states") | {"texts": texts}
+    return _model_identity(cell, "hidden_states") | {"texts": cell.texts_identity()}
 
 
 def probe_identity(cell: Cell, method: str) -> dict[str, Any]:

@@ -84,3 +84,78 @@ def test_a_limit_keeps_the_share_of_each_class_and_the_order(tmp_path: Path) -> 
 def test_a_label_in_both_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'bad' is both in"):
         read_texts(write(tmp_path, "csv"), "comment", "kind", avoid=["bad"], against=["bad"])
+
+
+FLAGS = ["toxic", "threat", "insult"]
+
+
+def test_several_label_columns_name_the_labels_a_row_carries(tmp_path: Path) -> None:
+    rows = [{"id": i, "said": f"t{i}", "toxic": i % 2, "threat": int(i == 0), "insult": 0} for i in range(40)]
+    rows += [{"id": -1, "said": "not judged", "toxic": -1, "threat": -1, "insult": -1}]
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
+    found = read_texts(tmp_path / "t.csv", "said", FLAGS, avoid=FLAGS)
+    assert found.labels == tuple(int(i % 2 or i == 0) for i in range(40))
+    assert found.left_out == "1 of neither class or of both"
+    assert read_texts(tmp_path / "t.parquet", "said", FLAGS, avoid=FLAGS).fingerprint == found.fingerprint
+    with pytest.raises(InputError, match="avoid=\\['threat'\\] gives 1 texts"):
+        read_texts(tmp_path / "t.csv", "said", FLAGS, avoid=["threat"])
+
+
+def test_several_text_columns_are_the_labels_of_the_last_answers_in_them(tmp_path: Path) -> None:
+    def talk(i: int, ending: str) -> list[dict[str, str]]:
+        said = ["hello", "hi", "and now?", f"{ending} {i}"]
+        return [{"from": ("human", "gpt")[n % 2], "value": words} for n, words in enumerate(said)]
+
+    rows = [
+        {"question": f"q{i}", "safe": {"0": talk(i, "no"), "1": talk(i, "never")}, "harmful": {"0": talk(i, "yes")}}
+        for i in range(10)
+    ]
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    found = read_texts(tmp_path / "t.json", ["safe", "harmful"], None, avoid=["harmful"], against=["safe"])
+    assert (len(found), sum(found.labels)) == (30, 10)
+    assert set(found.texts) == {f"{said} {i}" for said in ("no", "never", "yes") for i in range(10)}
+    assert all(label == said.startswith("yes") for said, label in zip(found.texts, found.labels, strict=True))
+    other = read_texts(tmp_path / "t.json", ["safe", "harmful"], None, avoid=["safe"], balance=True, limit=20)
+    assert (len(other), sum(other.labels)) == (20, 10)
+    with pytest.raises(InputError, match=r"say behavior\.label=null"):
+        read_texts(tmp_path / "t.json", ["safe", "harmful"], "question")
+
+
+def test_classes_are_named_by_their_label_values(tmp_path: Path) -> None:
+    rows = [{"text": f"t{i}", "labels": [i % 4] if i % 8 else [1, 2]} for i in range(64)]
+    pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
+    found = read_texts(
+        tmp_path / "t.parquet",
+        "text",
+        "labels",
+        labels={"glad": [0, 1], "gloomy": [2]},
+        avoid=["gloomy"],
+        against=["glad"],
+    )
+    assert found.classes == ("glad", "gloomy")
+    expected = [int(i % 4 == 2) for i in range(64) if i % 8 and i % 4 != 3]
+    assert list(found.labels) == expected
+
+
+def test_balanced_classes_are_of_one_size_and_drawn_by_the_seed(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("text,label\n" + "".join(f"t{i:04},{int(i % 4 == 0)}\n" for i in range(400)))
+    found = read_texts(path, "text", "label", balance=True)
+    assert (len(found), sum(found.labels)) == (200, 100)
+    assert found.left_out == "200 to balance the classes"
+    assert list(found.texts) == sorted(found.texts)
+    assert found.fingerprint != read_texts(path, "text", "label", balance=True, seed=1).fingerprint
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_column_names_are_given_to_a_file_that_has_none(tmp_path: Path, header: bool) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text("said\tkind\n" * header + "".join(f"t{i}\t{i % 2}\n" for i in range(30)))
+    found = read_texts(path, "said", "kind", columns=["said", "kind"])
+    assert found.texts == tuple(f"t{i}" for i in range(30))
+
+
+def test_a_missing_file_says_where_it_can_be_had(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train.csv' is not there; give a .* file; get it at example.org"):
+        read_texts(tmp_path / "train.csv", "text", "label", where_else="get it at example.org")
