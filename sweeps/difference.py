@@ -78,7 +78,7 @@ def _own(metric: Mapping[str, Any] | None) -> Interval:
 
 def _measured(folder: Path, metric: str, value: float | None) -> "Measurement | None":
     """The edited model's samples of a metric, where they make the number that was recorded."""
-    found = _of_cell(folder).get(metric)
+    found = _of_cell(folder.absolute()).get(metric)
     if found is None or value is None or not isclose(found.summary, value, rel_tol=1e-9, abs_tol=1e-12):
         return None
     return found

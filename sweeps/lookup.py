@@ -43,6 +43,7 @@ def shared_choice(folder: Path, done: list[Record]) -> Choice | None:
     """The rule the sweep was run with; none when its cells disagree."""
     rules = []
     for record in done:
-        config = yaml.safe_load((folder / record.cell / CONFIG).read_text(encoding="utf-8"))
-        rules.append(config["evaluation"].get("choose"))
+        path = folder / record.cell / CONFIG
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        rules.append(config.get("evaluation", {}).get("choose"))
     return Choice.parse(rules[0]) if rules and rules[0] and all(rule == rules[0] for rule in rules) else None

@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from surgery.errors import InputError
 from sweeps.canonical import canonical_json
 from sweeps.records import SAMPLES, Record
+from sweeps.samples import measurement
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from evaluation.measurement import Measurement
+    from evaluation.measurement import Half
 
 _COLUMNS = ["measurement", "half", "sample", "base_score", "edited_score", "weight", "stratum"]
 
@@ -130,26 +129,12 @@ def _compared(group: Sequence[Record], folder: Path) -> dict[str, dict[str, Any]
     tables = [pd.read_parquet(folder / record.cell / SAMPLES, columns=_COLUMNS) for record in group]
     table = pd.concat(tables, ignore_index=True)
     base, edited = [], []
-    for (name, half), rows in table.groupby(["measurement", "half"], sort=False):
+    for keys, rows in table.groupby(["measurement", "half"], sort=False):
+        name, half = cast("tuple[str, Half]", keys)
         averaged = rows.groupby("sample", sort=False).agg(
             {"base_score": "mean", "edited_score": "mean", "weight": "first", "stratum": "first"}
         )
-        base.append(_measurement(str(name), str(half), averaged, "base_score"))
-        edited.append(_measurement(str(name), str(half), averaged, "edited_score"))
+        base.append(measurement(name, half, averaged.reset_index(), "base_score"))
+        edited.append(measurement(name, half, averaged.reset_index(), "edited_score"))
     # Resampling is seeded like that of a cell with the default seed.
     return metrics_of(base, edited, seed=0)
-
-
-def _measurement(name: str, half: str, rows: "pd.DataFrame", score: str) -> "Measurement":
-    from evaluation.measurement import Measurement
-
-    weighted, stratified = rows["weight"].notna().all(), rows["stratum"].notna().all()
-    return Measurement(
-        name=name,
-        half="selection" if half == "selection" else "report",
-        sample_ids=tuple(map(str, rows.index)),
-        scores=rows[score].to_numpy(),
-        statistic="perplexity" if weighted else "mean_of_means" if stratified else "mean",
-        weights=rows["weight"].to_numpy() if weighted else None,
-        strata=tuple(map(str, rows["stratum"])) if stratified else None,
-    )

@@ -48,31 +48,38 @@ def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[M
 
 
 def edited_measurements(path: Path) -> "dict[str, Measurement]":
-    """What was measured on the edited model, by name in the records: `selection/NAME` for the selection half.
-
-    Files of before `weight` and `stratum` were kept give plain means.
-    """
-    import numpy as np
+    """What was measured on the edited model, by name in the records: `selection/NAME` for the selection half."""
     import pandas as pd
-
-    from evaluation.measurement import Measurement
 
     found: dict[str, Measurement] = {}
     for keys, rows in pd.read_parquet(path).groupby(["measurement", "half"], sort=False):
         name, half = cast("tuple[str, Half]", keys)
-        weights, strata, inputs = (_given(rows, column) for column in ("weight", "stratum", "prompt"))
-        measurement = Measurement(
-            name=name,
-            half=half,
-            sample_ids=tuple(rows["sample"]),
-            scores=rows["edited_score"].to_numpy(float),
-            statistic="perplexity" if weights else "mean_of_means" if strata else "mean",
-            weights=np.array(weights, dtype=float) if weights else None,
-            strata=strata,
-            inputs=inputs,
-        )
-        found[f"selection/{name}" if half == "selection" else name] = measurement
+        found[f"selection/{name}" if half == "selection" else name] = measurement(name, half, rows, "edited_score")
     return found
+
+
+def measurement(name: str, half: "Half", rows: "pd.DataFrame", score: str) -> "Measurement":
+    """Rows of one measurement as what was measured; files of before `weight` and `stratum` give plain means.
+
+    Args:
+        rows: with the columns `sample`, `score`, and the others where there are any.
+        score: `base_score` or `edited_score`.
+    """
+    import numpy as np
+
+    from evaluation.measurement import Measurement
+
+    weights, strata, inputs = (_given(rows, column) for column in ("weight", "stratum", "prompt"))
+    return Measurement(
+        name=name,
+        half=half,
+        sample_ids=tuple(rows["sample"]),
+        scores=rows[score].to_numpy(float),
+        statistic="perplexity" if weights else "mean_of_means" if strata else "mean",
+        weights=np.array(weights, dtype=float) if weights else None,
+        strata=strata,
+        inputs=inputs,
+    )
 
 
 def _given(rows: "pd.DataFrame", column: str) -> tuple[Any, ...] | None:

@@ -11,6 +11,7 @@ import typer
 from surgery.errors import InputError
 from sweeps.choice import Choice
 from sweeps.compare_command import compare
+from sweeps.dashboard_command import dashboard
 from sweeps.export_commands import ask, export
 from sweeps.lookup import Cell, Name, Output, finished_records, one_cell, shared_choice, sweep_folder
 from sweeps.records import RESULT, load_records
@@ -174,6 +175,7 @@ def _shown(value: object) -> str:
 
 
 app.command()(compare)
+app.command()(dashboard)
 app.command()(export)
 app.command()(ask)
 app.command()(store)

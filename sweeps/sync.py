@@ -12,10 +12,9 @@ from typing import Any
 
 import yaml
 
-from surgery.errors import InputError
 from sweeps.records import CONFIG, Record, swept_keys
 from sweeps.wandb_note import Note
-from sweeps.wandb_run import finish_writing, log_record, open_run, server
+from sweeps.wandb_run import finish_writing, log_record, open_run, require_server
 
 # Where a cell was run without tracking, no project was named; conf/tracking/wandb.yaml has the same.
 PROJECT = "model-surgery"
@@ -69,7 +68,7 @@ def send(
     Raises:
         InputError: when the server can't be reached.
     """
-    _require_server()
+    require_server()
     output_dir, swept = sweep.parent.parent, swept_keys([record.keys for record in records])
     count, address, failed, reason = 0, None, [], ""
     for start in range(0, len(records), AT_ONCE):
@@ -90,22 +89,12 @@ def send(
     return Sent(count, address, tuple(failed), reason)
 
 
-def _require_server() -> None:
-    """W&B itself would try again for hours before it says that nobody answers."""
-    import requests
-
-    try:
-        requests.get(server(), timeout=10)
-    except requests.RequestException as error:
-        raise InputError(f"{server()} can't be reached ({type(error).__name__}); nothing was sent") from None
-
-
 def _note_of(record: Record, sweep: Path, swept: Sequence[str], destination: Destination) -> Note:
     """The cell's run as it was logged, or else one made from its record."""
     note, output_dir = Note.load(sweep / record.cell), sweep.parent.parent
     if note is not None and any((output_dir / note.folder).glob("*.wandb")):
         return note
-    config = _config(record, sweep / record.cell)
+    config = config_of(record, sweep / record.cell)
     tracking = config.get("tracking", {})
     if tracking.get("kind") != "wandb":
         tracking = {"project": PROJECT}
@@ -129,7 +118,8 @@ def run_id(sweep: str, cell: str) -> str:
     return f"{cell}-{sha256(sweep.encode()).hexdigest()[:8]}"
 
 
-def _config(record: Record, folder: Path) -> dict[str, Any]:
+def config_of(record: Record, folder: Path) -> dict[str, Any]:
+    """What a cell was composed of; empty where it was not kept."""
     if not (folder / CONFIG).is_file():
         return {}
     return dict(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")))

@@ -52,6 +52,20 @@ def has_key() -> bool:
     return get_netrc_auth(server()) is not None
 
 
+def require_server() -> None:
+    """W&B itself would try again for hours before it says that nobody answers.
+
+    Raises:
+        InputError: when the server can't be reached.
+    """
+    import requests
+
+    try:
+        requests.get(server(), timeout=10)
+    except requests.RequestException as error:
+        raise InputError(f"{server()} can't be reached ({type(error).__name__}); nothing was sent") from None
+
+
 def require_tags(tags: Any) -> list[str]:
     """The tags of a run, as the config gives them.
 

@@ -1,0 +1,125 @@
+"""A sweep as a workspace of Weights & Biases: its panels, built from code."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from sweeps.choice import Choice
+from sweeps.headlines import headline_metrics
+from sweeps.records import Record, swept_keys
+
+if TYPE_CHECKING:
+    from wandb_workspaces.workspaces import Section, Workspace
+
+# General ability, best first: what an edit has to leave alone.
+ABILITY = ("lm_eval/average", "perplexity/")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of a sweep a dashboard draws.
+
+    Attributes:
+        swept: the keys whose values differ, in the order of a record.
+        grid: those of them that are numbers.
+        metrics: the headline metrics, of the report half.
+        behavior: the metric that the edit is for.
+        ability: the metric that it should leave alone; None where no other was measured.
+    """
+
+    swept: tuple[str, ...]
+    grid: tuple[str, ...]
+    metrics: tuple[str, ...]
+    behavior: str
+    ability: str | None
+
+    @classmethod
+    def of(cls, records: Sequence[Record], choice: Choice | None) -> "Shown":
+        """What there is to be drawn of cells that are done.
+
+        Args:
+            records: at least one, with a metric.
+            choice: the rule the sweep is chosen by; what it minimises or maximises is the behavior.
+        """
+        metrics = headline_metrics(records)
+        swept = swept_keys([record.keys for record in records])
+        grid = [key for key in swept if all(_is_number(record.keys.get(key)) for record in records)]
+        chosen = choice.metric if choice is not None else metrics[0]
+        behavior = chosen if chosen in metrics else metrics[0]
+        others = [name for start in ABILITY for name in metrics if name.startswith(start) and name != behavior]
+        rest = [name for name in metrics if name != behavior]
+        return cls(tuple(swept), tuple(grid), tuple(metrics), behavior, next(iter(others + rest), None))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def workspace(sweep: str, shown: Shown, entity: str, project: str) -> "Workspace":
+    """The workspace of one sweep: the runs that its cells were logged as, and no others.
+
+    Args:
+        sweep: the group its runs were logged in.
+        shown: what is drawn.
+        entity, project: whose runs, and where it will be saved.
+    """
+    import wandb_workspaces.workspaces as ws
+
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=f"Model surgery: {sweep}",
+        sections=[_trade_off(shown), *_grid(shown), _influence(shown), _samples()],
+        settings=ws.WorkspaceSettings(max_runs=1_000),
+        runset_settings=ws.RunsetSettings(
+            filters=f"Metric('Group') = '{sweep}'",
+            pinned_columns=["run:displayName", *(f"summary:{name}" for name in shown.metrics)],
+        ),
+    )
+
+
+def _trade_off(shown: Shown) -> "Section":
+    import wandb_workspaces.reports.v2 as wr
+    import wandb_workspaces.workspaces as ws
+
+    panels: list[object] = []
+    if shown.ability is not None:
+        colour = wr.Config(shown.grid[0]) if shown.grid else None
+        x, y = wr.SummaryMetric(shown.ability), wr.SummaryMetric(shown.behavior)
+        panels.append(wr.ScatterPlot(title=f"{shown.behavior} against {shown.ability}", x=x, y=y, z=colour))
+    columns = [wr.Config(key) for key in shown.swept] + [wr.SummaryMetric(name) for name in shown.metrics]
+    lines = [wr.ParallelCoordinatesPlotColumn(metric=column) for column in columns]
+    panels.append(wr.ParallelCoordinatesPlot(title="All cells", columns=lines))
+    return ws.Section(name="Trade-off", panels=panels, is_open=True)
+
+
+def _grid(shown: Shown) -> "list[Section]":
+    """Two swept numbers as axes and a metric as colour: the library has no panel for heat maps of cells."""
+    import wandb_workspaces.reports.v2 as wr
+    import wandb_workspaces.workspaces as ws
+
+    found = []
+    for x, y in combinations(shown.grid, 2):
+        panels = [
+            wr.ScatterPlot(title=name, x=wr.Config(x), y=wr.Config(y), z=wr.SummaryMetric(name))
+            for name in shown.metrics
+        ]
+        found.append(ws.Section(name=f"Heat maps over {x} and {y}", panels=panels, is_open=True))
+    return found
+
+
+def _influence(shown: Shown) -> "Section":
+    import wandb_workspaces.reports.v2 as wr
+    import wandb_workspaces.workspaces as ws
+
+    panels = [wr.ParameterImportancePlot(with_respect_to=name) for name in shown.metrics]
+    return ws.Section(name="Importance", panels=panels)
+
+
+def _samples() -> "Section":
+    import wandb_workspaces.reports.v2 as wr
+    import wandb_workspaces.workspaces as ws
+
+    table = wr.WeavePanelSummaryTable(table_name="samples", layout=wr.Layout(w=24, h=20))
+    return ws.Section(name="Samples", panels=[table], is_open=True)
