@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-cluster check real-data bench clean
+.PHONY: help install demo test test-slow test-cluster test-browser check real-data bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ demo: install ## sweep alpha and region size over the toy world, and name the be
 	$(BIN)/surgery experiment=demo
 
 test: install ## run the tests
-	$(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster"
+	$(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser"
 
 test-slow: install ## run the tests that take minutes: sweeps killed again and again
 	$(BIN)/python -m pytest -m slow
@@ -33,6 +33,10 @@ test-slow: install ## run the tests that take minutes: sweeps killed again and a
 test-cluster: $(VENV)/.installed-test,slurm,ray ## run the tests on a SLURM and a Ray of this machine's own (as root)
 	tests/cluster/slurm.sh install
 	$(BIN)/python -m pytest -m cluster
+
+test-browser: $(VENV)/.installed-test,browser ## open the report in a real browser; screenshots go to outputs/screenshots
+	tests/browser/chromium.sh install
+	$(BIN)/python -m pytest -m browser
 
 check: $(VENV)/.installed-dev ## run the linters, the type checker and the import contracts
 	$(BIN)/ruff check .

@@ -1,14 +1,30 @@
 """Which of a sweep's many differences are there, when so many were looked for."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
+from sweeps.degenerate import Measured
 from sweeps.headlines import headline_metrics
-from sweeps.records import Record
+from sweeps.records import Status
 
 FALSE_DISCOVERIES = 0.05
 
 
-def adjusted(records: Sequence[Record], names: Sequence[str] | None = None) -> dict[tuple[str, str], float]:
+class Compared(Measured, Protocol):
+    """A record, or seeds pooled into one."""
+
+    @property
+    def cell(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def status(self) -> Status:
+        """Whether it was finished."""
+        ...
+
+
+def adjusted(records: Sequence[Compared], names: Sequence[str] | None = None) -> dict[tuple[str, str], float]:
     """{(cell, metric): p adjusted by Benjamini and Hochberg's procedure} over all given cells and metrics together.
 
     Benjamini and Hochberg (1995), Controlling the False Discovery Rate: of the differences whose adjusted p is at most
@@ -34,6 +50,6 @@ def adjusted(records: Sequence[Record], names: Sequence[str] | None = None) -> d
     return dict(zip(found, false_discovery_control(list(found.values()), method="bh").tolist(), strict=True))
 
 
-def significant(records: Sequence[Record], names: Sequence[str] | None = None) -> dict[tuple[str, str], bool]:
+def significant(records: Sequence[Compared], names: Sequence[str] | None = None) -> dict[tuple[str, str], bool]:
     """{(cell, metric): whether its difference stays significant at a false discovery rate of 5 %}; see `adjusted`."""
     return {key: p <= FALSE_DISCOVERIES for key, p in adjusted(records, names).items()}

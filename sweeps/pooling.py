@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from surgery.errors import InputError
 from sweeps.canonical import canonical_json
-from sweeps.records import SAMPLES, Record
+from sweeps.records import SAMPLES, Record, Status
 from sweeps.samples import measurement
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Pooled:
     seeds: tuple[int, ...]
     keys: Mapping[str, Any]
     metrics: Mapping[str, Mapping[str, Any]]
+
+    status: ClassVar[Status] = "done"
 
     @property
     def cell(self) -> str:

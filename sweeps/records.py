@@ -53,6 +53,7 @@ class Record:
         probe, edit: metrics of the probe; receipt of the edit.
         seconds: {stage: seconds}.
         versions: of the packages.
+        machine: what it ran on.
         store: the entries of the store that it was made from, `stage/key`.
         files: the SHA-256 of each file beside it.
     """
@@ -68,6 +69,7 @@ class Record:
     edit: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=versions)
+    machine: Mapping[str, str | int] = field(default_factory=dict)
     store: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 

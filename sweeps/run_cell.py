@@ -10,6 +10,8 @@ import yaml
 from evaluation.measurement import Measurement
 from evaluation.statistics import compare
 from surgery.files import sha256_of_file, written_whole
+from sweeps.cosines import cosine_histogram
+from sweeps.machine import machine
 from sweeps.plan import Experiment
 from sweeps.pruning import Pruning
 from sweeps.records import CONFIG, EDIT, SAMPLES, Record
@@ -105,8 +107,10 @@ def run_cell(
             "region": edit.region.how,
             "fingerprint": edit.fingerprint,
             **asdict(receipt),
+            "cosines": cosine_histogram(session.ranking(experiment), edit.region),
         },
         seconds=watch.seconds,
+        machine=machine(str(model.device)),
         store=session.used(experiment),
         files={name: sha256_of_file(folder / name) for name in (CONFIG, EDIT, SAMPLES)},
     )

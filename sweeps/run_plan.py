@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from surgery.errors import InputError
 from surgery.files import written_whole
 from sweeps.conductor import Conductor, say_what_is_kept, waiting_cells
 from sweeps.disk import disk_full, is_disk_full
@@ -19,6 +20,7 @@ What the commands leave here:
 
 store/<stage>/<key>/          hidden states, probes and measurements, by content; safe to delete, it is made again
 runs/<sweep>/results.csv      one row a finished cell
+runs/<sweep>/report.html      pictures, samples and numbers; opens in a browser, without a network
 runs/<sweep>/<cell>/          config.yaml, result.json, samples.parquet (base beside edited), edit.safetensors
 wandb/                        Weights & Biases runs, where tracking is on
 
@@ -83,7 +85,23 @@ def tell(plan: Plan, records: dict[str, Record]) -> Outcome:
     """Shows what came out of the plan's cells."""
     ours = tuple(records[e.cell.id] for e in plan.experiments if e.cell.id in records)
     show(ours, plan.choice, plan.sweep_folder, console())
+    if len(ours) > 1:
+        _write_report(plan, records)
     return Outcome(ours, tuple(record.cell for record in ours if record.status == "failed"))
+
+
+def _write_report(plan: Plan, records: dict[str, Record]) -> None:
+    """Writes the page of the sweep; where that is not possible it says so, and the records stay what they are."""
+    from sweeps.report.write import write_report
+
+    if not any(record.status == "done" and record.metrics for record in records.values()):
+        return
+    try:
+        path = write_report(plan.sweep_folder, list(records.values()), plan.choice)
+    except (InputError, OSError) as error:
+        console(stderr=True).print(f"no report was written: {' '.join(str(error).split())}", style="yellow")
+        return
+    console().print(f"report:  {path}", markup=False, soft_wrap=True)
 
 
 def _write_outputs_readme(output_dir: Path) -> None:

@@ -164,14 +164,14 @@ class Session(MeasuredStages):
                 f"model.path '{cell.settings.model.path}' changed while this ran: it was {cell.model_fingerprint}, "
                 f"now it is {fingerprint(model)}"
             )
-        ranking = self._ranked(experiment)
+        ranking = self.ranking(experiment)
         ranking = ranking.within(chosen_layers(cell.settings, max(ranking.homes)))
         if settings.rule == "random":
             return ranking.random(cell.top_k, cell.settings.seed, settings.per_layer)
         choose = ranking.lowest if settings.rule == "lowest" else ranking.highest
         return choose(cell.top_k, settings.per_layer)
 
-    def _ranked(self, experiment: Experiment) -> RowRanking:
+    def ranking(self, experiment: Experiment) -> RowRanking:
         """The order of all rows; the last one stays in memory, for the cells of a grid that share it."""
         settings = experiment.cell.settings
         probe = self.behavior_probe(experiment)

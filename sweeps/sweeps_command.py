@@ -82,14 +82,23 @@ def status(name: Name, output_dir: Output = Path("outputs")) -> None:
 
 
 @app.command()
-def report(name: Name, output_dir: Output = Path("outputs")) -> None:
-    """The table of all cells, base → edited, and the cell chosen on the selection half."""
+def report(
+    name: Name,
+    cell: Annotated[list[str] | None, typer.Option("--cell", help="embed the samples of this cell too; repeat")] = None,
+    figures: Annotated[bool, typer.Option(help="also write figures/ as PNG and SVG")] = True,
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """Writes report.html and figures/, and prints the table of all cells and the chosen one."""
     from sweeps.pooling import pool
+    from sweeps.report.write import FIGURES, write_report
     from sweeps.summary import chosen, show_choice, show_table
 
     records = finished_records(name, output_dir)
     folder = sweep_folder(name, output_dir)
     done = [record for record in records if record.status == "done"]
+    if not any(record.metrics for record in done):
+        raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
+    picked = [one_cell(start, done).cell for start in cell or []]
     choice = shared_choice(folder, done)
     rows = pool(done, folder) if choice else []
     best = chosen(rows, choice) if choice else None
@@ -97,6 +106,8 @@ def report(name: Name, output_dir: Output = Path("outputs")) -> None:
     show_table(records, best, to, title=name)
     if choice is not None:
         show_choice(rows, best, choice, to)
+    path = write_report(folder, records, choice, picked, figures)
+    to.print(f"report: {path}" + (f", {folder / FIGURES}" if figures else ""), markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""A sweep as one page to look at, and its figures as files."""

@@ -1,0 +1,182 @@
+"""What a report shows, as plain data: the page, the figures and their tests all read this."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sweeps.choice import Choice
+from sweeps.degenerate import degenerate
+from sweeps.headlines import headline_metrics
+from sweeps.multiplicity import significant
+from sweeps.pareto import pareto_front
+from sweeps.pooling import Pooled, pool
+from sweeps.records import Record, in_order, swept_keys
+from sweeps.report.axes import better, trade_off
+from sweeps.report.samples import Samples, embedded_samples
+from sweeps.summary import chosen
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A sweep, ready to be drawn.
+
+    Attributes:
+        name: of the sweep.
+        values: everything the page draws, of JSON's types.
+        samples: texts, base beside edited, of some cells.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    samples: Samples
+
+
+def contents(
+    name: str, folder: Path, records: Sequence[Record], choice: Choice | None, picked: Sequence[str] = ()
+) -> Contents:
+    """Gathers what there is of a sweep.
+
+    Values drawn are of the report half; the cell that is called chosen was chosen on the selection half.
+
+    Args:
+        name: of the sweep.
+        folder: its folder.
+        records: of all its cells, whatever became of them; at least one is done.
+        choice: the rule it is chosen by.
+        picked: cells whose samples are wanted beside those of the chosen one and the front.
+    """
+    done = in_order(record for record in records if record.status == "done")
+    rows = pool(done, folder)
+    by_cell = {record.cell: record for record in done}
+    names = list(dict.fromkeys(metric for row in rows for metric in row.metrics if not metric.startswith("selection/")))
+    headlines = headline_metrics(rows)
+    compared = [metric for metric in names if any(row.metrics.get(metric, {}).get("base") is not None for row in rows)]
+    found = {
+        name: [row.metrics[name]["edited"] if name in row.metrics else None for row in rows]
+        for name in [*headlines, *compared] or names
+    }
+    behavior, ability = trade_off(found, choice)
+    best = chosen(rows, choice) if choice else None
+    front = _front(rows, (behavior, ability), choice)
+    differs = significant(rows, headlines)
+    swept = swept_keys([row.keys for row in rows])
+    drawn = [
+        _row(row, by_cell, names, swept)
+        | {"chosen": best is not None and row.cell == best.cell, "front": row.cell in front}
+        | {"significant": [metric for metric in headlines if differs.get((row.cell, metric))]}
+        for row in rows
+    ]
+    wanted = [*([best.cell] if best else []), *picked, *(cell for cell in front)]
+    values = {
+        "sweep": name,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "counts": {kind: sum(record.status == kind for record in records) for kind in ("done", "failed", "pruned")},
+        "about": _about(done),
+        "rule": str(choice) if choice else None,
+        "metrics": [*headlines, *(metric for metric in names if metric not in headlines)],
+        "headlines": headlines,
+        "better": {metric: better(metric, choice) for metric in names},
+        "behavior": behavior,
+        "ability": ability,
+        "swept": swept,
+        "grid": [key for key in swept if all(_is_number(row.keys.get(key)) for row in rows)],
+        "comparisons": len(differs),
+        "rows": drawn,
+        "ended": [
+            {"cell": record.cell, "status": record.status, "error": record.error, "keys": _plain(record.keys, swept)}
+            for record in in_order(record for record in records if record.status != "done")
+        ],
+        "probes": _probes(done),
+        "paper": _paper_points(behavior),
+    }
+    return Contents(name, values, embedded_samples(folder, list(dict.fromkeys(wanted))))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plain(keys: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Numbers stay numbers; everything else is text."""
+    return {key: keys[key] if _is_number(keys[key]) else str(keys[key]) for key in names if key in keys}
+
+
+def _row(row: Pooled, by_cell: Mapping[str, Record], names: Sequence[str], swept: Sequence[str]) -> dict[str, Any]:
+    record = by_cell[row.cell]
+    found = {metric: row.metrics[metric] for metric in names if metric in row.metrics}
+    return {
+        "cell": row.cell,
+        "cells": list(row.cells),
+        "seeds": list(row.seeds),
+        "keys": _plain(row.keys, swept),
+        # base, edited, change, interval, p, n, standard deviation over seeds
+        "metrics": {
+            metric: [
+                *_rounded([m["base"], m["edited"], m["delta"], *m["ci95"], m.get("p")]),
+                m["n"],
+                m.get("sd_over_seeds"),
+            ]
+            for metric, m in found.items()
+        },
+        "broken": degenerate(row),
+        "commands": [by_cell[cell].command for cell in row.cells],
+        "seconds": {stage: round(seconds, 2) for stage, seconds in record.seconds.items()},
+        "layers": dict(record.edit.get("rows_per_layer", {})),
+        "region": record.edit.get("region", ""),
+        "cosines": record.edit.get("cosines"),
+    }
+
+
+def _rounded(values: Sequence[float | None]) -> list[float | None]:
+    """Six significant places are more than any interval here holds, and a third of the bytes."""
+    return [None if value is None else float(f"{value:.6g}") for value in values]
+
+
+def _front(rows: Sequence[Pooled], names: tuple[str, str], choice: Choice | None) -> list[str]:
+    """The cells on the front of what is drawn, which is the report half: for looking, not for choosing."""
+    sound = [row for row in rows if degenerate(row) is None]
+    if names[0] == names[1]:
+        return []
+    reported = [{key: value for key, value in row.metrics.items() if not key.startswith("selection/")} for row in sound]
+    found = pareto_front(reported, names, [better(name, choice) for name in names])
+    return [sound[index].cell for index in found]
+
+
+def _about(done: Sequence[Record]) -> dict[str, str]:
+    """What was run and where: values that all cells share, or how many different ones there are."""
+
+    def shared(values: Sequence[object]) -> str:
+        different = list(dict.fromkeys(str(value) for value in values))
+        return different[0] if len(different) == 1 else f"{len(different)} different: {', '.join(different[:4])}"
+
+    keys = [key for key in ("model", "behavior", "layer", "method", "seed") if any(key in r.keys for r in done)]
+    about = {key: shared([record.keys.get(key) for record in done]) for key in keys}
+    about["model's fingerprint"] = shared([record.edit.get("base", "not recorded") for record in done])
+    about["what was measured (hash)"] = shared([record.protocol or "not recorded" for record in done])
+    places = [", ".join(f"{key} {value}" for key, value in record.machine.items()) for record in done]
+    about["machine"] = shared([place or "not recorded" for place in places])
+    about["versions"] = shared([", ".join(f"{key} {value}" for key, value in r.versions.items()) for r in done])
+    return about
+
+
+def _probes(done: Sequence[Record]) -> list[dict[str, Any]]:
+    """Each probe once."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in done:
+        if (key := str(record.probe.get("fingerprint"))) not in found and record.probe:
+            names = ("method", "layer", "texts", "train_accuracy", "test_accuracy")
+            found[key] = {name: record.probe.get(name) for name in names} | {"cells": 0, "cell": record.cell}
+        if key in found:
+            found[key]["cells"] += 1
+    return list(found.values())
+
+
+def _paper_points(behavior: str) -> list[dict[str, Any]]:
+    """The paper's figures for the same behavior."""
+    known = yaml.safe_load(files("sweeps.report").joinpath("paper.yaml").read_text(encoding="utf-8"))
+    return [point for point in known if point["behavior"] == behavior]

@@ -1,0 +1,37 @@
+"""Writes the report of a sweep beside its records."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from surgery.files import written_whole
+from sweeps.choice import Choice
+from sweeps.records import Record
+from sweeps.report.contents import contents
+from sweeps.report.page import page
+
+PAGE, FIGURES = "report.html", "figures"
+
+
+def write_report(
+    folder: Path, records: Sequence[Record], choice: Choice | None, picked: Sequence[str] = (), figures: bool = False
+) -> Path:
+    """Writes report.html, whole or not at all, and `figures/` where asked for.
+
+    Args:
+        folder: of the sweep.
+        records: of its cells; at least one is done.
+        choice: the rule it is chosen by.
+        picked: cells whose samples are embedded beside those of the chosen one and the front.
+        figures: also PNG and SVG.
+
+    Returns:
+        The page's path.
+    """
+    found = contents(folder.name, folder, records, choice, picked)
+    with written_whole(folder / PAGE) as temporary:
+        temporary.write_text(page(found), encoding="utf-8")
+    if figures:
+        from sweeps.report.figures import write_figures
+
+        write_figures(found, folder / FIGURES)
+    return folder / PAGE

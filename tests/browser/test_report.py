@@ -1,0 +1,120 @@
+"""The report in a real browser, opened from a file as a reader would."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def page(made_sweep: Path) -> Path:
+    from sweeps.choice import Choice
+    from sweeps.records import load_records
+    from sweeps.report.write import write_report
+
+    return write_report(made_sweep, load_records(made_sweep), Choice.parse({"minimize": "toxicity/toxic_rate"}))
+
+
+def choose(browser: Any, id: str, value: str) -> None:
+    event = "input" if id.endswith("find") else "change"
+    browser.js(
+        "const it = document.getElementById(arguments[0]); it.value = arguments[1];"
+        "it.dispatchEvent(new Event(arguments[2], {bubbles: true}));",
+        id,
+        value,
+        event,
+    )
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_it_opens_without_an_error_and_fits_the_screen(browser: Any, page: Path, width: int, dark: bool) -> None:
+    browser.open(page, width, dark)
+    assert browser.errors() == []
+    assert browser.js("return document.documentElement.scrollWidth") <= width
+    assert browser.js("return document.querySelectorAll('.plot svg.main-svg').length") >= 5
+    taken = browser.screenshot(f"report-{width}-{'dark' if dark else 'light'}")
+    assert taken.stat().st_size > 50_000
+
+
+def test_nothing_is_fetched(browser: Any, page: Path) -> None:
+    browser.open(page)
+    assert browser.js("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_the_plot_has_as_many_points_as_cells_and_follows_its_axes(browser: Any, page: Path) -> None:
+    browser.open(page)
+    cells = "return document.getElementById('trade-plot').data.find((trace) => trace.name === 'cells')"
+    assert len(browser.js(cells + ".x")) == 6
+    drawn = "return document.querySelectorAll('#trade-plot .scatterlayer .trace.scatter path.point').length"
+    # Six cells and the base.
+    assert browser.js(drawn) == 7
+    choose(browser, "trade-x", "toxicity/toxic_rate")
+    assert sorted(browser.js(cells + ".x")) == sorted(browser.js(cells + ".y"))
+
+
+def test_the_hostile_text_did_not_run_and_is_shown_as_text(browser: Any, page: Path) -> None:
+    browser.open(page)
+    choose(browser, "samples-find", "window.hacked")
+    assert "window.hacked = 1" in browser.js("return document.getElementById('samples-list').textContent")
+    assert browser.js("return document.querySelectorAll('img').length") == 0
+    assert browser.js("return document.querySelectorAll('script').length") == 3
+    assert browser.js("return typeof window.hacked") == "undefined"
+    assert "<img src=x" in browser.js("return document.querySelector('td.reason').textContent")
+
+
+def test_the_sample_search_finds_and_the_filters_filter(browser: Any, page: Path) -> None:
+    browser.open(page)
+    count = "return document.getElementById('samples-count').textContent"
+    assert browser.js(count).startswith("30 of 30")
+    choose(browser, "samples-find", "EDITED says 17")
+    assert browser.js(count).startswith("1 of 30")
+    assert "prompt number 17" in browser.js("return document.querySelector('.sample').textContent")
+    choose(browser, "samples-find", "")
+    # On the report half alpha 2 and top_k 8 turned 25 scores to 0.
+    choose(browser, "samples-change", "fell")
+    assert browser.js(count).startswith("25 of 30")
+    choose(browser, "samples-cell", "c1-4")
+    assert browser.js(count).startswith("13 of 30")
+    choose(browser, "samples-change", "rose")
+    assert browser.js(count).startswith("0 of 30")
+
+
+def test_texts_are_blurred_until_asked_for(browser: Any, page: Path) -> None:
+    browser.open(page)
+    blur = "return getComputedStyle(document.querySelectorAll('.sample p')[arguments[0]]).filter"
+    assert "blur" in browser.js(blur, 0)
+    browser.js("document.querySelector('.sample').click()")
+    assert browser.js(blur, 0) == "none"
+    assert "blur" in browser.js(blur, 3)
+    browser.js("document.getElementById('samples-clear').click()")
+    assert browser.js(blur, 3) == "none"
+
+
+def test_every_number_leads_to_its_record_and_its_command(browser: Any, page: Path) -> None:
+    browser.open(page)
+    links = browser.js("return [...document.querySelectorAll('a[data-cell]')].map((a) => [a.href, a.dataset.cell])")
+    # Six rows of an id and two numbers, the chosen cell above them, and the probe.
+    assert len(links) >= 6 * 3 + 3
+    for address, cell in links:
+        path = Path(unquote(urlparse(address).path))
+        assert path == page.parent / cell / "result.json"
+        assert path.is_file()
+    browser.js("document.querySelector('#cells-table a[data-cell=\"c1-8\"]').click()")
+    assert browser.js("return document.getElementById('cell').open") is True
+    assert "surgery alpha=1 top_k=8" in browser.js("return document.getElementById('cell-body').textContent")
+
+
+def test_the_table_is_sorted_by_a_click_and_searched(browser: Any, page: Path) -> None:
+    browser.open(page)
+    head = "[...document.querySelectorAll('#cells-table th button')].find((b) => b.textContent === arguments[0])"
+    shown = "return [...document.querySelectorAll('#cells-table tbody tr')].map((row) => row.children[0].textContent)"
+    browser.js(head + ".click()", "toxicity/toxic_rate")
+    assert browser.js(shown)[0].startswith("c3-8")
+    browser.js(head + ".click()", "toxicity/toxic_rate")
+    assert browser.js(shown)[0].startswith("c1-4")
+    choose(browser, "cells-find", "top_k=8")
+    assert len(browser.js(shown)) == 3
