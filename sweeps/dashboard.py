@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from sweeps.axes import trade_off
 from sweeps.choice import Choice
 from sweeps.headlines import headline_metrics
 from sweeps.records import Record, swept_keys
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace
-
-# General ability, best first: what an edit has to leave alone.
-ABILITY = ("lm_eval/average", "perplexity/")
 
 
 @dataclass(frozen=True)
@@ -25,14 +23,14 @@ class Shown:
         grid: those of them that are numbers.
         metrics: the headline metrics, of the report half.
         behavior: the metric that the edit is for.
-        ability: the metric that it should leave alone; None where no other was measured.
+        ability: the metric that it should leave alone; the same one where no other was measured.
     """
 
     swept: tuple[str, ...]
     grid: tuple[str, ...]
     metrics: tuple[str, ...]
     behavior: str
-    ability: str | None
+    ability: str
 
     @classmethod
     def of(cls, records: Sequence[Record], choice: Choice | None) -> "Shown":
@@ -43,13 +41,16 @@ class Shown:
             choice: the rule the sweep is chosen by; what it minimises or maximises is the behavior.
         """
         metrics = headline_metrics(records)
+        values = {name: [_edited(record, name) for record in records] for name in metrics}
+        behavior, ability = trade_off(values, choice)
         swept = swept_keys([record.keys for record in records])
         grid = [key for key in swept if all(_is_number(record.keys.get(key)) for record in records)]
-        chosen = choice.metric if choice is not None else metrics[0]
-        behavior = chosen if chosen in metrics else metrics[0]
-        others = [name for start in ABILITY for name in metrics if name.startswith(start) and name != behavior]
-        rest = [name for name in metrics if name != behavior]
-        return cls(tuple(swept), tuple(grid), tuple(metrics), behavior, next(iter(others + rest), None))
+        return cls(tuple(swept), tuple(grid), tuple(metrics), behavior, ability)
+
+
+def _edited(record: Record, name: str) -> float | None:
+    found = record.metrics.get(name)
+    return None if found is None else found["edited"]
 
 
 def _is_number(value: object) -> bool:
@@ -84,7 +85,7 @@ def _trade_off(shown: Shown) -> "Section":
     import wandb_workspaces.workspaces as ws
 
     panels: list[object] = []
-    if shown.ability is not None:
+    if shown.ability != shown.behavior:
         colour = wr.Config(shown.grid[0]) if shown.grid else None
         x, y = wr.SummaryMetric(shown.ability), wr.SummaryMetric(shown.behavior)
         panels.append(wr.ScatterPlot(title=f"{shown.behavior} against {shown.ability}", x=x, y=y, z=colour))

@@ -16,7 +16,7 @@ from sweeps.multiplicity import significant
 from sweeps.pareto import pareto_front
 from sweeps.pooling import Pooled, pool
 from sweeps.records import Record, in_order, swept_keys
-from sweeps.report.axes import better, trade_off
+from sweeps.axes import better, trade_off
 from sweeps.report.samples import Samples, embedded_samples
 from sweeps.summary import chosen
 

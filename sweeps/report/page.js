@@ -48,7 +48,7 @@
       font: { family: "system-ui, sans-serif", size: 13, color: colour("--ink") },
       margin: { l: 56, r: 16, t: 28, b: 48 },
       hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--ink") }, align: "left" },
-      legend: { orientation: "h", y: -0.2, x: 0 },
+      legend: { orientation: "h", y: small() ? -0.32 : -0.2, x: 0 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent") },
       ...more,
       xaxis: { ...axis, title: { text: plain(x) }, ...(more.xaxis || {}) },
@@ -334,14 +334,14 @@
     }
     const layers = Object.entries(row.layers).map(([layer, count]) => [Number(layer), count]);
     draw("layers-plot", layers.length ? [{ type: "bar", x: layers.map((entry) => entry[0]), y: layers.map((entry) => entry[1]), marker: { color: colour("--accent") }, hovertemplate: "layer %{x}: %{y} rows<extra></extra>" }] : [], layout("layer", "rows of the region", { xaxis: { tickformat: "d", dtick: layers.length < 20 ? 1 : undefined, range: [0.4, Math.max(0, ...layers.map((entry) => entry[0])) + 0.6] } }));
-    at("region-note").textContent = `${row.region}; left: how the cosines of all candidate rows lie, and where the region is in them (logarithmic); right: the layers that the region sits in.`;
+    at("region-note").textContent = `${row.region}; how the cosines of all candidate rows lie and where the region is in them (logarithmic), and the layers that the region sits in.`;
   }
   at("region-cell").addEventListener("change", region);
   keep(region);
   keep(() => {
     const stages = [...new Set(data.rows.flatMap((row) => Object.keys(row.seconds)))];
     const sums = stages.map((stage) => data.rows.reduce((sum, row) => sum + (row.seconds[stage] || 0), 0));
-    draw("time-plot", stages.length ? [{ type: "bar", orientation: "h", x: sums, y: stages, text: sums.map((sum) => `${sum.toFixed(1)} s`), textposition: "outside", cliponaxis: false, marker: { color: colour("--accent") }, hovertemplate: "%{y}: %{x:.1f} s<extra></extra>" }] : [], layout("seconds, all cells", "", { yaxis: { autorange: "reversed", title: { text: "" } } }));
+    draw("time-plot", stages.length ? [{ type: "bar", orientation: "h", x: sums, y: stages, text: sums.map((sum) => `${sum.toFixed(1)} s`), textposition: "outside", cliponaxis: false, marker: { color: colour("--accent") }, hovertemplate: "%{y}: %{x:.1f} s<extra></extra>" }] : [], layout("seconds, all cells", "", { xaxis: { range: [0, 1.2 * Math.max(...sums)] }, yaxis: { autorange: "reversed", title: { text: "" } } }));
   });
 
   // ---- samples -------------------------------------------------------------------------------------------------------
