@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from sweeps.axes import better, trade_off
 from sweeps.choice import Choice
 from sweeps.degenerate import degenerate
 from sweeps.headlines import headline_metrics
@@ -16,7 +17,6 @@ from sweeps.multiplicity import significant
 from sweeps.pareto import pareto_front
 from sweeps.pooling import Pooled, pool
 from sweeps.records import Record, in_order, swept_keys
-from sweeps.axes import better, trade_off
 from sweeps.report.samples import Samples, embedded_samples
 from sweeps.summary import chosen
 

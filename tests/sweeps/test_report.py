@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from sweeps.axes import better, trade_off
 from sweeps.choice import Choice
 from sweeps.records import SAMPLES, Record, load_records
-from sweeps.axes import better, trade_off
 from sweeps.report.page import as_json
 from sweeps.report.samples import embedded_samples
 from sweeps.report.write import write_report
