@@ -99,7 +99,7 @@ class Settings:
     probe: ProbeSettings
     region: RegionSettings
     method: str
-    layer: PositiveInt | Literal["last"]
+    layer: PositiveInt | Literal["first", "middle", "last_but_one", "last"]
     top_k: PositiveInt | None
     alpha: Annotated[float, AfterValidator(_finite_but_zero)]
     alpha_unit: Literal["raw", "unit"]
@@ -112,7 +112,7 @@ class Cell:
 
     Attributes:
         settings: as given.
-        layer, top_k: the numbers that `last` and the default stand for.
+        layer, top_k: the numbers that `last` and the like, and the default, stand for.
         model_fingerprint, texts_fingerprint, probe_fingerprint: of what the settings name (the last for a probe
             from a file).
         evaluation: the identities of what is measured, by name.

@@ -178,8 +178,19 @@ def chosen_layers(settings: Settings, depth: int) -> list[int]:
     return wanted
 
 
+def layer_number(layer: int | str, depth: int) -> int:
+    """A layer in the paper's terms as a number: of 32 layers (Table 9) first is 1, middle 16, last_but_one 31.
+
+    Args:
+        layer: a number, or `first`, `middle`, `last_but_one`, `last`.
+        depth: of the model.
+    """
+    named = {"first": 1, "middle": max(1, depth // 2), "last_but_one": max(1, depth - 1), "last": depth}
+    return layer if isinstance(layer, int) else named[layer]
+
+
 def _layer(settings: Settings, depth: int, probe: "Probe | None") -> int:
-    layer = depth if settings.layer == "last" else settings.layer
+    layer = layer_number(settings.layer, depth)
     if layer > depth:
         raise InputError(f"layer={layer} is not in this model: its layers are 1 to {depth}, or last")
     if probe is not None and probe.layer not in (None, layer):

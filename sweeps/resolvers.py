@@ -41,6 +41,7 @@ def register() -> None:
         "basename": _last_part,
         "stem": lambda path: Path(path).stem,
         "when": _either,
+        "minus": lambda number: -number,
     }
     for name, function in functions.items():
         OmegaConf.register_new_resolver(name, function, replace=True)

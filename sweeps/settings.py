@@ -22,6 +22,7 @@ RUN_KEYS = (
     "tracking",
     "evaluation",
     "experiment",
+    "variant",
 )
 CELL_GROUPS = ("model", "behavior", "probe", "region")
 CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed")
@@ -30,7 +31,7 @@ CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed")
 POSSIBLE = {
     "alpha": "it is any finite number but 0",
     "top_k": "it is a whole number from 1",
-    "layer": "it is 1 to the number of layers, or last",
+    "layer": "it is 1 to the number of layers, or first, middle, last_but_one, last",
     "seed": "it is a whole number from 0",
     "probe.test_share": "it is a share between 0 and 1",
 }

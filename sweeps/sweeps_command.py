@@ -14,6 +14,7 @@ from sweeps.compare_command import compare
 from sweeps.dashboard_command import dashboard
 from sweeps.export_commands import ask, export
 from sweeps.lookup import Cell, Name, Output, finished_records, one_cell, shared_choice, sweep_folder
+from sweeps.paper_command import paper
 from sweeps.records import RESULT, load_records
 from sweeps.store_command import store
 from sweeps.sync_command import sync
@@ -189,6 +190,7 @@ app.command()(compare)
 app.command()(dashboard)
 app.command()(export)
 app.command()(ask)
+app.command()(paper)
 app.command()(store)
 app.command()(sync)
 app.command()(verify)

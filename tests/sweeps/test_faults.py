@@ -55,6 +55,8 @@ def test_a_full_disk_is_said_and_costs_only_the_cell_in_flight(share, surgery, a
     """At every point of a sweep: while hidden states, a probe, measurements or records are written."""
     assert surgery(*arguments, *GRID).code == 0
     whole = tmp_path / "outputs"
+    # It comes after all cells have ended; see below.
+    next(whole.glob("runs/*/report.html")).unlink()
     small = disk(f"size={max(8192, int(size(whole) * share))}")
     ran = surgery(*arguments, *GRID, f"output_dir={small}")
     assert ran.code == 1
@@ -63,6 +65,18 @@ def test_a_full_disk_is_said_and_costs_only_the_cell_in_flight(share, surgery, a
     assert "Traceback" not in ran.err
     disk("size=64m")
     assert surgery(*arguments, *GRID, f"output_dir={small}").code == 0
+    assert table(small) == table(whole)
+    assert not list(small.glob("**/*.tmp"))
+
+
+def test_a_disk_too_full_for_the_page_keeps_every_cell_and_says_so(surgery, arguments, disk, tmp_path) -> None:
+    assert surgery(*arguments, *GRID).code == 0
+    whole = tmp_path / "outputs"
+    next(whole.glob("runs/*/report.html")).unlink()
+    small = disk(f"size={size(whole) + 2**20}")
+    ran = surgery(*arguments, *GRID, f"output_dir={small}")
+    assert ran.code == 0, ran.err
+    assert ran.err.splitlines()[-1].startswith("no report was written: ")
     assert table(small) == table(whole)
     assert not list(small.glob("**/*.tmp"))
 

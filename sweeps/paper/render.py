@@ -1,0 +1,106 @@
+"""A table of the paper beside ours, as cells of text, CSV and LaTeX."""
+
+import csv
+from collections.abc import Mapping
+from io import StringIO
+
+from sweeps.paper.table import BASE, Column, PaperTable
+from sweeps.records import Record
+
+_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"}
+
+
+def value(column: Column, record: Record | None, of: str = "edited") -> float | None:
+    """A record's number in the paper's unit; None where there is none."""
+    name = column.of(record.metrics) if record else None
+    if record is None or name is None or record.metrics[name][of] is None:
+        return None
+    return float(record.metrics[name][of]) * (100 if column.percent else 1)
+
+
+def bounds(column: Column, record: Record | None) -> tuple[float, float] | None:
+    """The 95 % interval of the change from the base, in the paper's unit."""
+    name = column.of(record.metrics) if record else None
+    if record is None or name is None or record.metrics[name]["ci95"][0] is None:
+        return None
+    low, high = record.metrics[name]["ci95"]
+    return low * (100 if column.percent else 1), high * (100 if column.percent else 1)
+
+
+def measured_columns(table: PaperTable, rows: Mapping[str, Record]) -> list[int]:
+    """The columns that a cell of ours has a number for."""
+    return [i for i, column in enumerate(table.columns) if any(column.of(r.metrics) for r in rows.values())]
+
+
+def lines(table: PaperTable, rows: Mapping[str, Record]) -> tuple[list[str], list[list[str]]]:
+    """Heads and lines of the table for a person: `ours (paper)`, and the change from the base with its interval."""
+    columns = measured_columns(table, rows)
+    heads = [table.name, *(f"{table.columns[i].name}: ours (paper)" for i in columns)]
+    found = []
+    for row in table.rows:
+        record = next(iter(rows.values()), None) if row.name == BASE else rows.get(row.name)
+        line = [row.name]
+        for i in columns:
+            column, theirs = table.columns[i], row.values[i]
+            ours = value(column, record, "base" if row.name == BASE else "edited")
+            text = f"{_number(ours)} ({_number(theirs)})"
+            interval = None if row.name == BASE else bounds(column, record)
+            if interval and ours is not None:
+                change = value(column, record, "delta")
+                text += f"  {change:+.2f} [{interval[0]:+.2f}, {interval[1]:+.2f}]"
+            line.append(text if record else f"not run ({_number(theirs)})")
+        found.append(line)
+    return heads, found
+
+
+def _number(number: float | None) -> str:
+    return "–" if number is None else f"{number:.2f}"
+
+
+def as_csv(table: PaperTable, rows: Mapping[str, Record]) -> str:
+    """Each row of the table: for each column ours, change, interval and the paper's figure."""
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    parts = ("", "/delta", "/ci_low", "/ci_high", "/paper")
+    writer.writerow(["row", "cell", *(f"{column.name}{part}" for column in table.columns for part in parts)])
+    for row in table.rows:
+        record = next(iter(rows.values()), None) if row.name == BASE else rows.get(row.name)
+        line: list[object] = [row.name, record.cell if record and row.name != BASE else ""]
+        for column, theirs in zip(table.columns, row.values, strict=True):
+            interval = None if row.name == BASE else bounds(column, record)
+            line += [
+                value(column, record, "base" if row.name == BASE else "edited"),
+                None if row.name == BASE else value(column, record, "delta"),
+                *(interval or (None, None)),
+                theirs,
+            ]
+        writer.writerow(line)
+    return text.getvalue()
+
+
+def as_latex(table: PaperTable, rows: Mapping[str, Record]) -> str:
+    """A `tabular` with booktabs: ours, and the paper's figures in brackets."""
+    columns = measured_columns(table, rows)
+    heads = " & ".join(["", *(_escaped(table.columns[i].name) for i in columns)])
+    body = []
+    for row in table.rows:
+        record = next(iter(rows.values()), None) if row.name == BASE else rows.get(row.name)
+        cells = [_escaped(row.name)]
+        for i in columns:
+            ours = value(table.columns[i], record, "base" if row.name == BASE else "edited")
+            cells.append(f"{_latex_number(ours)} ({_latex_number(row.values[i])})")
+        body.append(" & ".join(cells) + r" \\")
+    width = "l" + "r" * len(columns)
+    top = [
+        f"% {table.name}, {table.title}: ours, and the paper's figures in brackets",
+        rf"\begin{{tabular}}{{{width}}}",
+    ]
+    return "\n".join([*top, r"\toprule", heads + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex_number(number: float | None) -> str:
+    return "--" if number is None else f"{number:.2f}"
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

@@ -1,0 +1,54 @@
+"""`sweeps paper`: our rows beside a table of the paper, and what of its claims they bear out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgery.errors import InputError
+from sweeps.lookup import Name, Output, finished_records, sweep_folder
+from sweeps.tables import console
+
+
+def paper(
+    table: Annotated[str, typer.Argument(help="table9, say")],
+    name: Name,
+    csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")] = None,
+    latex: Annotated[Path | None, typer.Option("--latex", help="write a LaTeX tabular to this file too")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="a table for a text file")] = False,
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """A table of the paper, our rows beside its figures, and for each of its claims whether it holds in ours."""
+    from rich import box
+    from rich.table import Table
+
+    from surgery.files import written_whole
+    from sweeps.paper.render import as_csv, as_latex, lines
+    from sweeps.paper.table import PaperTable, rows_of
+    from sweeps.paper.verdicts import verdict
+
+    wanted = PaperTable.load(table)
+    folder = sweep_folder(name, output_dir)
+    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
+    rows = rows_of(wanted, folder, done)
+    if not rows:
+        raise InputError(f"no cell of '{name}' is a row of {table}; `surgery experiment={wanted.experiment}` runs them")
+    heads, body = lines(wanted, rows)
+    shown = Table(title=f"{wanted.name}: {wanted.title}", title_justify="left")
+    shown.box = box.MARKDOWN if markdown else box.HEAVY_HEAD
+    for index, head in enumerate(heads):
+        shown.add_column(head, justify="right" if index else "left")
+    for line in body:
+        shown.add_row(*line)
+    to = console()
+    to.print(shown)
+    to.print("change from the base in brackets, with its paired 95 % interval; the paper's figures are of LLaMA2-7B")
+    for claim in wanted.claims:
+        found = verdict(claim, rows, folder)
+        to.print(f"{found.word}: {claim.says}", markup=False, soft_wrap=True)
+        for reason in found.reasons:
+            to.print(f"    {claim.metric}: {reason}", markup=False, soft_wrap=True)
+    for path, text in ((csv, as_csv), (latex, as_latex)):
+        if path is not None:
+            with written_whole(path) as temporary:
+                temporary.write_text(text(wanted, rows), encoding="utf-8", newline="")

@@ -1,0 +1,175 @@
+"""The paper's tables: variants are what their row says, and our numbers beside the paper's are the records'."""
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hydra import compose, initialize_config_module
+
+import conf
+from evaluation.measurement import Measurement
+from sweeps import resolvers
+from sweeps.paper.table import PaperTable
+from sweeps.plan import layer_number
+from sweeps.records import CONFIG, SAMPLES, Record
+from sweeps.run_cell import metrics_of
+from sweeps.samples import write_samples
+from sweeps.settings import plain
+
+IDS = tuple(f"s{index}" for index in range(100))
+VARIANTS = {
+    "ours": {},
+    "random_probe": {"probe.method": "random"},
+    "random_region": {"region.rule": "random"},
+    "highest_subtracted": {"region.rule": "highest", "alpha": -3},
+    "layer_first": {"layer": "first"},
+    "layer_middle": {"layer": "middle"},
+    "layer_last_but_one": {"layer": "last_but_one"},
+    "layer_last": {"layer": "last"},
+    "without_quarter_1": {"region.exclude_quarter": 1},
+    "without_quarter_2": {"region.exclude_quarter": 2},
+    "without_quarter_3": {"region.exclude_quarter": 3},
+    "without_quarter_4": {"region.exclude_quarter": 4},
+}
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    resolvers.register()
+    with initialize_config_module("conf", version_base="1.3"):
+        return flat(plain(compose("config", list(overrides))))
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_changes_what_its_row_says_and_nothing_else(variant: str) -> None:
+    plain_cell, changed = composed(), composed(f"variant={variant}")
+    assert changed.pop("variant") == variant
+    plain_cell.pop("variant")
+    differing = {key: changed.get(key) for key in {*plain_cell, *changed} if plain_cell.get(key) != changed.get(key)}
+    assert differing == VARIANTS[variant]
+
+
+@pytest.mark.parametrize(
+    ("depth", "numbers"), [(32, (1, 16, 31, 32)), (8, (1, 4, 7, 8)), (3, (1, 1, 2, 3)), (1, (1, 1, 1, 1))]
+)
+def test_layers_in_the_papers_terms(depth: int, numbers: tuple[int, ...]) -> None:
+    assert tuple(layer_number(name, depth) for name in ("first", "middle", "last_but_one", "last")) == numbers
+    assert layer_number(depth, depth) == depth
+
+
+@pytest.mark.parametrize("name", ["table9", "table11"])
+def test_every_row_of_a_table_is_a_cell_of_its_experiment(name: str) -> None:
+    table = PaperTable.load(name)
+    path = Path(conf.__file__).parent / "experiment" / f"{table.experiment}.yaml"
+    experiment = yaml.safe_load(path.read_text())
+    ((key, options),) = experiment["hydra"]["sweeper"]["params"].items()
+    swept = set(options.split(","))
+    for row in table.rows[1:]:
+        assert row.where[0][key] in swept
+        assert len(row.values) == len(table.columns)
+    names = {row.name for row in table.rows}
+    assert all({*claim.lower, *claim.than} <= names for claim in table.claims)
+
+
+def test_a_table_runs_as_any_sweep_does(surgery: Any, sweeps: Any, arguments: list[str], tmp_path: Path) -> None:
+    some = "variant=ours,random_probe,layer_last,without_quarter_2"
+    ran = surgery("-m", *arguments, "experiment=paper/table9", some, "top_k=8")
+    assert ran.code == 0, ran.err
+    shown = sweeps("paper", "table9", "tiny-texts-table9", "--csv", "rows.csv", "--latex", "rows.tex")
+    assert shown.code == 0, shown.err
+    # The tiny world's layer is the last one, so both rows are one cell.
+    rows = {row["row"]: row for row in csv.DictReader((tmp_path / "rows.csv").read_text().splitlines())}
+    assert rows["ours"]["cell"] == rows["probe of the last layer"]["cell"] != ""
+    assert rows["random region"]["cell"] == ""
+    assert len({row["cell"] for row in rows.values()} - {""}) == 3
+    assert "not run (6.43)" in shown.out
+    assert "can't tell: A random region" in shown.out
+
+
+def cell(name: str, variant: str, toxic: int, sweep: str = "made", protocol: str = "p") -> Record:
+    """A finished cell that turned all but `toxic` of 100 toxic continuations."""
+    scores = np.zeros(100)
+    scores[:toxic] = 1
+    losses = np.full(100, 20.0)
+    weighted: dict[str, Any] = {"statistic": "perplexity", "weights": np.full(100, 10.0)}
+    base = [
+        Measurement("toxicity/toxic_rate", "report", IDS, np.ones(100)),
+        Measurement("perplexity/story", "report", IDS, losses, **weighted),
+    ]
+    edited = [
+        Measurement("toxicity/toxic_rate", "report", IDS, scores),
+        Measurement("perplexity/story", "report", IDS, losses * 1.1, **weighted),
+    ]
+    folder = Path("outputs/runs") / sweep / name
+    folder.mkdir(parents=True)
+    write_samples(folder / SAMPLES, base, edited)
+    (folder / CONFIG).write_text(yaml.safe_dump({"variant": variant, "layer": 6}))
+    record = Record(name, "done", keys={"alpha": 1.0}, metrics=metrics_of(base, edited, 0), protocol=protocol)
+    record.save(folder)
+    return record
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cell("c1", "ours", 20)
+    cell("c2", "random_probe", 60)
+    cell("c3", "random_region", 21)
+    cell("c4", "highest_subtracted", 5)
+    for quarter, toxic in ((1, 20), (2, 70), (3, 30), (4, 30)):
+        cell(f"q{quarter}", f"without_quarter_{quarter}", toxic)
+
+
+def test_numbers_are_the_records_in_the_papers_unit(made: None, sweeps: Any) -> None:
+    ran = sweeps("paper", "table9", "made", "--csv", "rows.csv")
+    assert ran.code == 0, ran.err
+    rows = {row["row"]: row for row in csv.DictReader(Path("rows.csv").read_text().splitlines())}
+    assert (rows["base"]["RTP"], rows["base"]["RTP/paper"], rows["base"]["cell"]) == ("100.0", "51.4", "")
+    ours = rows["ours"]
+    assert (ours["cell"], ours["RTP"], ours["RTP/delta"], ours["RTP/paper"]) == ("c1", "20.0", "-80.0", "5.17")
+    assert float(ours["RTP/ci_low"]) < -80 < float(ours["RTP/ci_high"]) < -60
+    assert float(ours["Wiki"]) == pytest.approx(np.exp(2.2))
+    assert float(rows["base"]["Wiki"]) == pytest.approx(np.exp(2.0))
+    # Nothing of ours stands in columns that were not measured; the paper's figures still do.
+    assert (ours["GSM8K"], ours["GSM8K/paper"]) == ("", "14.4")
+    assert "GSM8K" not in ran.out
+
+
+def test_claims_hold_fail_or_can_not_be_told_by_paired_intervals(made: None, sweeps: Any) -> None:
+    said = sweeps("paper", "table9", "made").out
+    assert "holds: A random probe" in said
+    # 20 against 21 of 100 may be chance.
+    assert "can't tell: A random region" in said
+    assert "does not hold: Subtracting" in said
+    assert "'probe of the first layer' was not run" in said
+    assert "holds: The second quarter" in said
+    assert "toxicity/toxic_rate: ours 0.200, random probe 0.600: +0.400" in said
+
+
+def test_the_tabular_has_a_line_a_row_and_nothing_unescaped(made: None, sweeps: Any) -> None:
+    assert sweeps("paper", "table9", "made", "--latex", "rows.tex").code == 0
+    text = Path("rows.tex").read_text()
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0]
+    assert body.count(r"\\") == len(PaperTable.load("table9").rows)
+    assert len({line.count("&") for line in body.strip().splitlines()}) == 1
+    assert "ours & 20.00 (5.17) & " in text
+    assert not re.search(r"(?<!\\)[_#$]", text.split("\n", 1)[1])
+
+
+def test_what_is_no_table_or_no_row_of_it_is_said_in_one_line(made: None, sweeps: Any) -> None:
+    assert "there are table9, table11" in sweeps("paper", "table7", "made").err
+    assert "surgery experiment=paper/table11" in sweeps("paper", "table11", "made").err
+    cell("c9", "ours", 20)
+    assert "2 cells are the row 'ours'" in sweeps("paper", "table9", "made").err
+    cell("d1", "ours", 20, sweep="mixed"), cell("d2", "random_probe", 20, sweep="mixed", protocol="q")
+    assert "not all measured the same way" in sweeps("paper", "table9", "mixed").err
