@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-cluster test-browser check real-data bench clean
+.PHONY: help install demo paper test test-slow test-cluster test-browser check real-data bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,12 @@ install: $(VENV)/.installed-test ## create .venv and install the package in it
 
 demo: install ## sweep alpha and region size over the toy world, and name the best cell
 	$(BIN)/surgery experiment=demo
+
+paper: demo ## the paper's tables on the toy world, and which of its claims hold there
+	$(BIN)/surgery experiment=paper/table9
+	$(BIN)/surgery experiment=paper/table11
+	for table in table2 table13; do $(BIN)/sweeps paper $$table toyworld-toyworld_toxicity; done
+	for table in table9 table11; do $(BIN)/sweeps paper $$table toyworld-toyworld_toxicity-$$table; done
 
 test: install ## run the tests
 	$(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser"

@@ -32,7 +32,7 @@ def paper(
     done = [record for record in finished_records(name, output_dir) if record.status == "done"]
     rows = rows_of(wanted, folder, done)
     if not rows:
-        raise InputError(f"no cell of '{name}' is a row of {table}; `surgery experiment={wanted.experiment}` runs them")
+        raise InputError(f"no cell of '{name}' is a row of {table}; `{wanted.run}` runs them")
     heads, body = lines(wanted, rows)
     shown = Table(title=f"{wanted.name}: {wanted.title}", title_justify="left")
     shown.box = box.MARKDOWN if markdown else box.HEAVY_HEAD

@@ -48,7 +48,8 @@ def lines(table: PaperTable, rows: Mapping[str, Record]) -> tuple[list[str], lis
             if interval and ours is not None:
                 change = value(column, record, "delta")
                 text += f"  {change:+.2f} [{interval[0]:+.2f}, {interval[1]:+.2f}]"
-            line.append(text if record else f"not run ({_number(theirs)})")
+            absent = "not run" if row.where else "quoted"
+            line.append(text if record else f"{absent} ({_number(theirs)})")
         found.append(line)
     return heads, found
 

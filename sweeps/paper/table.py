@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from surgery.errors import InputError
+from sweeps.lookup import shared_choice
 from sweeps.records import CONFIG, Record
 
 BASE = "base"
@@ -31,7 +32,7 @@ class Column:
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A row: its name, what a cell's config holds, the paper's figures by column."""
+    """A row: its name, the paper's figures by column, and what a cell's config holds; nothing where it is quoted."""
 
     name: str
     values: Sequence[float | None]
@@ -54,7 +55,7 @@ class PaperTable:
 
     name: str
     title: str
-    experiment: str
+    run: str
     columns: tuple[Column, ...]
     rows: tuple[PaperRow, ...]
     claims: tuple[Claim, ...]
@@ -69,7 +70,7 @@ class PaperTable:
         return cls(
             name,
             values["title"],
-            values["experiment"],
+            values["run"],
             tuple(Column(**column) for column in values["columns"]),
             tuple(PaperRow(**row) for row in values["rows"]),
             tuple(Claim(**claim) for claim in values["claims"]),
@@ -85,7 +86,7 @@ def rows_of(table: PaperTable, folder: Path, done: Sequence[Record]) -> dict[str
         done: its finished cells.
 
     Raises:
-        InputError: when two cells are the same row, or the cells were not measured alike.
+        InputError: when several cells are the same row and no rule chooses one, or the cells were not measured alike.
     """
     if len({record.protocol for record in done}) > 1:
         raise InputError("the cells of this sweep were not all measured the same way; one table can't hold them")
@@ -94,13 +95,25 @@ def rows_of(table: PaperTable, folder: Path, done: Sequence[Record]) -> dict[str
     for row in table.rows:
         for where in row.where:
             cells = [record for record in done if all(configs[record.cell].get(k) == v for k, v in where.items())]
-            if len(cells) > 1:
-                names = ", ".join(record.cell for record in cells)
-                raise InputError(f"{len(cells)} cells are the row '{row.name}' of {table.name}: {names}")
             if cells:
-                found[row.name] = cells[0]
+                found[row.name] = _one(cells, folder, f"the row '{row.name}' of {table.name}")
                 break
     return found
+
+
+def _one(cells: list[Record], folder: Path, row: str) -> Record:
+    """The cell, or of several the one that the sweep's own rule chooses on the selection half."""
+    from sweeps.pooling import pool
+    from sweeps.summary import chosen
+
+    if len(cells) == 1:
+        return cells[0]
+    choice = shared_choice(folder, cells)
+    best = chosen(pool(cells, folder), choice) if choice else None
+    if best is None:
+        names = ", ".join(record.cell for record in cells)
+        raise InputError(f"{len(cells)} cells are {row}, and the sweep's rule chooses none: {names}")
+    return next(record for record in cells if record.cell == best.cell)
 
 
 def _config(folder: Path) -> Mapping[str, Any]:

@@ -70,7 +70,7 @@ def test_layers_in_the_papers_terms(depth: int, numbers: tuple[int, ...]) -> Non
 @pytest.mark.parametrize("name", ["table9", "table11"])
 def test_every_row_of_a_table_is_a_cell_of_its_experiment(name: str) -> None:
     table = PaperTable.load(name)
-    path = Path(conf.__file__).parent / "experiment" / f"{table.experiment}.yaml"
+    path = Path(conf.__file__).parent / "experiment" / f"{table.run.split('=')[1]}.yaml"
     experiment = yaml.safe_load(path.read_text())
     ((key, options),) = experiment["hydra"]["sweeper"]["params"].items()
     swept = set(options.split(","))
@@ -156,6 +156,35 @@ def test_claims_hold_fail_or_can_not_be_told_by_paired_intervals(made: None, swe
     assert "toxicity/toxic_rate: ours 0.200, random probe 0.600: +0.400" in said
 
 
+def test_the_chosen_cell_is_the_row_where_several_could_be_and_the_base_is_compared_with(
+    made: None, sweeps: Any
+) -> None:
+    folder = Path("outputs/runs/grid")
+    for name, toxic in (("g1", 30), ("g2", 10), ("g3", 50)):
+        cell(name, "", toxic, sweep="grid")
+        config = {"method": {"name": "surgery"}, "evaluation": {"choose": {"minimize": "toxicity/toxic_rate"}}}
+        (folder / name / CONFIG).write_text(yaml.safe_dump(config))
+    ran = sweeps("paper", "table2", "grid", "--csv", "rows.csv")
+    assert ran.code == 0, ran.err
+    rows = {row["row"]: row for row in csv.DictReader(Path("rows.csv").read_text().splitlines())}
+    assert rows["model surgery"]["cell"] == "g2"
+    assert rows["DPO"]["cell"] == ""
+    assert "quoted (8.50)" in ran.out
+    assert "holds: Surgery reduces toxicity" in ran.out
+    assert "model surgery 0.100, base 1.000: +0.900" in ran.out
+    assert "holds: Surgery costs some perplexity" in ran.out
+    assert "can't tell: Surgery costs some general ability" in ran.out
+
+
+def test_every_table_has_a_figure_a_column_and_claims_of_its_own_rows() -> None:
+    for name in ("table2", "table3", "table4", "table5", "table6", "table9", "table11", "table13"):
+        table = PaperTable.load(name)
+        names = {row.name for row in table.rows}
+        assert table.rows[0].name == "base"
+        assert all(len(row.values) == len(table.columns) for row in table.rows)
+        assert all({*claim.lower, *claim.than} <= names for claim in table.claims)
+
+
 def test_the_tabular_has_a_line_a_row_and_nothing_unescaped(made: None, sweeps: Any) -> None:
     assert sweeps("paper", "table9", "made", "--latex", "rows.tex").code == 0
     text = Path("rows.tex").read_text()
@@ -167,7 +196,9 @@ def test_the_tabular_has_a_line_a_row_and_nothing_unescaped(made: None, sweeps: 
 
 
 def test_what_is_no_table_or_no_row_of_it_is_said_in_one_line(made: None, sweeps: Any) -> None:
-    assert "there are table9, table11" in sweeps("paper", "table7", "made").err
+    assert (
+        "there are table2, table3, table4, table5, table6, table9, table11, table13" in sweeps("paper", "t", "made").err
+    )
     assert "surgery experiment=paper/table11" in sweeps("paper", "table11", "made").err
     cell("c9", "ours", 20)
     assert "2 cells are the row 'ours'" in sweeps("paper", "table9", "made").err
