@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from surgery.edit import Edit
 from surgery.errors import InputError
 from surgery.fingerprints import chain_fingerprint
-from surgery.locator import Rows
 from surgery.new_folder import folder_written_whole
+from surgery.rows import Rows
 
 FORMAT = "surgery.adapter/1"
 CONFIG_FILE = "adapter_config.json"
@@ -88,8 +88,7 @@ def _require_one_base(edits: Sequence[Edit]) -> None:
 
 def _module(home: Rows) -> str:
     """The module that owns the parameter, as PEFT names it."""
-    whole = len(home.shape) == 2 and home.start == 0 and home.count == home.shape[home.axis]
-    if not whole or not home.parameter.endswith(".weight"):
+    if not home.whole_matrix or not home.parameter.endswith(".weight"):
         raise InputError(
             f"the rows of layer {home.layer} are a slice of {home.parameter} {list(home.shape)}, which a LoRA adapter "
             "can't carry; export a checkpoint instead"
@@ -104,16 +103,15 @@ def _matrices(edits: Sequence[Edit]) -> dict[str, tuple[torch.Tensor, torch.Tens
         vector = edit.vector.cpu()
         if not vector.isfinite().all():
             raise InputError(f"alpha={edit.alpha} makes the added vector infinite in float32; take a smaller alpha")
-        for layer in edit.region.layers:
-            home = edit.region.homes[layer]
+        for home, rows in edit.region.parts():
             module = _module(home)
             blank = torch.zeros(len(edits), home.shape[1]), torch.zeros(home.shape[0], len(edits))
-            if vector.numel() != home.shape[1 - home.axis]:
+            if vector.numel() != home.width:
                 raise InputError(
                     f"the direction has {vector.numel()} entries, but {home.parameter} has shape {list(home.shape)}"
                 )
             a, b = matrices.setdefault(module, blank)
             mask = torch.zeros(home.count)
-            mask[edit.region.rows[layer].cpu()] = 1
+            mask[rows.cpu()] = 1
             b[:, slot], a[slot] = (mask, vector) if home.axis == 0 else (vector, mask)
     return matrices

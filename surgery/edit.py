@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,9 +15,10 @@ from transformers import PreTrainedModel
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts, written_whole
 from surgery.fingerprints import base_fingerprint, fingerprint, pop_edit, push_edit, tensor_bytes
-from surgery.locator import Rows
+from surgery.offload import Weights
 from surgery.region import Region
 from surgery.row_change import add_to_rows
+from surgery.rows import homes_from_json, homes_to_json, read_rows, write_rows
 
 FORMAT = "surgery.edit/1"
 ALPHA_UNITS = ("raw", "unit")
@@ -93,23 +94,28 @@ class Edit:
         """Edits the model in place for the body of a `with`, and puts back the very bits that were there.
 
         The rows are restored from a copy, also when the body raises. Edits stack: one may be applied inside another.
+        Of a parameter that is offloaded to disk the edited copy is kept in memory, and the file stays as it is.
 
         Raises:
             InputError: when the model is not the one the edit was made for (nor that model with edits applied), or
                 when a row would not change or would hold NaN; the model is then as it was.
         """
         self._require_base(model)
-        parameters = dict(model.named_parameters())
-        saved: dict[int, torch.Tensor] = {}
+        weights = Weights(model)
+        saved: dict[str, torch.Tensor | None] = {}
         push_edit(model, self.fingerprint)
         try:
-            yield self._write(parameters, saved)
+            yield self._write(weights, saved)
         finally:
             pop_edit(model, self.fingerprint)
-            for layer, original in saved.items():
-                home = self.region.homes[layer]
-                view = home.view(parameters[home.parameter].data)
-                view.index_copy_(0, self.region.rows[layer].to(view.device), original)
+            for home, rows in self.region.parts():
+                if home.parameter in saved:
+                    original = saved[home.parameter]
+                    if original is None:
+                        weights.release(home.parameter)
+                    else:
+                        view = home.view(weights.writable(home.parameter))
+                        write_rows(view, rows.to(view.device), original)
 
     def _require_base(self, model: PreTrainedModel) -> None:
         if self.base_fingerprint not in (fingerprint(model), base_fingerprint(model)):
@@ -118,23 +124,23 @@ class Edit:
             )
 
     @torch.no_grad()
-    def _write(self, parameters: Mapping[str, torch.nn.Parameter], saved: dict[int, torch.Tensor]) -> Receipt:
-        """Writes the edited rows, layer by layer; keeps the originals in `saved` before each is touched."""
+    def _write(self, weights: Weights, saved: dict[str, torch.Tensor | None]) -> Receipt:
+        """Writes the edited rows, layer by layer; keeps the originals in `saved` before each is touched.
+
+        None stands for a parameter whose original lies in a file.
+        """
         changed: dict[int, int] = {}
         largest, squares = 0.0, 0.0
         vector = self.vector
-        for layer in self.region.layers:
-            home = self.region.homes[layer]
-            weight = parameters.get(home.parameter)
-            if weight is None or tuple(weight.shape) != home.shape:
+        for home, rows in self.region.parts():
+            if weights.shape(home.parameter) != home.shape:
                 raise InputError(f"the model has no {home.parameter} of shape {list(home.shape)}")
-            if weight.device.type == "meta":
-                raise InputError(f"{home.parameter} is offloaded, so it can't be edited in place; load it on a device")
-            view = home.view(weight.data)
-            rows = self.region.rows[layer].to(view.device)
-            saved[layer] = view.index_select(0, rows)
+            on_disk = weights.on_disk(home.parameter)
+            view = home.view(weights.writable(home.parameter))
+            rows = rows.to(view.device)
+            saved[home.parameter] = None if on_disk else read_rows(view, rows)
             change = add_to_rows(view, rows, vector, home.parameter)
-            changed[layer] = change.rows
+            changed[home.layer] = changed.get(home.layer, 0) + change.rows
             largest = max(largest, change.largest)
             squares += change.squares
         return Receipt(changed, sum(changed.values()), largest, math.sqrt(squares))
@@ -147,7 +153,7 @@ class Edit:
             "component": self.region.component,
             "how": self.region.how,
             "model_fingerprint": self.region.model_fingerprint,
-            "homes": {layer: asdict(home) for layer, home in self.region.homes.items()},
+            "homes": homes_to_json(self.region.homes),
             "fingerprint": self.fingerprint,
         }
         tensors = {f"rows.{layer}": rows.to(torch.int32) for layer, rows in self.region.rows.items()}
@@ -186,10 +192,7 @@ class Edit:
             raise InputError(f"'{path}' is no edit; it holds {', '.join(tensors) or 'nothing'}")
         try:
             description = json.loads(metadata["edit"])
-            homes = {
-                int(layer): Rows(**home | {"shape": tuple(home["shape"])})
-                for layer, home in description["homes"].items()
-            }
+            homes = homes_from_json(description["homes"])
             region = Region(
                 rows={layer: tensors[f"rows.{layer}"].long() for layer in homes},
                 homes=homes,
@@ -198,7 +201,7 @@ class Edit:
                 model_fingerprint=description["model_fingerprint"],
             )
             edit = cls(tensors["direction"], description["alpha"], region, description["alpha_unit"])
-        except (KeyError, TypeError, json.JSONDecodeError, InputError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"edit '{path}' was changed after it was saved: it is damaged ({error})") from None
         if edit.fingerprint != description["fingerprint"]:
             raise InputError(f"edit '{path}' was changed after it was saved: {edit.fingerprint} is not its fingerprint")

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from surgery.files import sha256_of_parts
 from surgery.model_files import skeleton
+from surgery.offload import Weights
 
 SAMPLES_PER_TENSOR = 64
 
@@ -44,7 +45,8 @@ def _of_tensors(architecture: str, tensors: Iterable[tuple[str, torch.Tensor]]) 
 
 
 def _in_memory(model: PreTrainedModel) -> str:
-    return _of_tensors(type(model).__name__, sorted(model.named_parameters()))
+    weights = Weights(model)
+    return _of_tensors(type(model).__name__, ((name, weights[name]) for name in sorted(weights)))
 
 
 def base_fingerprint(model: PreTrainedModel) -> str:
@@ -111,7 +113,10 @@ def folder_fingerprint(
     homes: dict[str, Path] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as opened:
-            homes |= dict.fromkeys(opened.keys(), file)
+            # Where a shape differs too, the tensor is converted while loading.
+            for name in opened.keys():  # noqa: SIM118
+                if expected.get(name) == tuple(opened.get_slice(name).get_shape()):
+                    homes[name] = file
     if not expected.keys() <= homes.keys():
         return None
 

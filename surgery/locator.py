@@ -1,54 +1,33 @@
-"""Where a component's rows live: the one module that knows how architectures are laid out.
+"""Where a component's rows live in a model: the one module, with `layouts`, that knows architectures.
 
 A *candidate row* is a vector of length d, the width of the residual stream: a row of a matrix that reads
 the stream (gate_proj, up_proj, q_proj, k_proj, v_proj), a column of one that writes to it (down_proj, o_proj).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from surgery.attention import attention_slice
 from surgery.errors import InputError
+from surgery.layouts import Layout, Order, gated_units, unknown_units, weight_of
+from surgery.rows import Homes, Rows
 
 COMPONENTS = ("gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj")
-WRITES_TO_STREAM = ("down_proj", "o_proj")
+MLP_COMPONENTS = COMPONENTS[:3]
 # Smaller floats come with scales that an edit of the rows alone would not respect.
 EDITABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The candidate rows of one layer: where they lie in which parameter.
-
-    Attributes:
-        layer: 1..L.
-        parameter: its name in `model.named_parameters()`, and in a checkpoint.
-        shape: the parameter's whole shape.
-        axis: 0 when a candidate is a row of the parameter, 1 when it is a column.
-        start, count: the slice of the axis that holds the candidates.
-    """
-
-    layer: int
-    parameter: str
-    shape: tuple[int, int]
-    axis: int
-    start: int
-    count: int
-
-    def view(self, weight: torch.Tensor) -> torch.Tensor:
-        """The candidates as a view [count, d] of the parameter's tensor: writing to it writes to the weight."""
-        return weight.narrow(self.axis, self.start, self.count).transpose(0, self.axis)
-
-
 def decoder_blocks(model: PreTrainedModel) -> nn.ModuleList:
-    """The decoder's blocks in order, one a layer.
+    """The decoder's blocks in order, one a layer; of the language model where that is a part of a larger one.
 
     Raises:
         InputError: when no list of modules has as many entries as the config has layers.
     """
-    depth = model.config.get_text_config().num_hidden_layers
+    depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     for _, module in model.get_decoder().named_children():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
@@ -60,46 +39,142 @@ def layer_count(model: PreTrainedModel) -> int:
     return len(decoder_blocks(model))
 
 
-def _matrices(block: nn.Module) -> dict[str, nn.Module]:
-    return {
-        name: module
-        for name, module in block.named_modules()
-        if isinstance(getattr(module, "weight", None), torch.Tensor) and module.weight.dim() == 2
-    }
-
-
 def locate(model: PreTrainedModel, component: str = "gate_proj") -> tuple[Rows, ...]:
-    """Finds the candidate rows of a component, one entry a layer, layer 1 first.
+    """Finds the candidate rows of a component, layer 1 first.
 
+    A layer with several gated MLPs or tensors of experts has one entry for each, in the order of the model's modules.
+    Layers of another kind than attention (linear attention, a state space) have no q_proj and the like, and no entry.
     Works on a skeleton (device `meta`) as on a loaded model.
 
     Raises:
-        InputError: for an unknown component; for a model whose blocks don't each hold exactly one floating
-            point matrix of that name, with what they hold instead.
+        InputError: for an unknown component; for a model with a layer whose MLP is not gated, or is kept in a way that
+            `layouts` does not know, with what was found; for quantised weights, for matrices that layers share.
     """
     if component not in COMPONENTS:
         raise InputError(f"region.component={component} is unknown; it is one of {', '.join(COMPONENTS)}")
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    architecture = type(model).__name__
-    found = []
+    width = int(model.config.get_text_config().hidden_size)
+    found: list[Rows] = []
     for layer, block in enumerate(decoder_blocks(model), start=1):
-        matrices = _matrices(block)
-        matches = [module for name, module in matrices.items() if name.split(".")[-1] == component]
-        if len(matches) != 1:
-            kind = "gated MLP that this version knows" if component == "gate_proj" else component
-            holds = ", ".join(matrices) or "no matrices"
-            number = "no" if not matches else f"{len(matches)} matrices for one"
-            raise InputError(
-                f"{architecture} has {number} {kind}: layer {layer} holds {holds}; "
-                f"surgery on {component} needs one matrix of that name in every layer"
-            )
-        weight = matches[0].weight
-        if not isinstance(weight, torch.Tensor) or weight.dtype not in EDITABLE:
-            raise InputError(
-                f"{architecture}: {component} of layer {layer} is quantised ({getattr(weight, 'dtype', '?')}) "
-                "and can't be edited in place; load the model with model.dtype=bfloat16"
-            )
-        axis = 1 if component in WRITES_TO_STREAM else 0
-        shape = (weight.shape[0], weight.shape[1])
-        found.append(Rows(layer, names[id(weight)], shape, axis, start=0, count=shape[axis]))
+        in_block = (
+            _of_mlps(model, layer, block, component, width, names)
+            if component in MLP_COMPONENTS
+            else _of_attention(model, layer, block, component, width, names)
+        )
+        found += in_block
+    parameters = [home.parameter for home in found]
+    if shared := sorted({name for name in parameters if parameters.count(name) > 1}):
+        raise InputError(f"{type(model).__name__}: several layers share {shared[0]}, so its rows are of no one layer")
+    if not found:
+        raise _not_there(model, 1, decoder_blocks(model)[0], component)
     return tuple(found)
+
+
+def by_layer(found: tuple[Rows, ...]) -> dict[int, Homes]:
+    """What `locate` found, gathered by layer."""
+    return {
+        layer: tuple(home for home in found if home.layer == layer)
+        for layer in dict.fromkeys(home.layer for home in found)
+    }
+
+
+def _of_mlps(
+    model: PreTrainedModel, layer: int, block: nn.Module, component: str, width: int, names: Mapping[int, str]
+) -> Iterator[Rows]:
+    units = list(gated_units(block))
+    if not units:
+        raise _not_there(model, layer, block, component)
+    for name, module, shapes in unknown_units(block, width):
+        matrices = ", ".join(f"{child} {list(shape)}" for child, shape in shapes.items())
+        raise InputError(
+            f"{type(model).__name__}: layer {layer} has a gated MLP and, in {name or 'the block'} "
+            f"({type(module).__name__}: {matrices}), something like one that this version does not know, so its rows "
+            "can't all be found"
+        )
+    for name, module, layout in units:
+        weights = {part: _require(weight_of(module, getattr(layout, part))) for part in ("gate", "up", "down")}
+        for weight in weights.values():
+            _require_editable(model, component, layer, weight)
+        inner = _inner_size(layout, weights, width)
+        if inner is None:
+            shapes = {part: tuple(weight.shape) for part, weight in weights.items()}
+            matrices = ", ".join(f"{getattr(layout, part)} {list(shape)}" for part, shape in shapes.items())
+            raise InputError(
+                f"{type(model).__name__}: {name} of layer {layer} ({type(module).__name__}) is known as "
+                f"'{layout.order.value}', but {matrices} don't fit a stream of width {width}"
+            )
+        part = component.removesuffix("_proj")
+        weight = weights[part]
+        # Rows of what reads the stream, columns of what writes to it; the other way round in transposed tensors.
+        axis = weight.dim() - 2 + ((part == "down") != layout.transposed)
+        start, step = 0, 1
+        if part != "down" and layout.order is not Order.APART:
+            step = 2 if layout.order is Order.INTERLEAVED else 1
+            start = 0 if part == "gate" else 1 if step == 2 else inner
+        yield Rows(layer, names[id(weight)], tuple(weight.shape), axis, start, inner, step)
+
+
+def _inner_size(layout: Layout, weights: Mapping[str, torch.Tensor], width: int) -> int | None:
+    """d_ff, if the shapes are what the layout says; else None."""
+
+    def of(part: str) -> tuple[int, ...]:
+        shape = tuple(weights[part].shape)
+        return (*shape[:-2], shape[-1], shape[-2]) if layout.transposed else shape
+
+    *experts, out, inner = of("down")
+    rows = inner if layout.order is Order.APART else 2 * inner
+    fit = out == width and of("gate") == of("up") == (*experts, rows, width)
+    return inner if fit else None
+
+
+def _of_attention(
+    model: PreTrainedModel, layer: int, block: nn.Module, component: str, width: int, names: Mapping[int, str]
+) -> Iterator[Rows]:
+    slices = [found for module in block.modules() if (found := attention_slice(module, component)) is not None]
+    if len(slices) > 1:
+        raise _not_there(model, layer, block, component, f"{len(slices)} matrices for one")
+    for weight, start, count in slices:
+        _require_editable(model, component, layer, weight)
+        axis = int(component == "o_proj")
+        if weight.shape[1 - axis] != width or start + count > weight.shape[axis]:
+            raise InputError(
+                f"{type(model).__name__}: {component} of layer {layer} has shape {list(weight.shape)}, which does not "
+                f"fit a stream of width {width}"
+            )
+        yield Rows(layer, names[id(weight)], tuple(weight.shape), axis, start, count)
+
+
+def _require(weight: torch.Tensor | None) -> torch.Tensor:
+    assert weight is not None, "layouts fit modules that have their matrices"
+    return weight
+
+
+def _require_editable(model: PreTrainedModel, component: str, layer: int, weight: torch.Tensor) -> None:
+    if weight.dtype not in EDITABLE:
+        raise InputError(
+            f"{type(model).__name__}: {component} of layer {layer} is quantised ({weight.dtype}) and can't be edited in "
+            "place; load the model with model.dtype=bfloat16, or use an edit of that as an adapter"
+        )
+
+
+def _not_there(model: PreTrainedModel, layer: int, block: nn.Module, component: str, number: str = "no") -> InputError:
+    """What to say of a layer without the component: what it holds instead, or that it is quantised."""
+    quantised = getattr(model.config, "quantization_config", None)
+    if quantised is not None and model.device.type != "meta":
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised.quant_method
+        return InputError(
+            f"{type(model).__name__} is quantised ({getattr(method, 'value', method)}), so its {component} rows can't "
+            "be edited in place; load an unquantised model with model.dtype=bfloat16, or use an edit of that as an "
+            "adapter"
+        )
+    matrices = [
+        name
+        for name, module in block.named_modules()
+        if isinstance(getattr(module, "weight", None), torch.Tensor) and module.weight.dim() == 2
+    ]
+    matrices += [name for name, parameter in block.named_parameters() if parameter.dim() == 3]
+    kind = "gated MLP that this version knows" if component in MLP_COMPONENTS else component
+    return InputError(
+        f"{type(model).__name__} has {number} {kind}: layer {layer} holds {', '.join(matrices) or 'no matrices'}; "
+        f"surgery on {component} needs one in every layer"
+    )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,8 +13,10 @@ from transformers import PreTrainedModel
 from surgery.errors import InputError
 from surgery.files import written_whole
 from surgery.fingerprints import fingerprint
-from surgery.locator import Rows, locate
+from surgery.locator import by_layer, locate
+from surgery.offload import Weights
 from surgery.region import Region
+from surgery.rows import Homes, homes_from_json, homes_to_json
 
 # Rows are converted to float32 in pieces of at most this many bytes, which a core's cache holds.
 CACHE_BYTES = 4 * 2**20
@@ -47,14 +49,14 @@ class RowRanking:
         layer: layer of each row, int64 [n].
         row: its index among the layer's candidates, int64 [n].
         cosine: its cosine with the direction, float32 [n], ascending. A row of zeros counts as cosine 0.
-        homes: {layer: where its rows live}.
+        homes: {layer: where its rows live}; a layer's rows are numbered through its homes.
         component, model_fingerprint: what was ranked.
     """
 
     layer: torch.Tensor
     row: torch.Tensor
     cosine: torch.Tensor
-    homes: Mapping[int, Rows]
+    homes: Mapping[int, Homes]
     component: str
     model_fingerprint: str
 
@@ -68,7 +70,7 @@ class RowRanking:
             InputError: for a layer that was not ranked.
         """
         if missing := sorted(set(layers) - set(self.homes)):
-            raise InputError(f"region.layers: layer {missing[0]} is not among {min(self.homes)} to {max(self.homes)}")
+            raise InputError(f"region.layers: layer {missing[0]} is not among {_told(self.homes)}")
         if not layers:
             raise InputError("region.layers is empty, so there is no row to choose from")
         keep = torch.isin(self.layer, torch.tensor(sorted(layers)))
@@ -101,7 +103,7 @@ class RowRanking:
         description = {
             "component": self.component,
             "model_fingerprint": self.model_fingerprint,
-            "homes": {layer: asdict(home) for layer, home in self.homes.items()},
+            "homes": homes_to_json(self.homes),
         }
         tensors = {"layer": self.layer.to(torch.int32), "row": self.row.to(torch.int32), "cosine": self.cosine}
         # One word of metadata: safetensors writes several in an order of chance, and equal rankings are equal files.
@@ -126,12 +128,10 @@ class RowRanking:
             raise InputError(f"'{path}' is no ranking; it holds {', '.join(tensors) or 'nothing'}")
         try:
             said = json.loads(metadata[FORMAT])
-            homes = {
-                int(layer): Rows(**home | {"shape": tuple(home["shape"])}) for layer, home in said["homes"].items()
-            }
+            homes = homes_from_json(said["homes"])
             order = (tensors["layer"].long(), tensors["row"].long(), tensors["cosine"])
             return cls(*order, homes, said["component"], said["model_fingerprint"])
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"ranking '{path}' is damaged ({error}); rank the rows again") from None
 
     def _region(self, order: torch.Tensor, top_k: int, per_layer: bool, how: str) -> Region:
@@ -150,12 +150,18 @@ class RowRanking:
     def _equal_parts(self, order: torch.Tensor, top_k: int) -> torch.Tensor:
         part, left = divmod(top_k, len(self.homes))
         parts = []
-        for position, (layer, home) in enumerate(sorted(self.homes.items())):
-            count = part + (position < left)
-            if count > home.count:
-                raise InputError(f"top_k={top_k} takes {count} rows of layer {layer}, which has {home.count}")
+        for position, (layer, homes) in enumerate(sorted(self.homes.items())):
+            count, there = part + (position < left), sum(home.total for home in homes)
+            if count > there:
+                raise InputError(f"top_k={top_k} takes {count} rows of layer {layer}, which has {there}")
             parts.append(order[self.layer[order] == layer][:count])
         return torch.cat(parts)
+
+
+def _told(layers: Collection[int]) -> str:
+    """Layers for a person: `1 to 4`, or all of them where some lie between that have no such rows."""
+    first, last = min(layers), max(layers)
+    return f"{first} to {last}" if len(layers) == last - first + 1 else ", ".join(map(str, sorted(layers)))
 
 
 def require_top_k(top_k: int, rows: int, component: str) -> None:
@@ -204,9 +210,9 @@ def rank_rows(
             no such component; when rows hold NaN.
     """
     homes = locate(model, component)
-    parameters = dict(model.named_parameters())
+    weights = Weights(model)
     direction = direction.detach().float()
-    width = homes[0].view(parameters[homes[0].parameter]).shape[1]
+    width = homes[0].width
     if direction.shape != (width,):
         raise InputError(f"the direction has the shape {list(direction.shape)}, but {component} rows are {width} wide")
     norm = direction.norm()
@@ -214,15 +220,14 @@ def rank_rows(
         raise InputError("the direction is zero or not finite, so no row has a cosine with it")
     cosine = []
     for home in homes:
-        vectors = home.view(parameters[home.parameter])
-        cosine.append(_cosines(vectors, (direction / norm).to(vectors.device)).cpu())
+        view = home.view(weights[home.parameter])
+        unit = (direction / norm).to(view.device)
+        cosine += [_cosines(vectors, unit).cpu() for vectors in view]
     flat = torch.cat(cosine)
     if flat.isnan().any():
         raise InputError(f"{int(flat.isnan().sum())} {component} rows of the model hold NaN")
     values, order = flat.sort(stable=True)
-    layer = torch.cat([torch.full((home.count,), home.layer) for home in homes])
-    row = torch.cat([torch.arange(home.count) for home in homes])
-    ranking = RowRanking(
-        layer[order], row[order], values, {home.layer: home for home in homes}, component, fingerprint(model)
-    )
+    layer = torch.cat([torch.full((home.total,), home.layer) for home in homes])
+    row = torch.cat([torch.arange(sum(home.total for home in found)) for found in by_layer(homes).values()])
+    ranking = RowRanking(layer[order], row[order], values, by_layer(homes), component, fingerprint(model))
     return ranking if layers is None else ranking.within(layers)

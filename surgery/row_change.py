@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from surgery.errors import InputError
+from surgery.rows import read_rows, write_rows
 
 # Numbers edited at a time: a few copies of them in float32, which a core's cache holds, are all there is beside the
 # weight.
@@ -24,8 +25,8 @@ def add_to_rows(view: torch.Tensor, rows: torch.Tensor, vector: torch.Tensor, pa
     """Adds a vector to some rows in place (Equation 3); the sum is taken in float32 and rounded once.
 
     Args:
-        view: [n, d], any floating dtype.
-        rows: indices [k].
+        view: [experts, n, d], any floating dtype.
+        rows: indices [k], the first expert's first.
         vector: float32 [d].
         parameter: the weight's name, for what is said when it goes wrong.
 
@@ -34,8 +35,8 @@ def add_to_rows(view: torch.Tensor, rows: torch.Tensor, vector: torch.Tensor, pa
     """
     rows, vector = rows.to(view.device), vector.to(view.device)
     still, largest, squares = 0, 0.0, 0.0
-    for piece in rows.split(max(1, NUMBERS_AT_ONCE // view.shape[1])):
-        values = view.index_select(0, piece).float()
+    for piece in rows.split(max(1, NUMBERS_AT_ONCE // view.shape[-1])):
+        values = read_rows(view, piece).float()
         new = (values + vector).to(view.dtype)
         change = values.sub_(new).abs_()
         most = change.amax(dim=1)
@@ -44,7 +45,7 @@ def add_to_rows(view: torch.Tensor, rows: torch.Tensor, vector: torch.Tensor, pa
         still += int((most == 0).sum())
         largest = max(largest, float(most.max()))
         squares += float(torch.linalg.vector_norm(change, dim=1).double().square().sum())
-        view.index_copy_(0, piece, new)
+        write_rows(view, piece, new)
     if still:
         raise InputError(
             f"the edit leaves {still} of {rows.numel()} rows of {parameter} unchanged in {view.dtype}; "

@@ -18,11 +18,11 @@ class TensorEdits:
 
     Attributes:
         edits: the chain.
-        done: for each edit, what it did to each layer.
+        done: for each edit, what it did to each layer's parameters: {(layer, parameter): change}.
     """
 
     edits: Sequence[Edit]
-    done: list[dict[int, RowChange]] = field(init=False)
+    done: list[dict[tuple[int, str], RowChange]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.done = [{} for _ in self.edits]
@@ -30,27 +30,29 @@ class TensorEdits:
     @property
     def touched(self) -> frozenset[str]:
         """The names of the tensors that change."""
-        return frozenset(edit.region.homes[layer].parameter for edit in self.edits for layer in edit.region.layers)
+        return frozenset(home.parameter for edit in self.edits for home, _ in edit.region.parts())
 
     @property
     def receipts(self) -> tuple[Receipt, ...]:
         """One an edit, as applying it to the model gives."""
         return tuple(
             Receipt(
-                {layer: layers[layer].rows for layer in sorted(layers)},
-                sum(change.rows for change in layers.values()),
-                max(change.largest for change in layers.values()),
-                math.sqrt(sum(layers[layer].squares for layer in sorted(layers))),
+                {
+                    layer: sum(done[place].rows for place in done if place[0] == layer)
+                    for layer in sorted({layer for layer, _ in done})
+                },
+                sum(change.rows for change in done.values()),
+                max(change.largest for change in done.values()),
+                math.sqrt(sum(done[place].squares for place in sorted(done))),
             )
-            for layers in self.done
+            for done in self.done
         )
 
     def require_editable(self, tensors: Iterable[StoredTensor]) -> None:
         """Raises InputError unless all touched tensors are there, in the edits' shapes and an editable dtype."""
         found: Mapping[str, StoredTensor] = {tensor.name: tensor for tensor in tensors}
         for edit in self.edits:
-            for layer in edit.region.layers:
-                home = edit.region.homes[layer]
+            for home, _ in edit.region.parts():
                 stored = found.get(home.parameter)
                 if stored is None:
                     raise InputError(f"the base has no tensor {home.parameter}, which the edit changes")
@@ -63,7 +65,7 @@ class TensorEdits:
                         f"the base's {home.parameter} is stored as {stored.dtype}, which can't be edited; "
                         f"take a checkpoint in one of {', '.join(DTYPES)}"
                     )
-                if edit.direction.numel() != home.shape[1 - home.axis]:
+                if edit.direction.numel() != home.width:
                     raise InputError(
                         f"the direction has {edit.direction.numel()} entries, but {home.parameter} has shape "
                         f"{list(home.shape)}"
@@ -78,8 +80,6 @@ class TensorEdits:
         """
         weight = torch.frombuffer(data, dtype=DTYPES[stored.dtype]).view(stored.shape)
         for edit, done in zip(self.edits, self.done, strict=True):
-            for layer in edit.region.layers:
-                home = edit.region.homes[layer]
-                if home.parameter != stored.name:
-                    continue
-                done[layer] = add_to_rows(home.view(weight), edit.region.rows[layer].cpu(), edit.vector, home.parameter)
+            for home, rows in edit.region.parts():
+                if home.parameter == stored.name:
+                    done[home.layer, home.parameter] = add_to_rows(home.view(weight), rows, edit.vector, home.parameter)

@@ -17,7 +17,8 @@ from transformers import PreTrainedModel
 
 from surgery import Edit, InputError, Region, load_model, rank_rows
 from surgery.adapter import CONFIG_FILE, save_adapter
-from surgery.locator import COMPONENTS, Rows
+from surgery.locator import COMPONENTS
+from surgery.rows import Rows
 from surgery.new_folder import folder_written_whole
 
 # float32, logits up to 6; measured 5e-6 at most: the adapter adds x·v after the base's product, the edit before it.
@@ -64,7 +65,7 @@ def by_hand(model: PreTrainedModel, edits: list[Edit]) -> dict[str, np.ndarray]:
     weights = {name: parameter.float().numpy().copy() for name, parameter in model.named_parameters()}
     for edit in edits:
         for layer, rows in edit.region.rows.items():
-            weight = weights[edit.region.homes[layer].parameter]
+            weight = weights[edit.region.homes[layer][0].parameter]
             for row in rows.tolist():
                 vector = weight[:, row] if edit.region.component in ("down_proj", "o_proj") else weight[row]
                 vector += np.float32(edit.alpha) * edit.direction.numpy()
@@ -154,7 +155,7 @@ def test_it_is_small(model, make_edit, direction, tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in (tmp_path / "tiny").iterdir()) < 5_000
     # The matrices of a model of 7 billion parameters.
     homes = {
-        layer: Rows(layer, f"model.layers.{layer - 1}.mlp.gate_proj.weight", (11008, 4096), 0, 0, 11008)
+        layer: (Rows(layer, f"model.layers.{layer - 1}.mlp.gate_proj.weight", (11008, 4096), 0, 0, 11008),)
         for layer in range(1, 33)
     }
     region = Region({layer: torch.arange(512) for layer in homes}, homes, "gate_proj", "by hand", "0" * 16)
@@ -298,14 +299,18 @@ def test_an_adapter_that_can_not_be_replaced_is_put_back(model, make_edit, tmp_p
         ("model.layers.0.mlp.gate_up_proj.weight", (48, 16), 0, 24),
         ("model.layers.0.mlp.gate_up_proj.weight", (48, 16), 24, 24),
         ("model.layers.0.mlp.experts.gate_up_proj", (48, 16), 0, 48),
-        ("model.layers.0.mlp.experts.gate_up_proj", (4, 48, 16), 0, 4),
+        ("model.layers.0.mlp.experts.gate_up_proj", (4, 48, 16), 0, 24),
     ],
 )
 def test_slices_of_fused_tensors_are_refused_with_a_way_out(
     direction: torch.Tensor, tmp_path: Path, parameter: str, shape: Any, start: int, count: int
 ) -> None:
     region = Region(
-        {1: torch.tensor([0, 3])}, {1: Rows(1, parameter, shape, 0, start, count)}, "gate_proj", "by hand", "0" * 16
+        {1: torch.tensor([0, 3])},
+        {1: (Rows(1, parameter, shape, len(shape) - 2, start, count),)},
+        "gate_proj",
+        "by hand",
+        "0" * 16,
     )
     with pytest.raises(InputError, match=r"layer 1 .* can't carry; export a checkpoint"):
         Edit(direction, 1.0, region).save_adapter(tmp_path / "adapter")

@@ -130,7 +130,7 @@ def test_only_the_regions_rows_change_and_by_the_equation(
         for file in folder.glob("*.safetensors"):
             tensors.update(load_file(file))
     for layer in edit.region.layers:
-        weight = before[edit.region.homes[layer].parameter]
+        weight = before[edit.region.homes[layer][0].parameter]
         for row in edit.region.rows[layer].tolist():
             vector = weight[:, row] if component in ("down_proj", "o_proj") else weight[row]
             vector.copy_((vector.float() + 1.3 * direction).bfloat16())
@@ -198,7 +198,7 @@ def test_untouched_files_are_the_bases_and_all_hashes_are_told(
     kept = {"LICENSE", "chat/one.jinja", "config.json", "generation_config.json", "tokenizer.json"}
     assert files.keys() == shards | kept | {"tokenizer_config.json", "model.safetensors.index.json", "surgery.json"}
     index = json.loads((base / "model.safetensors.index.json").read_text())["weight_map"]
-    touched = {index[home.parameter] for layer, home in edit.region.homes.items() if layer in edit.region.layers}
+    touched = {index[home.parameter] for home, _ in edit.region.parts()}
     assert 0 < len(touched) < len(shards)
     for name, file in files.items():
         if name != "surgery.json":
@@ -244,7 +244,7 @@ def test_hard_links_only_when_asked(base: Path, make_edit: Callable[..., Edit], 
     for folder, link in ((tmp_path / "copied", False), (tmp_path / "linked", True)):
         edit.save_checkpoint(base, folder, link=link, verify=True)
         index = json.loads((base / "model.safetensors.index.json").read_text())["weight_map"]
-        touched = {index[edit.region.homes[layer].parameter] for layer in edit.region.layers}
+        touched = {index[edit.region.homes[layer][0].parameter] for layer in edit.region.layers}
         for file in base.glob("*.safetensors"):
             assert os.path.samefile(file, folder / file.name) == (link and file.name not in touched)
 
@@ -405,7 +405,7 @@ def test_tampering_is_noticed(what: str, base: Path, make_edit: Callable[..., Ed
     verify_checkpoint([edit], base, edited)
     manifest = json.loads((edited / "surgery.json").read_text())
     index = json.loads((base / "model.safetensors.index.json").read_text())["weight_map"]
-    touched = edit.region.homes[edit.region.layers[0]].parameter
+    touched = edit.region.homes[edit.region.layers[0]][0].parameter
     name = touched if what == "touched" else "model.norm.weight"
     shard = edited / index[name]
     if what in ("touched", "untouched"):

@@ -24,7 +24,7 @@ def loaded(folder: Path, dtype: str) -> Any:
 
 
 def whole_region(model: Any, rows: dict[int, list[int]], component: str = "gate_proj") -> Region:
-    homes = {home.layer: home for home in locate(model, component) if home.layer in rows}
+    homes = {home.layer: (home,) for home in locate(model, component) if home.layer in rows}
     chosen = {layer: torch.tensor(indices) for layer, indices in rows.items()}
     return Region(chosen, homes, component, "by hand", fingerprint(model))
 
@@ -41,12 +41,12 @@ def test_alpha_times_the_direction_is_added_to_the_chosen_rows_and_nothing_else(
     for name, weight in before.items():
         want = weight.numpy().copy()
         for layer, rows in region.rows.items():
-            if region.homes[layer].parameter == name:
+            if region.homes[layer][0].parameter == name:
                 for row in rows.tolist():
                     vector = want[:, row] if component in ("down_proj", "o_proj") else want[row]
                     vector += np.float32(alpha) * direction.numpy()
         np.testing.assert_allclose(after[name].numpy(), want, rtol=1e-6, atol=1e-6)
-        untouched = all(home.parameter != name for home in region.homes.values())
+        untouched = all(home.parameter != name for home, _ in region.parts())
         assert torch.equal(after[name], weight) == untouched
 
 

@@ -25,7 +25,7 @@ def test_every_component_is_found_and_a_skeleton_tells_the_same(build: Any, size
         for home in homes:
             assert home.count == counts[component]
             view = home.view(parameters[home.parameter])
-            assert view.shape == (home.count, 16)
+            assert view.shape == (1, home.count, 16)
             assert view.data_ptr() == parameters[home.parameter].data_ptr()
         assert locate(skeleton(tmp_path), component) == homes
 
@@ -37,9 +37,13 @@ def test_a_model_without_a_gate_is_named_with_what_it_holds(build: Any) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_fused_gate_is_a_clear_error(build: Any, sizes: Any) -> None:
+@pytest.mark.parametrize("rename", ["Phi5MLP", "GatedMLP"])
+def test_a_fused_gate_of_an_unknown_class_is_a_clear_error(build: Any, sizes: Any, rename: str) -> None:
+    model = build(Phi3Config(**sizes))
+    for block in model.model.layers:
+        block.mlp.__class__ = type(rename, (torch.nn.Module,), {})
     with pytest.raises(InputError, match=r"Phi3ForCausalLM has no gated MLP that.*mlp\.gate_up_proj"):
-        locate(build(Phi3Config(**sizes)))
+        locate(model)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from surgery import InputError, Region
-from surgery.locator import Rows
+from surgery.rows import Rows
 
-HOMES = {layer: Rows(layer, f"layers.{layer}.weight", (8, 4), 0, 0, 8) for layer in (1, 2)}
+HOMES = {layer: (Rows(layer, f"layers.{layer}.weight", (8, 4), 0, 0, 8),) for layer in (1, 2)}
 
 
 def region(rows: dict[int, list[int]], how: str = "by hand", model: str = "m") -> Region:
