@@ -11,7 +11,7 @@ from surgery.chat import in_chat_template
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import fingerprint
-from surgery.locator import decoder_blocks
+from surgery.locator import decoder, decoder_blocks
 
 POOLING = "mean"
 # Tokens of a batch. What passes between the layers of a CPU's batch should stay in its caches: 8,192 tokens take twice
@@ -77,7 +77,7 @@ def _pooled_batch(
     handles = [blocks[layer - 1].register_forward_hook(after(layer)) for layer in layers if layer < depth]
     try:
         # The decoder without its language-model head; its last state is taken after the final norm.
-        output = model.get_decoder()(**inputs, use_cache=False)
+        output = decoder(model)(**inputs, use_cache=False)
     except _HighestLayerReached:
         return pooled
     finally:

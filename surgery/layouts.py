@@ -13,6 +13,9 @@ import torch
 from torch import nn
 
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
 class Order(Enum):
     """Where the gate is with regard to up; the values stand in the table of families."""
 
@@ -72,7 +75,9 @@ MIXER_CHILDREN = frozenset(
     }
 )
 # Router networks and hyper-connections: shaped like an MLP, but nothing in them is a gate.
-OTHER_CLASSES = frozenset({"ZayaRouter", "ZayaRouterMLP", "AXK2GateMLP"})
+OTHER_CLASSES = frozenset({"ZayaRouter", "ZayaRouterMLP", "AXK2GateMLP", "Gemma3nTextLaurelBlock"})
+# Children of a block that mix an embedding of the token into each layer: a gate, but not of the MLP's neurons.
+OTHER_CHILDREN = frozenset({"per_layer_input_gate", "per_layer_projection"})
 
 
 def weight_of(module: nn.Module, name: str) -> torch.Tensor | None:
@@ -105,15 +110,16 @@ def unknown_units(block: nn.Module, width: int) -> Iterator[tuple[str, nn.Module
     ., .] of either.
     """
     for name, module in _outside_mixers(block):
-        if layout_of(module) is not None or isinstance(module, nn.modules.conv._ConvNd):
+        if layout_of(module) is not None or isinstance(module, (nn.Linear, nn.Embedding, *CONVOLUTIONS)):
             continue
         direct = [child for child, _ in module.named_parameters(recurse=False)]
-        names = [*direct, *(child for child, _ in module.named_children())]
-        weights = {child: tuple(weight.shape) for child in names if (weight := weight_of(module, child)) is not None}
-        if isinstance(module, nn.Linear | nn.Embedding) or not weights:
-            continue
-        convolutions = [child for child, found in module.named_children() if isinstance(found, nn.modules.conv._ConvNd)]
-        shapes = [shape for child, shape in weights.items() if child not in convolutions]
+        names = [*direct, *(child for child, found in module.named_children() if not isinstance(found, CONVOLUTIONS))]
+        weights = {
+            child: tuple(weight.shape)
+            for child in names
+            if child not in OTHER_CHILDREN and (weight := weight_of(module, child)) is not None
+        }
+        shapes = list(weights.values())
         reads = any(shape[-1] == width for shape in shapes if len(shape) == 2)
         writes = any(shape[-2] == width for shape in shapes if len(shape) == 2)
         experts = any(width in shape[-2:] for shape in shapes if len(shape) == 3)
@@ -129,7 +135,10 @@ def _outside_mixers(block: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         if name and (children.keys() & MIXER_CHILDREN or type(module).__name__ in OTHER_CLASSES):
             return
         yield name, module
+        layout = layout_of(module)
         for child, found in children.items():
+            if layout and child in (layout.gate, layout.up, layout.down):
+                continue
             yield from walk(f"{name}.{child}" if name else child, found)
 
     return walk("", block)

@@ -21,17 +21,31 @@ MLP_COMPONENTS = COMPONENTS[:3]
 EDITABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
-def decoder_blocks(model: PreTrainedModel) -> nn.ModuleList:
-    """The decoder's blocks in order, one a layer; of the language model where that is a part of a larger one.
+def decoder(model: PreTrainedModel) -> nn.Module:
+    """The module that runs the decoder's blocks and the norm after them; the language model of a larger one.
 
     Raises:
         InputError: when no list of modules has as many entries as the config has layers.
     """
+    # A few classes of transformers name another module as their decoder than the one with the blocks.
+    for owner in (model.get_decoder(), model.base_model, getattr(model, "model", None)):
+        if isinstance(owner, nn.Module) and _blocks(model, owner) is not None:
+            return owner
     depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
-    for _, module in model.get_decoder().named_children():
-        if isinstance(module, nn.ModuleList) and len(module) == depth:
-            return module
     raise InputError(f"{type(model).__name__}: its {depth} decoder blocks were not found")
+
+
+def decoder_blocks(model: PreTrainedModel) -> nn.ModuleList:
+    """The decoder's blocks in order, one a layer; raises InputError, see `decoder`."""
+    blocks = _blocks(model, decoder(model))
+    assert blocks is not None, "a decoder has blocks"
+    return blocks
+
+
+def _blocks(model: PreTrainedModel, owner: nn.Module) -> nn.ModuleList | None:
+    depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    lists = (module for module in owner.children() if isinstance(module, nn.ModuleList) and len(module) == depth)
+    return next(lists, None)
 
 
 def layer_count(model: PreTrainedModel) -> int:
@@ -53,7 +67,9 @@ def locate(model: PreTrainedModel, component: str = "gate_proj") -> tuple[Rows, 
     if component not in COMPONENTS:
         raise InputError(f"region.component={component} is unknown; it is one of {', '.join(COMPONENTS)}")
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    width = int(model.config.get_text_config().hidden_size)
+    width = getattr(model.config.get_text_config(), "hidden_size", None)
+    if not isinstance(width, int):
+        raise InputError(f"{type(model).__name__}: its config tells no hidden_size, so its rows can't be told")
     found: list[Rows] = []
     for layer, block in enumerate(decoder_blocks(model), start=1):
         in_block = (
