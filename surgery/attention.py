@@ -19,11 +19,10 @@ def attention_slice(module: nn.Module, component: str) -> tuple[torch.Tensor, in
         return None
     fused = _matrix(module, "qkv_proj")
     if kind in FUSED and fused is not None and component != "o_proj":
-        rows = len(fused)
-        keys = rows // (module.num_key_value_groups + 2)  # type: ignore[operator]
-        queries = rows - 2 * keys
-        start, count = {"q_proj": (0, queries), "k_proj": (queries, keys), "v_proj": (queries + keys, keys)}[component]
-        return fused, start, count
+        keys = len(fused) // (int(module.num_key_value_groups) + 2)  # type: ignore[arg-type]
+        queries = len(fused) - 2 * keys
+        start = {"q_proj": 0, "k_proj": queries, "v_proj": queries + keys}[component]
+        return fused, start, queries if component == "q_proj" else keys
     weight = _matrix(module, component)
     if weight is None and component == "o_proj" and _matrix(module, "q_proj") is not None:
         weight = _matrix(module, "out_proj")

@@ -137,8 +137,7 @@ class Edit:
                 raise InputError(f"the model has no {home.parameter} of shape {list(home.shape)}")
             on_disk = weights.on_disk(home.parameter)
             view = home.view(weights.writable(home.parameter))
-            rows = rows.to(view.device)
-            saved[home.parameter] = None if on_disk else read_rows(view, rows)
+            saved[home.parameter] = None if on_disk else read_rows(view, rows.to(view.device))
             change = add_to_rows(view, rows, vector, home.parameter)
             changed[home.layer] = changed.get(home.layer, 0) + change.rows
             largest = max(largest, change.largest)

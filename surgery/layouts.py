@@ -1,7 +1,7 @@
 """How gated MLPs keep their matrices, as data; a new family that differs from all of these is one more line.
 
-A gated MLP computes down(act(gate · x) * (up · x)): `gate` is what goes through the activation. In most models the names
-tell it. Where gate and up share a tensor, names can't tell which part is which, so those are matched by the module's
+A gated MLP computes down(act(gate · x) * (up · x)): `gate` is what goes through the activation. In most models the
+names tell it. Where gate and up share a tensor, names can't tell which part is which, so those are matched by the module's
 class, or by what transformers declares on the class of a mixture's experts; shapes are verified in any case.
 """
 
@@ -11,7 +11,6 @@ from enum import Enum
 
 import torch
 from torch import nn
-
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -71,7 +70,7 @@ LAYOUTS = (
 MIXER_CHILDREN = frozenset(
     {
         *("q_proj", "k_proj", "v_proj", "qkv_proj", "kv_proj", "kv_a_proj_with_mqa", "query_key_value", "Wqkv"),
-        *("in_proj", "in_proj_qkv", "in_proj_qkvz", "conv1d", "mlstm_layer", "rg_lru", "wq_b"),
+        *("in_proj", "in_proj_qkv", "in_proj_qkvz", "conv1d", "ogate_preact", "rg_lru", "wq_b"),
     }
 )
 # Router networks and hyper-connections: shaped like an MLP, but nothing in them is a gate.

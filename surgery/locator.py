@@ -168,8 +168,8 @@ def _require(weight: torch.Tensor | None) -> torch.Tensor:
 def _require_editable(model: PreTrainedModel, component: str, layer: int, weight: torch.Tensor) -> None:
     if weight.dtype not in EDITABLE:
         raise InputError(
-            f"{type(model).__name__}: {component} of layer {layer} is quantised ({weight.dtype}) and can't be edited in "
-            "place; load the model with model.dtype=bfloat16, or use an edit of that as an adapter"
+            f"{type(model).__name__}: {component} of layer {layer} is quantised ({weight.dtype}) and can't be edited "
+            "in place; load the model with model.dtype=bfloat16, or use an edit of that as an adapter"
         )
 
 

@@ -32,7 +32,8 @@ class Weights(Mapping[str, torch.Tensor]):
         if parameter.device.type != "meta":
             return parameter.data
         values, key = self._offloaded(name)
-        return values[key].detach()
+        found: torch.Tensor = values[key]
+        return found.detach()
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """A parameter's shape; None where there is none of that name."""

@@ -59,7 +59,7 @@ class Rows:
         return len(self.shape) == 2 and (self.start, self.step, self.count) == (0, 1, self.shape[self.axis])
 
     def view(self, weight: torch.Tensor) -> torch.Tensor:
-        """The candidates as a view [experts, count, d] of the parameter's tensor: writing to it writes to the weight."""
+        """The candidates as a view [experts, count, d] of the parameter: writing to it writes to the weight."""
         place = [slice(None)] * weight.dim()
         place[self.axis] = slice(self.start, self.start + self.step * self.count, self.step)
         part = weight[tuple(place)].transpose(self.axis, -2)
