@@ -1,8 +1,8 @@
 """How gated MLPs keep their matrices, as data; a new family that differs from all of these is one more line.
 
 A gated MLP computes down(act(gate · x) * (up · x)): `gate` is what goes through the activation. In most models the
-names tell it. Where gate and up share a tensor, names can't tell which part is which, so those are matched by the module's
-class, or by what transformers declares on the class of a mixture's experts; shapes are verified in any case.
+names tell it. Where gate and up share a tensor, names can't tell which part is which, so those are matched by the
+module's class, or by what transformers declares on the class of a mixture's experts. Shapes are verified in any case.
 """
 
 from collections.abc import Iterator

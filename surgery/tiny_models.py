@@ -62,7 +62,7 @@ _TEXT = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "axk1": _LATENT,
     "axk2": _LATENT | {"num_key_value_heads": 4},
-    "bailing_hybrid": {"first_k_dense_replace": 1, "n_group": 1, "topk_group": 1},
+    "bailing_hybrid": {"first_k_dense_replace": 1, "n_group": 1, "topk_group": 1, "num_experts_per_tok": 2},
     "bamba": _MAMBA | {"attn_layer_indices": [1]},
     "cwm": _TOKENS,
     "deepseek_v2": _LATENT,

@@ -18,36 +18,31 @@ from surgery.tiny_models import FAMILIES, WIDTH, tiny_config, tiny_model
 TOKENS = torch.arange(2, 22).reshape(2, 10)
 # Gate rows of each layer, by the sizes of the tiny configs: an MLP has 24, an expert 20 (24 where the family has one
 # size for both), and there are 4 of those; a shared expert has 20, 28, or 40 for two in one. 24 where nothing is said.
-ROWS: dict[str, list[list[int]]] = {
-    **{
-        family: [[96], [96]]
-        for family in ("cohere2_moe", "flex_olmo", "gpt_oss", "granitemoe", "granitemoe_swa", "jetmoe")
-    },
-    **{family: [[96], [96]] for family in ("minimax", "minimax_m2", "mixtral", "olmoe", "phimoe")},
-    **{
-        family: [[24], [80, 20]]
-        for family in ("axk1", "axk2", "bailing_hybrid", "deepseek_v3", "deepseek_v32", "exaone_moe")
-    },
-    **{family: [[24], [80, 20]] for family in ("glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "hy_v3", "hy_v4")},
-    **{family: [[80, 20]] * 2 for family in ("deepseek_v2", "deepseek_v4", "dots1", "inkling_text", "solar_open")},
-    **{
-        family: [[80, 28]] * 2
-        for family in ("kolibri1", "qwen2_moe", "qwen3_5_moe_text", "qwen3_next", "qwen4_exp_text")
-    },
-    **{family: [[80]] * 2 for family in ("inkling2_text", "mellum", "qwen3_moe", "zaya")},
-    **{family: [[96, 28]] * 2 for family in ("granitemoehybrid", "granitemoeshared")},
-    **{family: [[96, 24]] * 2 for family in ("hunyuan_v1_moe", "llama4_text")},
-    **{family: [[24], [80]] for family in ("lfm2_moe", "mimo_v2_flash")},
-    "afmoe": [[24], [40, 80]],
-    "aria_text": [[96, 48]] * 2,
-    "dots3_note_text": [[24], [80, 1536]],
-    "ernie4_5_moe": [[24], [80, 40]],
-    "jamba": [[24], [96]],
-    "laguna": [[24], [80, 28]],
-    "lfm2": [[256]] * 2,
-    "minimax_m3_vl_text": [[96, 3072]] * 2,
-    "recurrent_gemma": [[12]] * 2,
-    "xlstm": [[128]] * 2,
+ROWS = {
+    family: rows
+    for rows, families in (
+        ([[96], [96]], "cohere2_moe flex_olmo gpt_oss granitemoe granitemoe_swa jetmoe minimax minimax_m2 mixtral"),
+        ([[96], [96]], "olmoe phimoe"),
+        ([[24], [80, 20]], "axk1 axk2 bailing_hybrid deepseek_v3 deepseek_v32 exaone_moe glm4_moe glm4_moe_lite"),
+        ([[24], [80, 20]], "glm_moe_dsa hy_v3 hy_v4"),
+        ([[80, 20], [80, 20]], "deepseek_v2 deepseek_v4 dots1 inkling_text solar_open"),
+        ([[80, 28], [80, 28]], "kolibri1 qwen2_moe qwen3_5_moe_text qwen3_next qwen4_exp_text"),
+        ([[80], [80]], "inkling2_text mellum qwen3_moe zaya"),
+        ([[96, 28], [96, 28]], "granitemoehybrid granitemoeshared"),
+        ([[96, 24], [96, 24]], "hunyuan_v1_moe llama4_text"),
+        ([[24], [80]], "lfm2_moe mimo_v2_flash"),
+        ([[24], [40, 80]], "afmoe"),
+        ([[96, 48], [96, 48]], "aria_text"),
+        ([[24], [80, 1536]], "dots3_note_text"),
+        ([[24], [80, 40]], "ernie4_5_moe"),
+        ([[24], [96]], "jamba"),
+        ([[24], [80, 28]], "laguna"),
+        ([[256], [256]], "lfm2"),
+        ([[96, 3072], [96, 3072]], "minimax_m3_vl_text"),
+        ([[12], [12]], "recurrent_gemma"),
+        ([[128], [128]], "xlstm"),
+    )
+    for family in families.split()
 }
 NO_GATE = ("gpt2", "opt", "phi", "falcon", "bloom", "gpt_neox", "starcoder2", "apertus", "nanochat", "jais2")
 
