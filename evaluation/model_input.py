@@ -20,7 +20,9 @@ def padded(
     """`input_ids` and `attention_mask` [b, longest row], where the model's embeddings are."""
     import torch
 
-    device = model.get_input_embeddings().weight.device
+    from surgery.offload import input_device
+
+    device = input_device(model)
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
     mask = torch.zeros((len(rows), width), dtype=torch.long)
@@ -28,7 +30,7 @@ def padded(
         place = slice(0, len(row)) if side == "right" else slice(width - len(row), width)
         ids[index, place] = torch.tensor(row)
         mask[index, place] = 1
-    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}  # type: ignore[arg-type]
+    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
 
 
 @contextmanager

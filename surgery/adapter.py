@@ -37,7 +37,7 @@ def save_adapter(edits: Sequence[Edit], path: str | Path, *, base: str | None = 
         force: replace an adapter that is there.
 
     Raises:
-        InputError: for no edits, edits of different bases, an edit of a slice of a tensor or one that is not finite;
+        InputError: for no edits, edits of different bases, an edit of experts in one tensor or one that is not finite;
             for a path that is there (without `force`), holds something else than an adapter, or can't be written.
     """
     edits = tuple(edits)
@@ -88,10 +88,10 @@ def _require_one_base(edits: Sequence[Edit]) -> None:
 
 def _module(home: Rows) -> str:
     """The module that owns the parameter, as PEFT names it."""
-    if not home.whole_matrix or not home.parameter.endswith(".weight"):
+    if len(home.shape) != 2 or not home.parameter.endswith(".weight"):
         raise InputError(
-            f"the rows of layer {home.layer} are a slice of {home.parameter} {list(home.shape)}, which a LoRA adapter "
-            "can't carry; export a checkpoint instead"
+            f"the rows of layer {home.layer} are in {home.parameter} {list(home.shape)}, which is no module's matrix, "
+            "so a LoRA adapter can't carry them; export a checkpoint instead"
         )
     return home.parameter.removesuffix(".weight")
 
@@ -111,7 +111,7 @@ def _matrices(edits: Sequence[Edit]) -> dict[str, tuple[torch.Tensor, torch.Tens
                     f"the direction has {vector.numel()} entries, but {home.parameter} has shape {list(home.shape)}"
                 )
             a, b = matrices.setdefault(module, blank)
-            mask = torch.zeros(home.count)
-            mask[rows.cpu()] = 1
+            mask = torch.zeros(home.shape[home.axis])
+            mask[home.start + home.step * rows.cpu()] = 1
             b[:, slot], a[slot] = (mask, vector) if home.axis == 0 else (vector, mask)
     return matrices

@@ -12,6 +12,7 @@ from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import fingerprint
 from surgery.locator import decoder, decoder_blocks
+from surgery.offload import input_device
 
 POOLING = "mean"
 # Tokens of a batch. What passes between the layers of a CPU's batch should stay in its caches: 8,192 tokens take twice
@@ -145,7 +146,7 @@ def collect_hidden_states(
     encoded = _encode(model, tokenizer, shown, max_length, add_special_tokens=not chat)
     lengths = [len(ids) for ids in encoded]
     pad = tokenizer.pad_token_id or 0
-    device = next(model.get_input_embeddings().parameters()).device
+    device = input_device(model)
     wanted = sorted(set(layers))
     budget = tokens_per_batch or (CPU_TOKENS if device.type == "cpu" else TOKENS)
 

@@ -1,14 +1,17 @@
 """Models and tokenizers from a folder or a hub name."""
 
+from tempfile import TemporaryDirectory
 from typing import Any
+from weakref import finalize
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.errors import InputError
 from surgery.fingerprints import note_source
 from surgery.model_files import model_folder
+from surgery.quantisation import unpacking
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -31,27 +34,35 @@ def load_model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a causal language model, in evaluation mode and without gradients, and its tokenizer.
 
+    Weights kept as MXFP4 or FP8 are unpacked. What a device map sends to `disk` is kept in a temporary folder, if it
+    can't be read from the model's own files, as long as the model lives.
+
     Args:
         path: folder, or hub name.
         revision: branch, tag or commit, for a hub name.
         dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, or an accelerate device map
-            (`balanced`, `sequential` or a dict from module to device).
+            (`balanced`, `sequential` or a dict from module to device, `cpu` and `disk` among them).
         trust_remote_code: run Python that comes with the model.
 
     Raises:
-        InputError: when the model isn't there or can't be read, or the device isn't here.
+        InputError: when the model isn't there, can't be read or is quantised in another way, or the device isn't here.
     """
     if dtype not in DTYPES:
         raise InputError(f"model.dtype={dtype} is unknown; it is one of {', '.join(DTYPES)}")
     placement = _placement(device)
     folder = model_folder(path, revision)
+    offloaded = TemporaryDirectory(prefix="offloaded-")
     try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        unpacked = unpacking(config, path)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             device_map=placement,
+            offload_folder=offloaded.name,
+            **unpacked,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
@@ -60,6 +71,7 @@ def load_model(
         raise InputError(f"model.path '{path}' can't be loaded: {reason}") from None
     model: PreTrainedModel
     model, loading = loaded
+    finalize(model, offloaded.cleanup)
     if missing := sorted(loading["missing_keys"]):
         # transformers would fill them with random numbers and go on.
         raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from surgery.errors import InputError
 
@@ -79,6 +80,19 @@ class Weights(Mapping[str, torch.Tensor]):
                 if values is not None and key in values:
                     return values, key
         raise InputError(f"{name} has no values on any device and is not offloaded by accelerate; load the model again")
+
+
+def input_device(model: PreTrainedModel) -> torch.device:
+    """Where token ids have to lie: where the embedding computes, also if its weights are offloaded."""
+    embedding = model.get_input_embeddings()
+    device = next(embedding.parameters()).device
+    if device.type != "meta":
+        return device
+    for module in (embedding, model):
+        for hook in _hooks(module):
+            if getattr(hook, "execution_device", None) is not None:
+                return torch.device(hook.execution_device)
+    return torch.device("cpu")
 
 
 def _hooks(module: nn.Module) -> list[Any]:

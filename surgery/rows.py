@@ -53,11 +53,6 @@ class Rows:
         """d, the length of each."""
         return self.shape[-2:][1 - (self.axis - len(self.shape) + 2)]
 
-    @property
-    def whole_matrix(self) -> bool:
-        """Whether the parameter is a matrix and all of it is candidates."""
-        return len(self.shape) == 2 and (self.start, self.step, self.count) == (0, 1, self.shape[self.axis])
-
     def view(self, weight: torch.Tensor) -> torch.Tensor:
         """The candidates as a view [experts, count, d] of the parameter: writing to it writes to the weight."""
         place = [slice(None)] * weight.dim()

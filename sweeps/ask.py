@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from surgery.errors import InputError
+from surgery.offload import input_device
 from sweeps.export import cell_config
 from sweeps.records import EDIT
 
@@ -77,7 +78,8 @@ class Pair:
         if self.chat:
             turn = [{"role": "user", "content": prompt}]
             prompt = str(self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
-        inputs = self.tokenizer(prompt, return_tensors="pt", add_special_tokens=not self.chat).to(self.model.device)
+        inputs = self.tokenizer(prompt, return_tensors="pt", add_special_tokens=not self.chat)
+        inputs = inputs.to(input_device(self.model))
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
         failures: list[BaseException] = []
 

@@ -42,13 +42,17 @@ class ModelFacts:
         """How many candidate rows a component has in some layers."""
         return sum(count for layer, count in self._counts(component).items() if layer in layers)
 
+    def layers(self, component: str) -> list[int]:
+        """The layers that have rows of a component; all, but for queries and the like where some mix differently."""
+        return list(self._counts(component))
+
     def _counts(self, component: str) -> dict[int, int]:
         if component not in self._located:
             from surgery.locator import locate
 
             counts: dict[int, int] = {}
             for home in locate(self.skeleton, component):
-                counts[home.layer] = counts.get(home.layer, 0) + home.count
+                counts[home.layer] = counts.get(home.layer, 0) + home.total
             self._located[component] = counts
         return self._located[component]
 
@@ -136,12 +140,14 @@ class Materials:
         from surgery.fingerprints import fingerprint, folder_fingerprint
         from surgery.model_files import model_folder, skeleton
         from surgery.models import load_model
+        from surgery.quantisation import unpacking
 
         model = settings.model
         key = canonical_json([model.path, model.revision, model.trust_remote_code])
         if key not in self._models:
             folder = model_folder(model.path, model.revision)
             shapes = skeleton(folder, model.trust_remote_code)
+            unpacking(shapes.config, model.path)
             found = folder_fingerprint(folder, model.trust_remote_code, shapes)
             if found is None:
                 found = fingerprint(load_model(str(folder), device="cpu", trust_remote_code=model.trust_remote_code)[0])

@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -157,19 +157,26 @@ def _writable(values: Mapping[str, Any]) -> Path:
     return output_dir
 
 
-def chosen_layers(settings: Settings, depth: int) -> list[int]:
+def chosen_layers(settings: Settings, depth: int, there: Collection[int]) -> list[int]:
     """The layers that rows may be chosen from: `region.layers` without `region.exclude_quarter`.
 
+    Args:
+        settings: of the cell.
+        depth: of the model.
+        there: the layers that have such rows; without `region.layers` all of these are meant.
+
     Raises:
-        InputError: for a layer above the depth, or when none is left.
+        InputError: for a layer above the depth or without such rows, or when none is left.
     """
     from surgery.ranking import layers_without_quarter
 
     region = settings.region
-    wanted = region.layers or list(range(1, depth + 1))
+    wanted = region.layers or sorted(there)
     for layer in wanted:
         if layer > depth:
             raise InputError(f"region.layers: layer {layer} is not in this model: its layers are 1 to {depth}")
+        if layer not in there:
+            raise InputError(f"region.layers: layer {layer} has no {region.component}")
     if region.exclude_quarter:
         kept = set(layers_without_quarter(depth, region.exclude_quarter))
         wanted = [layer for layer in wanted if layer in kept]
@@ -219,10 +226,11 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
     depth = model.depth
     probe = _probe_from_file(settings, model)
     layer = _layer(settings, depth, probe)
-    layers = chosen_layers(settings, depth)
-    rows = model.rows(settings.region.component, layers)
+    component = settings.region.component
+    layers = chosen_layers(settings, depth, model.layers(component))
+    rows = model.rows(component, layers)
     top_k = settings.top_k or max(1, round(PAPER_SHARE * rows))
-    require_top_k(top_k, rows, settings.region.component)
+    require_top_k(top_k, rows, component)
     texts = materials.texts(settings)
     evaluators = materials.evaluators(values)
     probe_loss = bool(values["evaluation"]["probe_loss"])

@@ -13,6 +13,7 @@ from surgery.edit import Edit
 from surgery.errors import InputError
 from surgery.fingerprints import fingerprint
 from surgery.hidden_states import collect_hidden_states
+from surgery.locator import layer_count
 from surgery.models import load_model
 from surgery.probe import Probe
 from surgery.probe_fitting import fit_probe
@@ -165,7 +166,7 @@ class Session(MeasuredStages):
                 f"now it is {fingerprint(model)}"
             )
         ranking = self.ranking(experiment)
-        ranking = ranking.within(chosen_layers(cell.settings, max(ranking.homes)))
+        ranking = ranking.within(chosen_layers(cell.settings, layer_count(model), ranking.homes))
         if settings.rule == "random":
             return ranking.random(cell.top_k, cell.settings.seed, settings.per_layer)
         choose = ranking.lowest if settings.rule == "lowest" else ranking.highest

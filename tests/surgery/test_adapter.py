@@ -296,13 +296,11 @@ def test_an_adapter_that_can_not_be_replaced_is_put_back(model, make_edit, tmp_p
 @pytest.mark.parametrize(
     ("parameter", "shape", "start", "count"),
     [
-        ("model.layers.0.mlp.gate_up_proj.weight", (48, 16), 0, 24),
-        ("model.layers.0.mlp.gate_up_proj.weight", (48, 16), 24, 24),
         ("model.layers.0.mlp.experts.gate_up_proj", (48, 16), 0, 48),
         ("model.layers.0.mlp.experts.gate_up_proj", (4, 48, 16), 0, 24),
     ],
 )
-def test_slices_of_fused_tensors_are_refused_with_a_way_out(
+def test_experts_are_refused_with_a_way_out(
     direction: torch.Tensor, tmp_path: Path, parameter: str, shape: Any, start: int, count: int
 ) -> None:
     region = Region(
@@ -312,7 +310,7 @@ def test_slices_of_fused_tensors_are_refused_with_a_way_out(
         "by hand",
         "0" * 16,
     )
-    with pytest.raises(InputError, match=r"layer 1 .* can't carry; export a checkpoint"):
+    with pytest.raises(InputError, match=r"layer 1 .* can't carry them; export a checkpoint"):
         Edit(direction, 1.0, region).save_adapter(tmp_path / "adapter")
     assert not list(tmp_path.iterdir())
 
@@ -328,3 +326,21 @@ def test_what_can_not_be_one_adapter_is_refused(model, other_model, direction, m
     with pytest.raises(InputError, match="17 entries"):
         replace(edit, direction=torch.ones(17)).save_adapter(tmp_path / "adapter")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("component", ["gate_proj", "up_proj"])
+def test_a_part_of_a_fused_matrix_is_carried(
+    build: Callable[..., PreTrainedModel],
+    sizes: dict[str, Any],
+    direction: torch.Tensor,
+    tmp_path: Path,
+    component: str,
+) -> None:
+    model = build(transformers.Phi3Config(**sizes))
+    edit = Edit(direction, 1.08, rank_rows(model, direction, component).lowest(11))
+    with edit.applied_to(model):
+        edited = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    edit.save_adapter(tmp_path / "adapter")
+    merged = with_adapter(model, tmp_path / "adapter").merge_and_unload()
+    for name, parameter in merged.named_parameters():
+        assert torch.equal(parameter, edited[name])

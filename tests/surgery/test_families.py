@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from surgery import Edit, InputError, rank_rows
+from surgery.families import families_table, with_table
 from surgery.locator import COMPONENTS, by_layer, layer_count, locate
 from surgery.ranking import RowRanking
 from surgery.rows import Rows
@@ -257,7 +259,7 @@ def test_regions_and_rankings_of_experts_are_kept_in_files(tmp_path: Any) -> Non
     with Edit.load(tmp_path / "edit").applied_to(model) as receipt:
         assert not torch.equal(logits(model), plain)
     assert receipt.rows == 50
-    with pytest.raises(InputError, match="can't carry; export a checkpoint"):
+    with pytest.raises(InputError, match="can't carry them; export a checkpoint"):
         edit.save_adapter(tmp_path / "adapter")
 
 
@@ -270,3 +272,10 @@ def test_cosines_of_experts_are_those_of_their_gate_rows() -> None:
     )[::7]:
         vector = model.model.layers[layer - 1].mlp.experts.gate_up_proj[row // 24, :, 2 * (row % 24)]
         assert cosine == pytest.approx(float(torch.cosine_similarity(vector, direction, dim=0)), abs=1e-6)
+
+
+def test_the_page_has_the_table_as_it_is_found_now() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert with_table(page, families_table()) == page
+    with pytest.raises(InputError, match="no place for the table"):
+        with_table("# Models", "")
