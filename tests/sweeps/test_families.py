@@ -24,33 +24,33 @@ def saved(world: Any, folder: Path, family: str, **options: Any) -> Path:
     return folder
 
 
-def the_record(results: Callable[..., Any], surgery: Callable[..., Any], *arguments: str) -> dict[str, Any]:
+def the_record(surgery: Callable[..., Any], *arguments: str) -> dict[str, Any]:
     ran = surgery(*arguments)
     assert ran.code == 0, ran.err
-    (record,) = Path().glob("outputs/runs/*/*/record.json")
+    (record,) = Path().glob("outputs/runs/*/*/result.json")
     return json.loads(record.read_text())
 
 
 def test_the_default_region_is_a_share_of_all_experts(
-    world: Any, arguments: list[str], surgery: Any, results: Any, tmp_path: Path
+    world: Any, arguments: list[str], surgery: Any, tmp_path: Path
 ) -> None:
     model = saved(world, tmp_path / "moe", "mixtral", num_local_experts=4, num_experts_per_tok=2)
-    record = the_record(results, surgery, *arguments, f"model.path={model}", "alpha=2")
+    record = the_record(surgery, *arguments, f"model.path={model}", "alpha=2")
     # 2 layers of 4 experts of 12 rows; 16,384 of 352,256 in the paper.
-    assert record["cell"]["top_k"] == round(2 * 4 * 12 * 16_384 / 352_256)
-    assert sum(record["edit"]["rows_per_layer"].values()) == record["cell"]["top_k"]
+    assert record["keys"]["top_k"] == round(2 * 4 * 12 * 16_384 / 352_256)
+    assert sum(record["edit"]["rows_per_layer"].values()) == record["keys"]["top_k"]
 
 
 def test_an_offloaded_model_is_measured_like_one_in_memory(
-    world: Any, arguments: list[str], surgery: Any, results: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Any, arguments: list[str], surgery: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
-    for name, device in (("memory", "cpu"), ("disk", '{"": disk}')):
+    for name, device in (("memory", "cpu"), ("disk", "{model: disk, lm_head: disk}")):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        found.append(the_record(results, surgery, *arguments, f"model.device={device}", "alpha=2", "top_k=9"))
+        found.append(the_record(surgery, *arguments, f"model.device={device}", "alpha=2", "top_k=9"))
     memory, disk = found
-    assert memory["cell_id"] == disk["cell_id"]
+    assert memory["cell"] == disk["cell"]
     assert memory["metrics"] == pytest.approx(disk["metrics"])
 
 
@@ -65,4 +65,4 @@ def test_a_quantised_model_is_refused_before_it_is_loaded(
     ran = surgery(*arguments, f"model.path={model}", "alpha=2")
     assert ran.code == 1
     assert "is quantised (gptq), so its rows can't be edited in place" in ran.err
-    assert not list(Path().glob("outputs/runs/*/*/record.json"))
+    assert not list(Path().glob("outputs/runs/*/*/result.json"))
