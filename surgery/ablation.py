@@ -58,7 +58,7 @@ class Ablation(WeightChange):
                 f"the direction has {unit.numel()} entries, but this model is "
                 f"{model.config.get_text_config().hidden_size} wide"
             )
-        embedding = model.get_input_embeddings().weight
+        embedding = next(model.get_input_embeddings().parameters())
         name = next(name for name, parameter in parameters.items() if parameter is embedding)
         yield NewWeight(name, 0, self._without(embedding.data.clone(), unit))
         for component in WRITES_TO_STREAM:

@@ -21,7 +21,8 @@ def unit_vector(direction: torch.Tensor) -> torch.Tensor:
     norm = direction.float().norm()
     if direction.dim() != 1 or not norm.isfinite() or norm == 0:
         raise InputError("the direction must be a vector [d] that is finite and not zero")
-    return direction.float() / norm
+    unit: torch.Tensor = direction.float() / norm
+    return unit
 
 
 def scaled(direction: torch.Tensor, alpha: float, alpha_unit: str) -> torch.Tensor:

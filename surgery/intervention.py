@@ -1,5 +1,6 @@
 """What can be done to a model and taken back exactly: an edit, and the methods it is compared with."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -53,5 +54,9 @@ def load_intervention(path: str | Path) -> Intervention:
             found = (file.metadata() or {}).get("format", "")
     except (SafetensorError, OSError) as error:
         raise InputError(f"edit '{path}' can't be read as safetensors: {error}") from None
-    loaders = {EDIT_FORMAT: Edit.load, Steering.FORMAT: Steering.load, Ablation.FORMAT: Ablation.load}
+    loaders: dict[str, Callable[[str | Path], Intervention]] = {
+        EDIT_FORMAT: Edit.load,
+        Steering.FORMAT: Steering.load,
+        Ablation.FORMAT: Ablation.load,
+    }
     return loaders.get(found, Edit.load)(path)

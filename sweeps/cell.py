@@ -90,6 +90,22 @@ class RegionSettings:
     per_layer: bool
 
 
+# Methods that add to rows of a region; the others know no region and no top_k.
+WITH_REGION = ("surgery",)
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class MethodSettings:
+    """What is done to the model."""
+
+    name: Literal["surgery", "feature_subtraction", "activation_addition", "directional_ablation"]
+
+    @property
+    def has_region(self) -> bool:
+        """Whether it edits the rows of a region."""
+        return self.name in WITH_REGION
+
+
 @dataclass(frozen=True, config=_SETTINGS)
 class Settings:
     """The keys of one experiment as they were given: valid one by one, not yet held against model and texts."""
@@ -98,7 +114,7 @@ class Settings:
     behavior: BehaviorSettings
     probe: ProbeSettings
     region: RegionSettings
-    method: str
+    method: MethodSettings
     layer: PositiveInt | Literal["first", "middle", "last_but_one", "last"]
     top_k: PositiveInt | None
     alpha: Annotated[float, AfterValidator(_finite_but_zero)]
@@ -145,10 +161,9 @@ class Cell:
             "model": [self.model_fingerprint, settings.model.dtype, settings.model.chat],
             "texts": self.texts_identity(),
             "probe": probe | {"fingerprint": self.probe_fingerprint},
-            "region": asdict(settings.region),
-            "method": settings.method,
+            **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.has_region else {}),
+            "method": settings.method.name,
             "layer": self.layer,
-            "top_k": self.top_k,
             "alpha": settings.alpha,
             "alpha_unit": settings.alpha_unit,
             "seed": settings.seed,
@@ -163,16 +178,17 @@ class Cell:
     def keys(self) -> dict[str, Any]:
         """The keys that were composed, flat, as a person would type them: for tables and results.csv."""
         settings = self.settings
+        has_region = settings.method.has_region
         keys: dict[str, Any] = {
             "model": settings.model.name,
             "behavior": settings.behavior.name,
             "layer": self.layer,
-            "top_k": self.top_k,
+            **({"top_k": self.top_k} if has_region else {}),
             "alpha": settings.alpha,
             "alpha_unit": settings.alpha_unit,
             "probe": settings.probe.method,
-            "region": settings.region.rule,
-            "method": settings.method,
+            **({"region": settings.region.rule} if has_region else {}),
+            "method": settings.method.name,
             "seed": settings.seed,
             "model.dtype": settings.model.dtype,
             "behavior.max_length": settings.behavior.max_length,
@@ -180,6 +196,8 @@ class Cell:
         }
         for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):
             name = "probe" if group is settings.probe else "region"
+            if name == "region" and not has_region:
+                continue
             for field in fields(group):
                 value = getattr(group, field.name)
                 if field.name not in ignored and value is not None:

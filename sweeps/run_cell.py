@@ -9,7 +9,9 @@ import yaml
 
 from evaluation.measurement import Measurement
 from evaluation.statistics import compare
+from surgery.edit import Edit
 from surgery.files import sha256_of_file, written_whole
+from surgery.intervention import Intervention, described
 from sweeps.cosines import cosine_histogram
 from sweeps.machine import machine
 from sweeps.plan import Experiment
@@ -104,16 +106,23 @@ def run_cell(
         },
         edit={
             "base": edit.base_fingerprint,
-            "region": edit.region.how,
+            "region": described(edit),
             "fingerprint": edit.fingerprint,
             **asdict(receipt),
-            "cosines": cosine_histogram(session.ranking(experiment), edit.region),
+            **_cosines(session, experiment, edit),
         },
         seconds=watch.seconds,
         machine=machine(str(model.device)),
         store=session.used(experiment),
         files={name: sha256_of_file(folder / name) for name in (CONFIG, EDIT, SAMPLES)},
     )
+
+
+def _cosines(session: Session, experiment: Experiment, edit: Intervention) -> dict[str, Any]:
+    """The histogram of the region's cosines; nothing for a method that has no region."""
+    if not isinstance(edit, Edit):
+        return {}
+    return {"cosines": cosine_histogram(session.ranking(experiment), edit.region)}
 
 
 def _given_up(session: Session, experiment: Experiment, pruning: Pruning) -> tuple[str, dict[str, Any]] | None:

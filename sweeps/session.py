@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import load_file, save_file
 
-from surgery.edit import Edit
 from surgery.errors import InputError
 from surgery.fingerprints import fingerprint
 from surgery.hidden_states import collect_hidden_states
+from surgery.intervention import Intervention
 from surgery.models import load_model
 from surgery.probe import Probe
 from surgery.probe_fitting import fit_probe
@@ -20,6 +20,7 @@ from surgery.ranking import RowRanking, rank_rows
 from surgery.region import Region
 from sweeps.canonical import canonical_json
 from sweeps.cell import ModelSettings
+from sweeps.interventions import make_intervention
 from sweeps.measured_stages import Loaded, MeasuredStages
 from sweeps.plan import Experiment, chosen_layers
 from sweeps.stages import probe_identity, ranking_identity, states_identity
@@ -154,16 +155,21 @@ class Session(MeasuredStages):
             data_fingerprint=texts.fingerprint,
         )
 
-    def region(self, experiment: Experiment) -> Region:
-        """The rows to edit, by the behavior probe's direction."""
+    def require_same_model(self, experiment: Experiment) -> None:
+        """Raises InputError when the model is no longer the one the cell was planned with."""
         cell = experiment.cell
-        settings = cell.settings.region
         model, _ = self.model(cell.settings.model)
         if fingerprint(model) != cell.model_fingerprint:
             raise InputError(
                 f"model.path '{cell.settings.model.path}' changed while this ran: it was {cell.model_fingerprint}, "
                 f"now it is {fingerprint(model)}"
             )
+
+    def region(self, experiment: Experiment) -> Region:
+        """The rows to edit, by the behavior probe's direction."""
+        cell = experiment.cell
+        settings = cell.settings.region
+        self.require_same_model(experiment)
         ranking = self.ranking(experiment)
         ranking = ranking.within(chosen_layers(cell.settings, max(ranking.homes)))
         if settings.rule == "random":
@@ -187,11 +193,9 @@ class Session(MeasuredStages):
             self._ranking = (key, ranking)
         return self._ranking[1]
 
-    def edit(self, experiment: Experiment) -> Edit:
-        """The cell's edit."""
-        settings = experiment.cell.settings
-        direction = self.direction_probe(experiment).direction(1)
-        return Edit(direction, settings.alpha, self.region(experiment), settings.alpha_unit)
+    def edit(self, experiment: Experiment) -> Intervention:
+        """The cell's edit, or what its `method` does in place of one."""
+        return make_intervention(self, experiment)
 
     def kept(
         self,

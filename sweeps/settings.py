@@ -24,7 +24,7 @@ RUN_KEYS = (
     "experiment",
     "variant",
 )
-CELL_GROUPS = ("model", "behavior", "probe", "region")
+CELL_GROUPS = ("model", "behavior", "probe", "region", "method")
 CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed")
 
 # What is possible, where a type's own words would not tell a person enough.
@@ -73,13 +73,12 @@ def read_settings(values: dict[str, Any]) -> Settings:
     Raises:
         InputError: for an unknown key or a value that is not possible.
     """
-    known = [*CELL_GROUPS, *CELL_KEYS, "method", *RUN_KEYS]
+    known = [*CELL_GROUPS, *CELL_KEYS, *RUN_KEYS]
     for key in values:
         if key not in known:
             raise unknown_key(key, known)
-    method = values["method"]["name"]
     try:
-        return Settings(**{key: values[key] for key in (*CELL_GROUPS, *CELL_KEYS)}, method=method)
+        return Settings(**{key: values[key] for key in (*CELL_GROUPS, *CELL_KEYS)})
     except ValidationError as error:
         raise _sentence(error, values) from None
 
