@@ -47,6 +47,7 @@ def load_intervention(path: str | Path) -> Intervention:
         InputError: when the file is missing, can't be read, holds none, or was changed after it was saved.
     """
     from surgery.ablation import Ablation
+    from surgery.new_weights import NewWeights
     from surgery.steering import Steering
 
     try:
@@ -58,5 +59,6 @@ def load_intervention(path: str | Path) -> Intervention:
         EDIT_FORMAT: Edit.load,
         Steering.FORMAT: Steering.load,
         Ablation.FORMAT: Ablation.load,
+        NewWeights.FORMAT: NewWeights.load,
     }
     return loaders.get(found, Edit.load)(path)

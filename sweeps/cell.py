@@ -92,13 +92,31 @@ class RegionSettings:
 
 # Methods that add to rows of a region; the others know no region and no top_k.
 WITH_REGION = ("surgery",)
+THAT_TRAIN = ("gradient_ascent",)
 
 
 @dataclass(frozen=True, config=_SETTINGS)
 class MethodSettings:
-    """What is done to the model."""
+    """What is done to the model; the numbers are of methods that train, and unset for others."""
 
-    name: Literal["surgery", "feature_subtraction", "activation_addition", "directional_ablation"]
+    name: Literal["surgery", "feature_subtraction", "activation_addition", "directional_ablation", "gradient_ascent"]
+    lr: Annotated[float, Field(gt=0)] | None = None
+    epochs: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+
+    def __post_init__(self) -> None:
+        trains = self.name in THAT_TRAIN
+        for name, value in self.numbers().items():
+            if (value is not None) != trains:
+                raise ValueError(f"{name} is {'needed by' if trains else 'no setting of'} method={self.name}")
+
+    def numbers(self) -> dict[str, Any]:
+        """How it trains; None where it does not."""
+        return {"lr": self.lr, "epochs": self.epochs, "batch_size": self.batch_size}
+
+    def identity(self) -> str | dict[str, Any]:
+        """Its name, and how it trains where it does."""
+        return {"name": self.name, **self.numbers()} if self.name in THAT_TRAIN else self.name
 
     @property
     def has_region(self) -> bool:
@@ -162,7 +180,7 @@ class Cell:
             "texts": self.texts_identity(),
             "probe": probe | {"fingerprint": self.probe_fingerprint},
             **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.has_region else {}),
-            "method": settings.method.name,
+            "method": settings.method.identity(),
             "layer": self.layer,
             "alpha": settings.alpha,
             "alpha_unit": settings.alpha_unit,
@@ -194,6 +212,7 @@ class Cell:
             "behavior.max_length": settings.behavior.max_length,
             "behavior.limit": settings.behavior.limit,
         }
+        keys |= {f"method.{name}": value for name, value in settings.method.numbers().items() if value is not None}
         for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):
             name = "probe" if group is settings.probe else "region"
             if name == "region" and not has_region:

@@ -1,17 +1,25 @@
 """What each `method` makes of a cell: the paper's edit, or one of the methods it is compared with."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surgery.ablation import Ablation
 from surgery.edit import Edit
+from surgery.gradient_ascent import ascend_probe_loss
 from surgery.intervention import Intervention
 from surgery.locator import layer_count
+from surgery.new_weights import NewWeights
+from surgery.probe_fitting import split_texts
 from surgery.steering import Steering
 from sweeps.plan import Experiment
+from sweeps.stages import trained_identity
 
 if TYPE_CHECKING:
     from sweeps.session import Session
+
+TRAINED = "trained.safetensors"
 
 Maker = Callable[["Session", Experiment], Intervention]
 
@@ -53,9 +61,33 @@ def _directional_ablation(session: "Session", experiment: Experiment) -> Interve
     return Ablation(session.direction_probe(experiment).direction(1), cell.settings.alpha, cell.model_fingerprint)
 
 
+def _gradient_ascent(session: "Session", experiment: Experiment) -> Intervention:
+    """Trains the model against the probe on the behavior's training texts (Table 12)."""
+    cell, texts, settings = experiment.cell, experiment.texts, experiment.cell.settings
+    session.require_same_model(experiment)
+    probe = session.direction_probe(experiment)
+
+    def train(folder: Path) -> None:
+        training, _ = split_texts(texts.labels, settings.probe.test_share, settings.seed)
+        ascend_probe_loss(
+            *session.model(settings.model),
+            probe,
+            [texts.texts[i] for i in training if texts.labels[i] == 1],
+            **settings.method.numbers(),
+            max_length=settings.behavior.max_length,
+            chat=settings.behavior.chat,
+            seed=settings.seed,
+        ).save(folder / TRAINED)
+
+    identity = trained_identity(cell, probe.fingerprint)
+    trained = session.kept(experiment, "trained", identity, train, lambda folder: NewWeights.load(folder / TRAINED))
+    return replace(trained, alpha=settings.alpha)
+
+
 _MAKERS: Mapping[str, Maker] = {
     "surgery": _surgery,
     "feature_subtraction": _feature_subtraction,
     "activation_addition": _activation_addition,
     "directional_ablation": _directional_ablation,
+    "gradient_ascent": _gradient_ascent,
 }

@@ -7,7 +7,7 @@ from sweeps.cell import Cell
 from sweeps.plan import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"hidden_states": 2, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
+VERSIONS = {"trained": 1, "hidden_states": 2, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
 
 
 def _model_identity(cell: Cell, stage: str) -> dict[str, Any]:
@@ -28,6 +28,16 @@ def probe_identity(cell: Cell, method: str) -> dict[str, Any]:
         "layer": cell.layer,
         "probe": dict(probe) | {"method": method},
         "seed": cell.settings.seed,
+    }
+
+
+def trained_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
+    """Of the weights that a method trains; alpha only says how much of the change is taken."""
+    return states_identity(cell) | {
+        "version": VERSIONS["trained"],
+        "method": cell.settings.method.identity(),
+        "probe": probe_fingerprint,
+        "split": [cell.settings.probe.test_share, cell.settings.seed],
     }
 
 

@@ -13,7 +13,7 @@ from surgery.intervention import load_intervention
 from surgery.steering import Steering
 
 STEERING = ("feature_subtraction", "activation_addition")
-METHODS = (*STEERING, "directional_ablation")
+METHODS = (*STEERING, "directional_ablation", "gradient_ascent")
 
 
 @pytest.fixture
@@ -89,6 +89,20 @@ def test_ablation_is_exported_as_the_checkpoint_that_was_measured(run, sweeps, w
     [again] = Perplexity({"story": world.text}).measure(*load_model(str(tmp_path / "out")))
     assert again.summary == record["metrics"]["perplexity/story"]["edited"]
     assert "directional_ablation" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_alphas_share_one_training_and_its_checkpoint_is_what_was_measured(
+    surgery, sweeps, arguments, results, world, tmp_path
+) -> None:
+    ran = surgery(*arguments, "-m", "method=gradient_ascent", "method.lr=1e-3", "alpha=0.5,1")
+    assert ran.code == 0, ran.err
+    assert len(list((tmp_path / "outputs/store/trained").glob("*/trained.safetensors"))) == 1
+    [cell] = [cell for cell, record in results().items() if record["keys"]["alpha"] == 1]
+    ran = sweeps("export", "tiny-texts", cell, "out", "--as", "checkpoint", "--verify")
+    assert ran.code == 0, ran.err
+    [again] = Perplexity({"story": world.text}).measure(*load_model(str(tmp_path / "out")))
+    assert again.summary == results()[cell]["metrics"]["perplexity/story"]["edited"]
+    assert results()[cell]["metrics"]["probe/loss_avoided"]["delta"] > 0
 
 
 def test_an_unknown_method_is_refused_in_one_sentence(surgery, arguments) -> None:
