@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, field, fields
 from functools import cached_property
 from hashlib import sha256
 from typing import Annotated, Any, Literal
@@ -138,6 +138,7 @@ class Settings:
     alpha: Annotated[float, AfterValidator(_finite_but_zero)]
     alpha_unit: Literal["raw", "unit"]
     seed: Annotated[int, Field(ge=0)]
+    composition: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, config=_SETTINGS)
@@ -150,6 +151,7 @@ class Cell:
         model_fingerprint, texts_fingerprint, probe_fingerprint: of what the settings name (the last for a probe
             from a file).
         evaluation: the identities of what is measured, by name.
+        earlier: fingerprints of what its `composition` applies first, oldest first.
     """
 
     settings: Settings
@@ -159,6 +161,7 @@ class Cell:
     texts_fingerprint: str
     probe_fingerprint: str | None
     evaluation: Mapping[str, Any]
+    earlier: tuple[str, ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -186,7 +189,15 @@ class Cell:
             "alpha_unit": settings.alpha_unit,
             "seed": settings.seed,
             "evaluation": self.evaluation,
+            **({"composition": list(self.earlier)} if self.earlier else {}),
         }
+
+    @property
+    def subject_fingerprint(self) -> str:
+        """Of the model that is probed and edited: the base with what `composition` applies first."""
+        from surgery.fingerprints import chain_fingerprint
+
+        return chain_fingerprint(self.model_fingerprint, self.earlier)
 
     def texts_identity(self) -> list[Any]:
         """What the model is shown of the behavior: the texts, cut, and whether in its chat template."""
@@ -213,12 +224,14 @@ class Cell:
             "behavior.limit": settings.behavior.limit,
         }
         keys |= {f"method.{name}": value for name, value in settings.method.numbers().items() if value is not None}
+        if self.earlier:
+            keys["composition"] = "+".join(self.earlier)
         for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):
             name = "probe" if group is settings.probe else "region"
             if name == "region" and not has_region:
                 continue
-            for field in fields(group):
-                value = getattr(group, field.name)
-                if field.name not in ignored and value is not None:
-                    keys[f"{name}.{field.name}"] = ",".join(map(str, value)) if isinstance(value, list) else value
+            for one in fields(group):
+                value = getattr(group, one.name)
+                if one.name not in ignored and value is not None:
+                    keys[f"{name}.{one.name}"] = ",".join(map(str, value)) if isinstance(value, list) else value
         return keys

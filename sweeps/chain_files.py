@@ -24,6 +24,25 @@ def read_chain(cell_folder: Path) -> "list[Intervention]":
     return [load_intervention(file) for file in (*filter(Path.is_file, files), cell_folder / EDIT)]
 
 
+def read_named(paths: Sequence[str]) -> "list[Intervention]":
+    """The chain that a composition names: the whole chain of each cell's folder, what each file holds.
+
+    Raises:
+        InputError: for a path that is neither.
+    """
+    from surgery.intervention import load_intervention
+
+    chain: list[Intervention] = []
+    for path in (Path(text).expanduser() for text in paths):
+        if (path / EDIT).is_file():
+            chain += read_chain(path)
+        elif path.is_file():
+            chain.append(load_intervention(path))
+        else:
+            raise InputError(f"composition: '{path}' is neither the folder of a finished cell nor the file of an edit")
+    return chain
+
+
 @contextmanager
 def applied(chain: "Sequence[Intervention]", model: "PreTrainedModel") -> Iterator[None]:
     """The model with the whole chain for the body of a `with`."""

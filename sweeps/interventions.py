@@ -51,14 +51,14 @@ def _steering(session: "Session", experiment: Experiment, layer: int) -> Steerin
     cell = experiment.cell
     session.require_same_model(experiment)
     direction = session.direction_probe(experiment).direction(1)
-    return Steering(direction, cell.settings.alpha, layer, cell.model_fingerprint, cell.settings.alpha_unit)
+    return Steering(direction, cell.settings.alpha, layer, cell.subject_fingerprint, cell.settings.alpha_unit)
 
 
 def _directional_ablation(session: "Session", experiment: Experiment) -> Intervention:
     """Projects the probe out of the weights that write to the stream."""
     cell = experiment.cell
     session.require_same_model(experiment)
-    return Ablation(session.direction_probe(experiment).direction(1), cell.settings.alpha, cell.model_fingerprint)
+    return Ablation(session.direction_probe(experiment).direction(1), cell.settings.alpha, cell.subject_fingerprint)
 
 
 def _gradient_ascent(session: "Session", experiment: Experiment) -> Intervention:
@@ -69,15 +69,17 @@ def _gradient_ascent(session: "Session", experiment: Experiment) -> Intervention
 
     def train(folder: Path) -> None:
         training, _ = split_texts(texts.labels, settings.probe.test_share, settings.seed)
-        ascend_probe_loss(
-            *session.model(settings.model),
-            probe,
-            [texts.texts[i] for i in training if texts.labels[i] == 1],
-            **settings.method.numbers(),
-            max_length=settings.behavior.max_length,
-            chat=settings.behavior.chat,
-            seed=settings.seed,
-        ).save(folder / TRAINED)
+        with session.subject(experiment):
+            change = ascend_probe_loss(
+                *session.model(settings.model),
+                probe,
+                [texts.texts[i] for i in training if texts.labels[i] == 1],
+                **settings.method.numbers(),
+                max_length=settings.behavior.max_length,
+                chat=settings.behavior.chat,
+                seed=settings.seed,
+            )
+        change.save(folder / TRAINED)
 
     identity = trained_identity(cell, probe.fingerprint)
     trained = session.kept(experiment, "trained", identity, train, lambda folder: NewWeights.load(folder / TRAINED))

@@ -1,6 +1,7 @@
 """A process that keeps a model: each stage of a cell is made once and shared by all cells that need it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from surgery.ranking import RowRanking, rank_rows
 from surgery.region import Region
 from sweeps.canonical import canonical_json
 from sweeps.cell import ModelSettings
+from sweeps.chain_files import applied
 from sweeps.interventions import make_intervention
 from sweeps.measured_stages import Loaded, MeasuredStages
 from sweeps.plan import Experiment, chosen_layers
@@ -54,6 +56,15 @@ class Session(MeasuredStages):
         for experiment in experiments:
             key = canonical_json(states_identity(experiment.cell))
             self._layers.setdefault(key, set()).add(experiment.cell.layer)
+
+    @contextmanager
+    def subject(self, experiment: Experiment) -> Iterator[None]:
+        """The model that is probed and edited: with what the cell's composition names, for the body of a `with`."""
+        model, _ = self.model(experiment.cell.settings.model)
+        # Applied already where the whole cell's chain is being measured.
+        missing = experiment.earlier if fingerprint(model) == experiment.cell.model_fingerprint else ()
+        with applied(missing, model):
+            yield
 
     def model(self, settings: ModelSettings) -> Loaded:
         """The model and tokenizer, loaded unless it is the last one that was asked for."""
@@ -99,14 +110,15 @@ class Session(MeasuredStages):
 
     def _features(self, experiment: Experiment, layers: list[int]) -> Mapping[int, torch.Tensor]:
         cell = experiment.cell
-        return collect_hidden_states(
-            *self.model(cell.settings.model),
-            experiment.texts.texts,
-            layers,
-            max_length=cell.settings.behavior.max_length,
-            chat=cell.settings.behavior.chat,
-            progress=self.progress,
-        )
+        with self.subject(experiment):
+            return collect_hidden_states(
+                *self.model(cell.settings.model),
+                experiment.texts.texts,
+                layers,
+                max_length=cell.settings.behavior.max_length,
+                chat=cell.settings.behavior.chat,
+                progress=self.progress,
+            )
 
     def behavior_probe(self, experiment: Experiment) -> Probe:
         """The probe that rows are ranked with; for `probe=random` the one it replaces."""
@@ -151,7 +163,7 @@ class Session(MeasuredStages):
             replaces=replaces,
             classes=texts.classes,
             layer=cell.layer,
-            model_fingerprint=cell.model_fingerprint,
+            model_fingerprint=cell.subject_fingerprint,
             data_fingerprint=texts.fingerprint,
         )
 
@@ -187,7 +199,9 @@ class Session(MeasuredStages):
 
             def rank(folder: Path) -> None:
                 model, _ = self.model(settings.model)
-                rank_rows(model, probe.direction(1), settings.region.component).save(folder / RANKING)
+                with self.subject(experiment):
+                    ranking = rank_rows(model, probe.direction(1), settings.region.component)
+                ranking.save(folder / RANKING)
 
             ranking = self.kept(experiment, "ranking", identity, rank, lambda folder: RowRanking.load(folder / RANKING))
             self._ranking = (key, ranking)

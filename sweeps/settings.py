@@ -25,7 +25,7 @@ RUN_KEYS = (
     "variant",
 )
 CELL_GROUPS = ("model", "behavior", "probe", "region", "method")
-CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed")
+CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed", "composition")
 
 # What is possible, where a type's own words would not tell a person enough.
 POSSIBLE = {
@@ -78,7 +78,7 @@ def read_settings(values: dict[str, Any]) -> Settings:
         if key not in known:
             raise unknown_key(key, known)
     try:
-        return Settings(**{key: values[key] for key in (*CELL_GROUPS, *CELL_KEYS)})
+        return Settings(**{key: values[key] for key in (*CELL_GROUPS, *CELL_KEYS) if key in values})
     except ValidationError as error:
         raise _sentence(error, values) from None
 

@@ -10,14 +10,14 @@ from sweeps.plan import Experiment
 VERSIONS = {"trained": 1, "hidden_states": 2, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
 
 
-def _model_identity(cell: Cell, stage: str) -> dict[str, Any]:
+def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
     model = cell.settings.model
-    return {"version": VERSIONS[stage], "model": [cell.model_fingerprint, model.dtype, model.chat]}
+    return {"version": VERSIONS[stage], "model": [fingerprint, model.dtype, model.chat]}
 
 
 def states_identity(cell: Cell) -> dict[str, Any]:
     """Of the hidden states of all layers; one layer's adds its number."""
-    return _model_identity(cell, "hidden_states") | {"texts": cell.texts_identity()}
+    return _model_identity(cell, "hidden_states", cell.subject_fingerprint) | {"texts": cell.texts_identity()}
 
 
 def probe_identity(cell: Cell, method: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
     """Of the order of all rows by their cosine with a probe's direction; no other setting counts."""
     return {
         "version": VERSIONS["ranking"],
-        "model": [cell.model_fingerprint, cell.settings.model.dtype],
+        "model": [cell.subject_fingerprint, cell.settings.model.dtype],
         "component": cell.settings.region.component,
         "probe": probe_fingerprint,
     }
@@ -53,13 +53,14 @@ def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
 
 def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
     """Of what one evaluator measures on the unedited model."""
-    return _model_identity(cell, "base") | {"evaluator": cell.evaluation[evaluator]}
+    return _model_identity(cell, "base", cell.model_fingerprint) | {"evaluator": cell.evaluation[evaluator]}
 
 
 def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
     """Of the base's probe losses: they depend on the probe and on which of its texts are test texts."""
-    return states_identity(cell) | {
-        "version": VERSIONS["base"],
+    return {
+        **_model_identity(cell, "base", cell.model_fingerprint),
+        "texts": cell.texts_identity(),
         "probe": probe_fingerprint,
         "split": [cell.settings.probe.test_share, cell.settings.seed],
     }
