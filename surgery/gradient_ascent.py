@@ -56,7 +56,7 @@ def ascend_probe_loss(
             optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=lr)
             for _ in range(epochs):
                 for batch in torch.randperm(len(encoded), generator=order).split(batch_size):
-                    inputs = _padded([encoded[i] for i in batch.tolist()], tokenizer.pad_token_id or 0, model.device)
+                    inputs = padded([encoded[i] for i in batch.tolist()], tokenizer.pad_token_id or 0, model.device)
                     features = pooled_batch(model, inputs, [layer])[layer]
                     optimizer.zero_grad()
                     (-probe.losses(features, torch.ones(len(features))).mean()).backward()
@@ -76,7 +76,8 @@ def ascend_probe_loss(
     return NewWeights(trained, began_from)
 
 
-def _padded(encoded: Sequence[list[int]], pad: int, device: torch.device) -> dict[str, torch.Tensor]:
+def padded(encoded: Sequence[list[int]], pad: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """A batch of token ids [b, t], padded on the right, with its attention mask."""
     width = max(map(len, encoded))
     ids = torch.tensor([one + [pad] * (width - len(one)) for one in encoded])
     mask = torch.tensor([[1] * len(one) + [0] * (width - len(one)) for one in encoded])

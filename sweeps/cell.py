@@ -92,31 +92,45 @@ class RegionSettings:
 
 # Methods that add to rows of a region; the others know no region and no top_k.
 WITH_REGION = ("surgery",)
-THAT_TRAIN = ("gradient_ascent",)
+# Methods that train the model, and the numbers each needs.
+THAT_TRAIN = {
+    "gradient_ascent": ("lr", "epochs", "batch_size"),
+    "lora": ("lr", "epochs", "batch_size", "rank"),
+    "task_vector": ("lr", "epochs", "batch_size", "rank"),
+}
 
 
 @dataclass(frozen=True, config=_SETTINGS)
 class MethodSettings:
     """What is done to the model; the numbers are of methods that train, and unset for others."""
 
-    name: Literal["surgery", "feature_subtraction", "activation_addition", "directional_ablation", "gradient_ascent"]
+    name: Literal[
+        "surgery",
+        "feature_subtraction",
+        "activation_addition",
+        "directional_ablation",
+        "gradient_ascent",
+        "lora",
+        "task_vector",
+    ]
     lr: Annotated[float, Field(gt=0)] | None = None
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
+    rank: PositiveInt | None = None
 
     def __post_init__(self) -> None:
-        trains = self.name in THAT_TRAIN
-        for name, value in self.numbers().items():
-            if (value is not None) != trains:
-                raise ValueError(f"{name} is {'needed by' if trains else 'no setting of'} method={self.name}")
+        needed = THAT_TRAIN.get(self.name, ())
+        for name in ("lr", "epochs", "batch_size", "rank"):
+            if (getattr(self, name) is not None) != (name in needed):
+                raise ValueError(f"{name} is {'needed by' if name in needed else 'no setting of'} method={self.name}")
 
     def numbers(self) -> dict[str, Any]:
-        """How it trains; None where it does not."""
-        return {"lr": self.lr, "epochs": self.epochs, "batch_size": self.batch_size}
+        """How it trains; empty where it does not."""
+        return {name: getattr(self, name) for name in THAT_TRAIN.get(self.name, ())}
 
     def identity(self) -> str | dict[str, Any]:
         """Its name, and how it trains where it does."""
-        return {"name": self.name, **self.numbers()} if self.name in THAT_TRAIN else self.name
+        return {"name": self.name, **self.numbers()} if self.numbers() else self.name
 
     @property
     def has_region(self) -> bool:
@@ -223,7 +237,7 @@ class Cell:
             "behavior.max_length": settings.behavior.max_length,
             "behavior.limit": settings.behavior.limit,
         }
-        keys |= {f"method.{name}": value for name, value in settings.method.numbers().items() if value is not None}
+        keys |= {f"method.{name}": value for name, value in settings.method.numbers().items()}
         if self.earlier:
             keys["composition"] = "+".join(self.earlier)
         for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):

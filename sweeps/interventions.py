@@ -86,10 +86,45 @@ def _gradient_ascent(session: "Session", experiment: Experiment) -> Intervention
     return replace(trained, alpha=settings.alpha)
 
 
+def _lora(session: "Session", experiment: Experiment) -> Intervention:
+    """Fine-tunes on the texts that are kept: those not of the behavior (Table 2)."""
+    return replace(_finetuned(session, experiment, 0), alpha=experiment.cell.settings.alpha)
+
+
+def _task_vector(session: "Session", experiment: Experiment) -> Intervention:
+    """Fine-tunes on the behavior's texts, and goes the other way (Table 2)."""
+    return replace(_finetuned(session, experiment, 1), alpha=-experiment.cell.settings.alpha)
+
+
+def _finetuned(session: "Session", experiment: Experiment, label: int) -> NewWeights:
+    cell, texts, settings = experiment.cell, experiment.texts, experiment.cell.settings
+    session.require_same_model(experiment)
+
+    def train(folder: Path) -> None:
+        from surgery.lora_training import finetune_lora
+
+        training, _ = split_texts(texts.labels, settings.probe.test_share, settings.seed)
+        with session.subject(experiment):
+            change = finetune_lora(
+                *session.model(settings.model),
+                [texts.texts[i] for i in training if texts.labels[i] == label],
+                **settings.method.numbers(),
+                max_length=settings.behavior.max_length,
+                chat=settings.behavior.chat,
+                seed=settings.seed,
+            )
+        change.save(folder / TRAINED)
+
+    identity = trained_identity(cell)
+    return session.kept(experiment, "trained", identity, train, lambda folder: NewWeights.load(folder / TRAINED))
+
+
 _MAKERS: Mapping[str, Maker] = {
     "surgery": _surgery,
     "feature_subtraction": _feature_subtraction,
     "activation_addition": _activation_addition,
     "directional_ablation": _directional_ablation,
     "gradient_ascent": _gradient_ascent,
+    "lora": _lora,
+    "task_vector": _task_vector,
 }

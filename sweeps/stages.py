@@ -31,8 +31,12 @@ def probe_identity(cell: Cell, method: str) -> dict[str, Any]:
     }
 
 
-def trained_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
-    """Of the weights that a method trains; alpha only says how much of the change is taken."""
+def trained_identity(cell: Cell, probe_fingerprint: str | None = None) -> dict[str, Any]:
+    """Of the weights that a method trains; alpha only says how much of the change is taken.
+
+    Args:
+        probe_fingerprint: of the probe it is trained against; None for methods that look at the texts alone.
+    """
     return states_identity(cell) | {
         "version": VERSIONS["trained"],
         "method": cell.settings.method.identity(),

@@ -13,7 +13,7 @@ from surgery.intervention import load_intervention
 from surgery.steering import Steering
 
 STEERING = ("feature_subtraction", "activation_addition")
-METHODS = (*STEERING, "directional_ablation", "gradient_ascent")
+METHODS = (*STEERING, "directional_ablation", "gradient_ascent", "lora", "task_vector")
 
 
 @pytest.fixture
