@@ -105,6 +105,18 @@ def test_alphas_share_one_training_and_its_checkpoint_is_what_was_measured(
     assert results()[cell]["metrics"]["probe/loss_avoided"]["delta"] > 0
 
 
+def test_two_methods_that_train_share_a_setting_in_one_grid(surgery, arguments, results) -> None:
+    ran = surgery(*arguments, "-m", "method=lora,task_vector", "method.lr=1e-2", "method.rank=2")
+    assert ran.code == 0, ran.err
+    assert [record["keys"]["method.lr"] for record in results().values()] == [0.01, 0.01]
+
+
+def test_a_setting_of_training_is_refused_for_a_method_that_does_not_train(surgery, arguments) -> None:
+    ran = surgery(*arguments, "method=feature_subtraction", "method.lr=1e-2")
+    assert ran.code == 1
+    assert "lr is no setting of method=feature_subtraction" in ran.err
+
+
 def test_an_unknown_method_is_refused_in_one_sentence(surgery, arguments) -> None:
     ran = surgery(*arguments, "method.name=lobotomy")
     assert ran.code == 1
