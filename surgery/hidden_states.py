@@ -59,7 +59,7 @@ def mean_over_tokens(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (states.float() * weights).sum(1) / weights.sum(1)
 
 
-def _pooled_batch(
+def pooled_batch(
     model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], layers: Sequence[int]
 ) -> dict[int, torch.Tensor]:
     """One forward pass, pooled at each asked layer as soon as its block has run: {layer: [b, d]}."""
@@ -87,7 +87,7 @@ def _pooled_batch(
     return pooled | {depth: mean_over_tokens(output.last_hidden_state, mask).cpu()}
 
 
-def _encode(
+def encode(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
@@ -143,7 +143,7 @@ def collect_hidden_states(
         raise InputError("there are no texts to take hidden states of")
     shown = in_chat_template(tokenizer, texts) if chat else texts
     # A chat template writes the special tokens itself.
-    encoded = _encode(model, tokenizer, shown, max_length, add_special_tokens=not chat)
+    encoded = encode(model, tokenizer, shown, max_length, add_special_tokens=not chat)
     lengths = [len(ids) for ids in encoded]
     pad = tokenizer.pad_token_id or 0
     device = input_device(model)
@@ -154,7 +154,7 @@ def collect_hidden_states(
         width = max(lengths[i] for i in indices)
         ids = torch.tensor([encoded[i] + [pad] * (width - lengths[i]) for i in indices])
         mask = torch.tensor([[1] * lengths[i] + [0] * (width - lengths[i]) for i in indices])
-        return _pooled_batch(model, {"input_ids": ids.to(device), "attention_mask": mask.to(device)}, wanted)
+        return pooled_batch(model, {"input_ids": ids.to(device), "attention_mask": mask.to(device)}, wanted)
 
     halved: list[int] = []
     features: dict[int, torch.Tensor] = {}

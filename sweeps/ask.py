@@ -12,8 +12,8 @@ from rich.console import Console
 
 from surgery.errors import InputError
 from surgery.offload import input_device
+from sweeps.chain_files import applied, read_chain
 from sweeps.export import cell_config
-from sweeps.records import EDIT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -42,14 +42,13 @@ class Pair:
     @classmethod
     def of_cell(cls, cell_folder: Path, max_new_tokens: int) -> "Pair":
         """The model and edit of a finished cell."""
-        from surgery.edit import Edit
         from surgery.models import load_model
 
         settings = cell_config(cell_folder)["model"]
         arguments: dict[str, Any] = {key: settings[key] for key in ("revision", "dtype", "device", "trust_remote_code")}
-        edit = Edit.load(cell_folder / EDIT)
+        chain = read_chain(cell_folder)
         model, tokenizer = load_model(settings["path"], **arguments)
-        return cls(model, tokenizer, nullcontext, lambda: edit.applied_to(model), settings["chat"], max_new_tokens)
+        return cls(model, tokenizer, nullcontext, lambda: applied(chain, model), settings["chat"], max_new_tokens)
 
     @classmethod
     def of_adapter(cls, folder: Path, max_new_tokens: int) -> "Pair":

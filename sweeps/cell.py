@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, field, fields
 from functools import cached_property
 from hashlib import sha256
 from typing import Annotated, Any, Literal
@@ -90,6 +90,54 @@ class RegionSettings:
     per_layer: bool
 
 
+# Methods that add to rows of a region; the others know no region and no top_k.
+WITH_REGION = ("surgery",)
+# Methods that train the model, and the numbers each needs.
+THAT_TRAIN = {
+    "gradient_ascent": ("lr", "epochs", "batch_size"),
+    "lora": ("lr", "epochs", "batch_size", "rank"),
+    "task_vector": ("lr", "epochs", "batch_size", "rank"),
+}
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class MethodSettings:
+    """What is done to the model; the numbers are of methods that train, and unset for others."""
+
+    name: Literal[
+        "surgery",
+        "feature_subtraction",
+        "activation_addition",
+        "directional_ablation",
+        "gradient_ascent",
+        "lora",
+        "task_vector",
+    ]
+    lr: Annotated[float, Field(gt=0)] | None = None
+    epochs: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+    rank: PositiveInt | None = None
+
+    def __post_init__(self) -> None:
+        needed = THAT_TRAIN.get(self.name, ())
+        for name in ("lr", "epochs", "batch_size", "rank"):
+            if (getattr(self, name) is not None) != (name in needed):
+                raise ValueError(f"{name} is {'needed by' if name in needed else 'no setting of'} method={self.name}")
+
+    def numbers(self) -> dict[str, Any]:
+        """How it trains; empty where it does not."""
+        return {name: getattr(self, name) for name in THAT_TRAIN.get(self.name, ())}
+
+    def identity(self) -> str | dict[str, Any]:
+        """Its name, and how it trains where it does."""
+        return {"name": self.name, **self.numbers()} if self.numbers() else self.name
+
+    @property
+    def has_region(self) -> bool:
+        """Whether it edits the rows of a region."""
+        return self.name in WITH_REGION
+
+
 @dataclass(frozen=True, config=_SETTINGS)
 class Settings:
     """The keys of one experiment as they were given: valid one by one, not yet held against model and texts."""
@@ -98,12 +146,13 @@ class Settings:
     behavior: BehaviorSettings
     probe: ProbeSettings
     region: RegionSettings
-    method: str
+    method: MethodSettings
     layer: PositiveInt | Literal["first", "middle", "last_but_one", "last"]
     top_k: PositiveInt | None
     alpha: Annotated[float, AfterValidator(_finite_but_zero)]
     alpha_unit: Literal["raw", "unit"]
     seed: Annotated[int, Field(ge=0)]
+    composition: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, config=_SETTINGS)
@@ -116,6 +165,7 @@ class Cell:
         model_fingerprint, texts_fingerprint, probe_fingerprint: of what the settings name (the last for a probe
             from a file).
         evaluation: the identities of what is measured, by name.
+        earlier: fingerprints of what its `composition` applies first, oldest first.
     """
 
     settings: Settings
@@ -125,6 +175,7 @@ class Cell:
     texts_fingerprint: str
     probe_fingerprint: str | None
     evaluation: Mapping[str, Any]
+    earlier: tuple[str, ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -145,15 +196,22 @@ class Cell:
             "model": [self.model_fingerprint, settings.model.dtype, settings.model.chat],
             "texts": self.texts_identity(),
             "probe": probe | {"fingerprint": self.probe_fingerprint},
-            "region": asdict(settings.region),
-            "method": settings.method,
+            **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.has_region else {}),
+            "method": settings.method.identity(),
             "layer": self.layer,
-            "top_k": self.top_k,
             "alpha": settings.alpha,
             "alpha_unit": settings.alpha_unit,
             "seed": settings.seed,
             "evaluation": self.evaluation,
+            **({"composition": list(self.earlier)} if self.earlier else {}),
         }
+
+    @property
+    def subject_fingerprint(self) -> str:
+        """Of the model that is probed and edited: the base with what `composition` applies first."""
+        from surgery.fingerprints import chain_fingerprint
+
+        return chain_fingerprint(self.model_fingerprint, self.earlier)
 
     def texts_identity(self) -> list[Any]:
         """What the model is shown of the behavior: the texts, cut, and whether in its chat template."""
@@ -163,25 +221,31 @@ class Cell:
     def keys(self) -> dict[str, Any]:
         """The keys that were composed, flat, as a person would type them: for tables and results.csv."""
         settings = self.settings
+        has_region = settings.method.has_region
         keys: dict[str, Any] = {
             "model": settings.model.name,
             "behavior": settings.behavior.name,
             "layer": self.layer,
-            "top_k": self.top_k,
+            **({"top_k": self.top_k} if has_region else {}),
             "alpha": settings.alpha,
             "alpha_unit": settings.alpha_unit,
             "probe": settings.probe.method,
-            "region": settings.region.rule,
-            "method": settings.method,
+            **({"region": settings.region.rule} if has_region else {}),
+            "method": settings.method.name,
             "seed": settings.seed,
             "model.dtype": settings.model.dtype,
             "behavior.max_length": settings.behavior.max_length,
             "behavior.limit": settings.behavior.limit,
         }
+        keys |= {f"method.{name}": value for name, value in settings.method.numbers().items()}
+        if self.earlier:
+            keys["composition"] = "+".join(self.earlier)
         for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):
             name = "probe" if group is settings.probe else "region"
-            for field in fields(group):
-                value = getattr(group, field.name)
-                if field.name not in ignored and value is not None:
-                    keys[f"{name}.{field.name}"] = ",".join(map(str, value)) if isinstance(value, list) else value
+            if name == "region" and not has_region:
+                continue
+            for one in fields(group):
+                value = getattr(group, one.name)
+                if one.name not in ignored and value is not None:
+                    keys[f"{name}.{one.name}"] = ",".join(map(str, value)) if isinstance(value, list) else value
         return keys

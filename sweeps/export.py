@@ -1,24 +1,20 @@
 """A cell's edit as an adapter or a checkpoint, with a model card made from its record."""
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
 from surgery.files import written_whole
+from sweeps.chain_files import compare_logits, holds_checkpoint, read_chain, require_export, save_chain
 from sweeps.model_card import licence_of, model_card
-from sweeps.records import CONFIG, EDIT, Record
-
-if TYPE_CHECKING:
-    from surgery.edit import Edit
+from sweeps.records import CONFIG, Record
 
 KINDS = ("adapter", "checkpoint")
-VERIFY_PROMPT = "The quick brown fox jumps over the lazy dog."
 
 
 def cell_config(cell_folder: Path) -> Mapping[str, Any]:
@@ -51,7 +47,6 @@ def export_cell(
     Raises:
         InputError: when the cell has no edit, the target is there, or the base can't be found or is another model.
     """
-    from surgery.edit import Edit
     from surgery.model_files import model_folder
 
     if kind not in KINDS:
@@ -62,16 +57,14 @@ def export_cell(
         raise InputError("--verify is for checkpoints; an adapter holds nothing but the edit")
     config = cell_config(cell_folder)
     model = config["model"]
-    edit = Edit.load(cell_folder / EDIT)
+    chain = read_chain(cell_folder)
+    require_export(chain, kind)
     base = model_folder(model["path"], model["revision"], weights=kind == "checkpoint")
-    if kind == "adapter":
-        edit.save_adapter(target, base=str(model["path"]), force=force)
-    else:
-        edit.save_checkpoint(base, target, force=force, verify=verify)
+    save_chain(chain, kind, str(model["path"]), base, target, force=force, verify=verify)
     with written_whole(target / "README.md") as temporary:
         temporary.write_text(model_card(record, config, kind, licence_of(base)), encoding="utf-8")
     if verify:
-        say(compare_logits(edit, base, target))
+        say(compare_logits(chain, base, target))
 
 
 def holds_export(record: Record, cell_folder: Path, kind: str, target: Path) -> bool:
@@ -80,24 +73,19 @@ def holds_export(record: Record, cell_folder: Path, kind: str, target: Path) -> 
     Raises:
         InputError: when the base can't be found or is another model.
     """
-    from surgery.checkpoint_check import verify_checkpoint
-    from surgery.edit import Edit
     from surgery.model_files import model_folder
 
     if not target.is_dir():
         return False
     model = cell_config(cell_folder)["model"]
-    edit = Edit.load(cell_folder / EDIT)
-    if kind == "adapter":
-        with TemporaryDirectory() as temporary:
-            fresh = Path(temporary) / "adapter"
-            edit.save_adapter(fresh, base=str(model["path"]))
-            return _same_adapter(fresh, target)
-    try:
-        verify_checkpoint([edit], model_folder(model["path"], model["revision"]), target)
-    except InputError:
-        return False
-    return True
+    chain = read_chain(cell_folder)
+    base = model_folder(model["path"], model["revision"], weights=kind == "checkpoint")
+    if kind == "checkpoint":
+        return holds_checkpoint(chain, base, target)
+    with TemporaryDirectory() as temporary:
+        fresh = Path(temporary) / "adapter"
+        save_chain(chain, kind, str(model["path"]), base, fresh)
+        return _same_adapter(fresh, target)
 
 
 def _same_adapter(one: Path, other: Path) -> bool:
@@ -115,28 +103,3 @@ def _same_adapter(one: Path, other: Path) -> bool:
             )
     except (OSError, SafetensorError):
         return False
-
-
-def compare_logits(edit: "Edit", base: Path, checkpoint: Path) -> str:
-    """Compares a checkpoint with its base under the edit on one prompt, where both fit in memory; says what came out.
-
-    Raises:
-        InputError: when their logits are not the same bit for bit.
-    """
-    import psutil
-    import torch
-
-    from surgery.models import load_model
-
-    size = sum(file.stat().st_size for file in base.glob("*.safetensors"))
-    if 2.5 * size > psutil.virtual_memory().available:
-        return f"logits were not compared: two models of {size / 1e9:.1f} GB do not fit in memory"
-    logits = []
-    for folder in (base, checkpoint):
-        model, tokenizer = load_model(str(folder), device="cpu")
-        inputs = tokenizer(VERIFY_PROMPT, return_tensors="pt")["input_ids"]
-        with torch.no_grad(), edit.applied_to(model) if folder == base else nullcontext():
-            logits.append(model(inputs).logits)
-    if not torch.equal(*logits):
-        raise InputError(f"'{checkpoint}' gives other logits than its base under the edit; do not use it")
-    return "verified: files, tensors and logits are those of the base under the edit"

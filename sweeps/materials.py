@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evaluation.evaluator import Evaluator
+    from surgery.intervention import Intervention
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Materials:
     _evaluators: dict[str, Evaluators] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
     _models: dict[str, ModelFacts] = field(default_factory=dict)
+    _earlier: "dict[str, tuple[Intervention, ...]]" = field(default_factory=dict)
 
     def texts(self, settings: Settings) -> LabelledTexts:
         """The labelled texts of the behavior."""
@@ -134,6 +136,24 @@ class Materials:
             verify_checksums(model.checksums, [Path(model.path).expanduser()])
         if probe.method == "file":
             _check_probe_file(Path(str(probe.path)).expanduser(), str(probe.path))
+
+    def earlier(self, settings: Settings) -> "tuple[Intervention, ...]":
+        """What the composition names, each with what was before it: of finished cells or from files."""
+        from surgery.fingerprints import chain_fingerprint
+        from sweeps.chain_files import read_named
+
+        key = canonical_json(settings.composition)
+        if key not in self._earlier:
+            self._earlier[key] = tuple(read_named(settings.composition))
+        chain, base = self._earlier[key], self.model(settings).fingerprint
+        for position, one in enumerate(chain):
+            stacked = chain_fingerprint(base, [before.fingerprint for before in chain[:position]])
+            if one.base_fingerprint not in (base, stacked):
+                raise InputError(
+                    f"composition: number {position + 1} was made for model {one.base_fingerprint}, "
+                    f"but here it is applied to {stacked}"
+                )
+        return chain
 
     def model(self, settings: Settings) -> ModelFacts:
         """The model's shapes and fingerprint; fetched from the hub where it is not here."""

@@ -20,6 +20,7 @@ from sweeps.settings import read_settings
 
 if TYPE_CHECKING:
     from evaluation.evaluator import Evaluator
+    from surgery.intervention import Intervention
     from surgery.probe import Probe
     from sweeps.pruning import Pruning
 
@@ -35,6 +36,7 @@ class Experiment:
         probe_loss: whether the probe's loss is measured too.
         config: the composed config, for the record.
         command: what makes the cell again, from the folder that its paths are relative to.
+        earlier: what is applied before the probe is trained, oldest first.
     """
 
     cell: Cell
@@ -43,6 +45,7 @@ class Experiment:
     probe_loss: bool
     config: Mapping[str, Any]
     command: str
+    earlier: "tuple[Intervention, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,8 @@ def _layer(settings: Settings, depth: int, probe: "Probe | None") -> int:
     return layer
 
 
-def _probe_from_file(settings: Settings, model: ModelFacts) -> "Probe | None":
+def _probe_from_file(settings: Settings, model: ModelFacts, earlier: Sequence[str]) -> "Probe | None":
+    from surgery.fingerprints import chain_fingerprint
     from surgery.probe import Probe
 
     if settings.probe.method != "file":
@@ -213,7 +217,7 @@ def _probe_from_file(settings: Settings, model: ModelFacts) -> "Probe | None":
     probe = Probe.load(Path(str(settings.probe.path)).expanduser())
     probe.require_fit(
         width=model.skeleton.config.get_text_config().hidden_size,
-        model_fingerprint=model.fingerprint,
+        model_fingerprint=chain_fingerprint(model.fingerprint, earlier),
         what=f"the probe in '{settings.probe.path}'",
     )
     return probe
@@ -224,7 +228,8 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
 
     model = materials.model(settings)
     depth = model.depth
-    probe = _probe_from_file(settings, model)
+    earlier = materials.earlier(settings)
+    probe = _probe_from_file(settings, model, [one.fingerprint for one in earlier])
     layer = _layer(settings, depth, probe)
     component = settings.region.component
     layers = chosen_layers(settings, depth, model.layers(component))
@@ -242,7 +247,14 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         texts_fingerprint=texts.fingerprint,
         probe_fingerprint=probe.fingerprint if probe else None,
         evaluation=dict(evaluators.identities) | {"probe_loss": probe_loss},
+        earlier=tuple(one.fingerprint for one in earlier),
     )
     return Experiment(
-        cell=cell, texts=texts, evaluators=evaluators.made, probe_loss=probe_loss, config=values, command=command
+        cell=cell,
+        texts=texts,
+        evaluators=evaluators.made,
+        probe_loss=probe_loss,
+        config=values,
+        command=command,
+        earlier=earlier,
     )

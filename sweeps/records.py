@@ -17,6 +17,8 @@ from surgery.errors import InputError
 from surgery.files import clear_leftovers, sha256_of_file, written_whole
 
 RESULT, CONFIG, SAMPLES, EDIT = "result.json", "config.yaml", "samples.parquet", "edit.safetensors"
+# What was applied before the cell's own edit, numbered from 1, oldest first.
+EARLIER = "earlier-{}.safetensors"
 TABLE = "results.csv"
 CHECKSUM = "sha256"
 LOCKS = ".locks"

@@ -63,6 +63,7 @@ def _missing(values: Mapping[str, Any]) -> str | None:
     except (KeyError, TypeError, AttributeError):
         return None  # planning says what is wrong with it
     needed = [behavior, *([str(probe)] if probe else []), *([model] if names_a_folder(model) else [])]
+    needed += [str(path) for path in values.get("composition", [])]
     needed += [text for text in measured if _names_a_file(text)]
     return next((path for path in needed if not Path(path).expanduser().exists()), None)
 

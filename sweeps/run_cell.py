@@ -9,12 +9,15 @@ import yaml
 
 from evaluation.measurement import Measurement
 from evaluation.statistics import compare
+from surgery.edit import Edit
 from surgery.files import sha256_of_file, written_whole
+from surgery.intervention import Intervention, described
+from sweeps.chain_files import applied
 from sweeps.cosines import cosine_histogram
 from sweeps.machine import machine
 from sweeps.plan import Experiment
 from sweeps.pruning import Pruning
-from sweeps.records import CONFIG, EDIT, SAMPLES, Record
+from sweeps.records import CONFIG, EARLIER, EDIT, SAMPLES, Record
 from sweeps.samples import write_samples
 from sweeps.session import Session
 from sweeps.stopwatch import Stopwatch
@@ -70,7 +73,7 @@ def run_cell(
         edit = session.edit(experiment)
     with watch.stage("base"):
         base = session.base(experiment)
-    with watch.stage("edited"), edit.applied_to(model) as receipt:
+    with watch.stage("edited"), applied(experiment.earlier, model), edit.applied_to(model) as receipt:
         given_up = _given_up(session, experiment, pruning) if pruning and pruning.gives_up else None
         edited = [] if given_up else session.edited(experiment)
     if given_up:
@@ -84,6 +87,9 @@ def run_cell(
                 metrics[f"probe/{name}"] = _alone(probe.metrics[name], None if n is None else int(n))
         _write_config(experiment, folder)
         edit.save(folder / EDIT)
+        earlier = [EARLIER.format(number) for number in range(1, len(experiment.earlier) + 1)]
+        for name, one in zip(earlier, experiment.earlier, strict=True):
+            one.save(folder / name)
         write_samples(folder / SAMPLES, base, edited)
     return Record(
         cell=cell.id,
@@ -103,17 +109,25 @@ def run_cell(
             **probe.metrics,
         },
         edit={
-            "base": edit.base_fingerprint,
-            "region": edit.region.how,
+            "base": cell.model_fingerprint,
+            **({"chain": [*cell.earlier, edit.fingerprint]} if cell.earlier else {}),
+            "region": described(edit),
             "fingerprint": edit.fingerprint,
             **asdict(receipt),
-            "cosines": cosine_histogram(session.ranking(experiment), edit.region),
+            **_cosines(session, experiment, edit),
         },
         seconds=watch.seconds,
         machine=machine(str(model.device)),
         store=session.used(experiment),
-        files={name: sha256_of_file(folder / name) for name in (CONFIG, EDIT, SAMPLES)},
+        files={name: sha256_of_file(folder / name) for name in (CONFIG, EDIT, SAMPLES, *earlier)},
     )
+
+
+def _cosines(session: Session, experiment: Experiment, edit: Intervention) -> dict[str, Any]:
+    """The histogram of the region's cosines; nothing for a method that has no region."""
+    if not isinstance(edit, Edit):
+        return {}
+    return {"cosines": cosine_histogram(session.ranking(experiment), edit.region)}
 
 
 def _given_up(session: Session, experiment: Experiment, pruning: Pruning) -> tuple[str, dict[str, Any]] | None:

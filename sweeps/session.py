@@ -1,6 +1,7 @@
 """A process that keeps a model: each stage of a cell is made once and shared by all cells that need it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import load_file, save_file
 
-from surgery.edit import Edit
 from surgery.errors import InputError
 from surgery.fingerprints import fingerprint
 from surgery.hidden_states import collect_hidden_states
+from surgery.intervention import Intervention
 from surgery.locator import layer_count
 from surgery.models import load_model
 from surgery.probe import Probe
@@ -21,6 +22,8 @@ from surgery.ranking import RowRanking, rank_rows
 from surgery.region import Region
 from sweeps.canonical import canonical_json
 from sweeps.cell import ModelSettings
+from sweeps.chain_files import applied
+from sweeps.interventions import make_intervention
 from sweeps.measured_stages import Loaded, MeasuredStages
 from sweeps.plan import Experiment, chosen_layers
 from sweeps.stages import probe_identity, ranking_identity, states_identity
@@ -54,6 +57,15 @@ class Session(MeasuredStages):
         for experiment in experiments:
             key = canonical_json(states_identity(experiment.cell))
             self._layers.setdefault(key, set()).add(experiment.cell.layer)
+
+    @contextmanager
+    def subject(self, experiment: Experiment) -> Iterator[None]:
+        """The model that is probed and edited: with what the cell's composition names, for the body of a `with`."""
+        model, _ = self.model(experiment.cell.settings.model)
+        # Applied already where the whole cell's chain is being measured.
+        missing = experiment.earlier if fingerprint(model) == experiment.cell.model_fingerprint else ()
+        with applied(missing, model):
+            yield
 
     def model(self, settings: ModelSettings) -> Loaded:
         """The model and tokenizer, loaded unless it is the last one that was asked for."""
@@ -99,14 +111,15 @@ class Session(MeasuredStages):
 
     def _features(self, experiment: Experiment, layers: list[int]) -> Mapping[int, torch.Tensor]:
         cell = experiment.cell
-        return collect_hidden_states(
-            *self.model(cell.settings.model),
-            experiment.texts.texts,
-            layers,
-            max_length=cell.settings.behavior.max_length,
-            chat=cell.settings.behavior.chat,
-            progress=self.progress,
-        )
+        with self.subject(experiment):
+            return collect_hidden_states(
+                *self.model(cell.settings.model),
+                experiment.texts.texts,
+                layers,
+                max_length=cell.settings.behavior.max_length,
+                chat=cell.settings.behavior.chat,
+                progress=self.progress,
+            )
 
     def behavior_probe(self, experiment: Experiment) -> Probe:
         """The probe that rows are ranked with; for `probe=random` the one it replaces."""
@@ -151,20 +164,26 @@ class Session(MeasuredStages):
             replaces=replaces,
             classes=texts.classes,
             layer=cell.layer,
-            model_fingerprint=cell.model_fingerprint,
+            model_fingerprint=cell.subject_fingerprint,
             data_fingerprint=texts.fingerprint,
         )
 
-    def region(self, experiment: Experiment) -> Region:
-        """The rows to edit, by the behavior probe's direction."""
+    def require_same_model(self, experiment: Experiment) -> None:
+        """Raises InputError when the model is no longer the one the cell was planned with."""
         cell = experiment.cell
-        settings = cell.settings.region
         model, _ = self.model(cell.settings.model)
         if fingerprint(model) != cell.model_fingerprint:
             raise InputError(
                 f"model.path '{cell.settings.model.path}' changed while this ran: it was {cell.model_fingerprint}, "
                 f"now it is {fingerprint(model)}"
             )
+
+    def region(self, experiment: Experiment) -> Region:
+        """The rows to edit, by the behavior probe's direction."""
+        cell = experiment.cell
+        settings = cell.settings.region
+        self.require_same_model(experiment)
+        model, _ = self.model(cell.settings.model)
         ranking = self.ranking(experiment)
         ranking = ranking.within(chosen_layers(cell.settings, layer_count(model), ranking.homes))
         if settings.rule == "random":
@@ -182,17 +201,17 @@ class Session(MeasuredStages):
 
             def rank(folder: Path) -> None:
                 model, _ = self.model(settings.model)
-                rank_rows(model, probe.direction(1), settings.region.component).save(folder / RANKING)
+                with self.subject(experiment):
+                    ranking = rank_rows(model, probe.direction(1), settings.region.component)
+                ranking.save(folder / RANKING)
 
             ranking = self.kept(experiment, "ranking", identity, rank, lambda folder: RowRanking.load(folder / RANKING))
             self._ranking = (key, ranking)
         return self._ranking[1]
 
-    def edit(self, experiment: Experiment) -> Edit:
-        """The cell's edit."""
-        settings = experiment.cell.settings
-        direction = self.direction_probe(experiment).direction(1)
-        return Edit(direction, settings.alpha, self.region(experiment), settings.alpha_unit)
+    def edit(self, experiment: Experiment) -> Intervention:
+        """The cell's edit, or what its `method` does in place of one."""
+        return make_intervention(self, experiment)
 
     def kept(
         self,

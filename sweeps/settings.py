@@ -24,8 +24,8 @@ RUN_KEYS = (
     "experiment",
     "variant",
 )
-CELL_GROUPS = ("model", "behavior", "probe", "region")
-CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed")
+CELL_GROUPS = ("model", "behavior", "probe", "region", "method")
+CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed", "composition")
 
 # What is possible, where a type's own words would not tell a person enough.
 POSSIBLE = {
@@ -73,13 +73,12 @@ def read_settings(values: dict[str, Any]) -> Settings:
     Raises:
         InputError: for an unknown key or a value that is not possible.
     """
-    known = [*CELL_GROUPS, *CELL_KEYS, "method", *RUN_KEYS]
+    known = [*CELL_GROUPS, *CELL_KEYS, *RUN_KEYS]
     for key in values:
         if key not in known:
             raise unknown_key(key, known)
-    method = values["method"]["name"]
     try:
-        return Settings(**{key: values[key] for key in (*CELL_GROUPS, *CELL_KEYS)}, method=method)
+        return Settings(**{key: values[key] for key in (*CELL_GROUPS, *CELL_KEYS) if key in values})
     except ValidationError as error:
         raise _sentence(error, values) from None
 

@@ -7,17 +7,17 @@ from sweeps.cell import Cell
 from sweeps.plan import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"hidden_states": 2, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
+VERSIONS = {"trained": 1, "hidden_states": 2, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
 
 
-def _model_identity(cell: Cell, stage: str) -> dict[str, Any]:
+def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
     model = cell.settings.model
-    return {"version": VERSIONS[stage], "model": [cell.model_fingerprint, model.dtype, model.chat]}
+    return {"version": VERSIONS[stage], "model": [fingerprint, model.dtype, model.chat]}
 
 
 def states_identity(cell: Cell) -> dict[str, Any]:
     """Of the hidden states of all layers; one layer's adds its number."""
-    return _model_identity(cell, "hidden_states") | {"texts": cell.texts_identity()}
+    return _model_identity(cell, "hidden_states", cell.subject_fingerprint) | {"texts": cell.texts_identity()}
 
 
 def probe_identity(cell: Cell, method: str) -> dict[str, Any]:
@@ -31,11 +31,25 @@ def probe_identity(cell: Cell, method: str) -> dict[str, Any]:
     }
 
 
+def trained_identity(cell: Cell, probe_fingerprint: str | None = None) -> dict[str, Any]:
+    """Of the weights that a method trains; alpha only says how much of the change is taken.
+
+    Args:
+        probe_fingerprint: of the probe it is trained against; None for methods that look at the texts alone.
+    """
+    return states_identity(cell) | {
+        "version": VERSIONS["trained"],
+        "method": cell.settings.method.identity(),
+        "probe": probe_fingerprint,
+        "split": [cell.settings.probe.test_share, cell.settings.seed],
+    }
+
+
 def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
     """Of the order of all rows by their cosine with a probe's direction; no other setting counts."""
     return {
         "version": VERSIONS["ranking"],
-        "model": [cell.model_fingerprint, cell.settings.model.dtype],
+        "model": [cell.subject_fingerprint, cell.settings.model.dtype],
         "component": cell.settings.region.component,
         "probe": probe_fingerprint,
     }
@@ -43,13 +57,14 @@ def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
 
 def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
     """Of what one evaluator measures on the unedited model."""
-    return _model_identity(cell, "base") | {"evaluator": cell.evaluation[evaluator]}
+    return _model_identity(cell, "base", cell.model_fingerprint) | {"evaluator": cell.evaluation[evaluator]}
 
 
 def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
     """Of the base's probe losses: they depend on the probe and on which of its texts are test texts."""
-    return states_identity(cell) | {
-        "version": VERSIONS["base"],
+    return {
+        **_model_identity(cell, "base", cell.model_fingerprint),
+        "texts": cell.texts_identity(),
         "probe": probe_fingerprint,
         "split": [cell.settings.probe.test_share, cell.settings.seed],
     }

@@ -18,7 +18,10 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
     done = [record for record in records if record.status == "done"]
     if len(records) == 1 and done:
         record = done[0]
-        keys = ", ".join(f"{key}={record.keys[key]}" for key in ("model", "behavior", "layer", "top_k", "alpha"))
+        names = [name for name in ("method", "model", "behavior", "layer", "top_k", "alpha") if name in record.keys]
+        if record.keys.get("method") == "surgery":
+            names.remove("method")
+        keys = ", ".join(f"{key}={record.keys[key]}" for key in names)
         to.print(f"{record.cell}: {keys}", markup=False)
         to.print(cell_table(record))
         to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched", markup=False)

@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         config = compose("config", ["model=local", "model.path=x", "behavior=tabular", "behavior.path=a.csv"])
     values = plain(config)
     settings = read_settings(values)
-    assert (settings.layer, settings.seed, settings.method) == ("last", 0, "surgery")
+    assert (settings.layer, settings.seed, settings.method.name) == ("last", 0, "surgery")
     assert (settings.probe.method, settings.probe.lr, settings.probe.epochs) == ("adam", 1e-4, 9)
     assert (settings.probe.batch_size, settings.probe.test_share) == (16, 0.1)
     assert (settings.region.rule, settings.region.component) == ("lowest", "gate_proj")

@@ -51,7 +51,8 @@ def test_an_offloaded_model_is_measured_like_one_in_memory(
         found.append(the_record(surgery, *arguments, f"model.device={device}", "alpha=2", "top_k=9"))
     memory, disk = found
     assert memory["cell"] == disk["cell"]
-    assert memory["metrics"] == pytest.approx(disk["metrics"])
+    for name, metric in memory["metrics"].items():
+        assert metric["edited"] == pytest.approx(disk["metrics"][name]["edited"]), name
 
 
 def test_a_quantised_model_is_refused_before_it_is_loaded(

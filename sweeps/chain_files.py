@@ -1,0 +1,142 @@
+"""A cell's chain of interventions, oldest first: read from its folder, applied, and written as one."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from surgery.errors import InputError
+from sweeps.records import EARLIER, EDIT
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from surgery.intervention import Intervention
+
+VERIFY_PROMPT = "The quick brown fox jumps over the lazy dog."
+
+
+def read_chain(cell_folder: Path) -> "list[Intervention]":
+    """What was applied to the base when the cell was measured: what its `composition` named, then its own edit."""
+    from surgery.intervention import load_intervention
+
+    files = [cell_folder / EARLIER.format(number) for number in range(1, 100)]
+    return [load_intervention(file) for file in (*filter(Path.is_file, files), cell_folder / EDIT)]
+
+
+def read_named(paths: Sequence[str]) -> "list[Intervention]":
+    """The chain that a composition names: the whole chain of each cell's folder, what each file holds.
+
+    Raises:
+        InputError: for a path that is neither.
+    """
+    from surgery.intervention import load_intervention
+
+    chain: list[Intervention] = []
+    for path in (Path(text).expanduser() for text in paths):
+        if (path / EDIT).is_file():
+            chain += read_chain(path)
+        elif path.is_file():
+            chain.append(load_intervention(path))
+        else:
+            raise InputError(f"composition: '{path}' is neither the folder of a finished cell nor the file of an edit")
+    return chain
+
+
+@contextmanager
+def applied(chain: "Sequence[Intervention]", model: "PreTrainedModel") -> Iterator[None]:
+    """The model with the whole chain for the body of a `with`."""
+    with ExitStack() as stack:
+        for one in chain:
+            stack.enter_context(one.applied_to(model))
+        yield
+
+
+def require_export(chain: "Sequence[Intervention]", kind: str) -> None:
+    """Raises InputError when the chain can't be written as this kind: before anything is fetched."""
+    from surgery.changed_checkpoint import require_weights
+    from surgery.edit import Edit
+
+    require_weights(chain, kind)
+    if kind == "adapter" and not all(isinstance(one, Edit) for one in chain):
+        names = " and ".join(dict.fromkeys(type(one).__name__ for one in chain if not isinstance(one, Edit)))
+        raise InputError(f"an adapter can't carry this cell ({names}); export it with --as checkpoint")
+
+
+def save_chain(
+    chain: "Sequence[Intervention]",
+    kind: str,
+    base_name: str,
+    base: Path,
+    target: Path,
+    *,
+    force: bool = False,
+    verify: bool = False,
+) -> None:
+    """Writes a chain as one adapter (of rank 1 an edit) or one checkpoint.
+
+    Args:
+        chain: oldest first.
+        kind: `adapter` or `checkpoint`.
+        base_name: what the adapter calls its base.
+        base: its folder.
+        target: the folder to make.
+        force: replace a folder that is there.
+        verify: compare a checkpoint of edits with base and edits, byte by byte.
+
+    Raises:
+        InputError: where the chain can't be written so, or for the wrong base.
+    """
+    from surgery.adapter import save_adapter
+    from surgery.changed_checkpoint import save_changed_checkpoint
+    from surgery.checkpoint import save_checkpoint
+    from surgery.edit import Edit
+
+    require_export(chain, kind)
+    edits = [one for one in chain if isinstance(one, Edit)]
+    if kind == "adapter":
+        save_adapter(edits, target, base=base_name, force=force)
+    elif len(edits) == len(chain):
+        save_checkpoint(edits, base, target, force=force, verify=verify)
+    else:
+        save_changed_checkpoint(chain, base, target, force=force)
+
+
+def holds_checkpoint(chain: "Sequence[Intervention]", base: Path, target: Path) -> bool:
+    """Whether a folder is the checkpoint that `save_chain` would write there; only edits' can be told from files."""
+    from surgery.checkpoint_check import verify_checkpoint
+    from surgery.edit import Edit
+
+    edits = [one for one in chain if isinstance(one, Edit)]
+    if len(edits) < len(chain):
+        return False
+    try:
+        verify_checkpoint(edits, base, target)
+    except InputError:
+        return False
+    return True
+
+
+def compare_logits(chain: "Sequence[Intervention]", base: Path, checkpoint: Path) -> str:
+    """Compares a checkpoint with its base under the chain on one prompt, where both fit in memory; says what came out.
+
+    Raises:
+        InputError: when their logits are not the same bit for bit.
+    """
+    import psutil
+    import torch
+
+    from surgery.models import load_model
+
+    size = sum(file.stat().st_size for file in base.glob("*.safetensors"))
+    if 2.5 * size > psutil.virtual_memory().available:
+        return f"logits were not compared: two models of {size / 1e9:.1f} GB do not fit in memory"
+    logits = []
+    for folder in (base, checkpoint):
+        model, tokenizer = load_model(str(folder), device="cpu")
+        inputs = tokenizer(VERIFY_PROMPT, return_tensors="pt")["input_ids"]
+        with torch.no_grad(), applied(chain, model) if folder == base else nullcontext():
+            logits.append(model(inputs).logits)
+    if not torch.equal(*logits):
+        raise InputError(f"'{checkpoint}' gives other logits than its base under the edit; do not use it")
+    return "verified: files, tensors and logits are those of the base under the edit"

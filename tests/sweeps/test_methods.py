@@ -1,0 +1,123 @@
+"""The methods that surgery is compared with, run as cells."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from evaluation.perplexity import Perplexity
+from surgery import load_model
+from surgery.intervention import load_intervention
+from surgery.steering import Steering
+
+STEERING = ("feature_subtraction", "activation_addition")
+METHODS = (*STEERING, "directional_ablation", "gradient_ascent", "lora", "task_vector")
+
+
+@pytest.fixture
+def run(surgery, arguments, tmp_path):
+    """Runs one cell with a method; gives its folder and its record."""
+
+    def cell(*more: str) -> tuple[Path, dict]:
+        ran = surgery(*arguments, "sweep=s", "layer=2", *more)
+        assert ran.code == 0, ran.err
+        folders = sorted((tmp_path / "outputs/runs/s").glob("*/result.json"), key=lambda path: path.stat().st_mtime_ns)
+        return folders[-1].parent, json.loads(folders[-1].read_text())
+
+    return cell
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_measured_and_recorded_like_surgery(run, world, method: str) -> None:
+    folder, record = run(f"method={method}")
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml", "result.json", "samples.parquet", "edit.safetensors"
+    }  # fmt: skip
+    assert record["keys"]["method"] == method
+    assert "top_k" not in record["keys"] and "cosines" not in record["edit"]
+    model, tokenizer = load_model(str(world.model))
+    with load_intervention(folder / "edit.safetensors").applied_to(model) as receipt:
+        [again] = Perplexity({"story": world.text}).measure(model, tokenizer)
+    metric = record["metrics"]["perplexity/story"]
+    assert again.summary == metric["edited"] != metric["base"]
+    assert receipt.frobenius_norm == record["edit"]["frobenius_norm"]
+
+
+def test_which_direction_is_added_where(run, tmp_path) -> None:
+    """The default probes, and the layers, of the two kinds of steering."""
+    for method, layer in (("feature_subtraction", 4), ("activation_addition", 2)):
+        folder, record = run(f"method={method}", "alpha=1.5")
+        steering = load_intervention(folder / "edit.safetensors")
+        assert isinstance(steering, Steering)
+        assert steering.layer == layer
+        probes = [load_file(path)["weight"][1] for path in (tmp_path / "outputs/store/probe").glob("*/*.safetensors")]
+        assert any(torch.equal(steering.vector, -1.5 * probe) for probe in probes)
+        assert record["probe"]["method"] == ("adam" if method == "feature_subtraction" else "mean_difference")
+
+
+def test_what_a_method_has_no_use_for_makes_no_other_cell(surgery, arguments, results) -> None:
+    ran = surgery(*arguments, "-m", "method=feature_subtraction", "top_k=3,4", "region=lowest,highest")
+    assert ran.code == 0, ran.err
+    assert len(results()) == 1
+
+
+def test_one_sweep_holds_several_methods(surgery, sweeps, arguments, results) -> None:
+    ran = surgery(*arguments, "-m", f"method=surgery,{','.join(METHODS)}", "top_k=5")
+    assert ran.code == 0, ran.err
+    assert {record["keys"]["method"] for record in results().values()} == {"surgery", *METHODS}
+    assert len({record["protocol"] for record in results().values()}) == 1
+    report = sweeps("report", "tiny-texts")
+    assert report.code == 0, report.err
+
+
+@pytest.mark.parametrize("kind", ["adapter", "checkpoint"])
+def test_steering_is_not_exported(run, sweeps, tmp_path, kind: str) -> None:
+    folder, _ = run("method=feature_subtraction")
+    ran = sweeps("export", "s", folder.name, "out", "--as", kind)
+    assert ran.code == 1
+    assert "changes no weight" in ran.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_ablation_is_exported_as_the_checkpoint_that_was_measured(run, sweeps, world, tmp_path) -> None:
+    folder, record = run("method=directional_ablation")
+    assert "--as checkpoint" in sweeps("export", "s", folder.name, "out").err
+    ran = sweeps("export", "s", folder.name, "out", "--as", "checkpoint", "--verify")
+    assert ran.code == 0, ran.err
+    [again] = Perplexity({"story": world.text}).measure(*load_model(str(tmp_path / "out")))
+    assert again.summary == record["metrics"]["perplexity/story"]["edited"]
+    assert "directional_ablation" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_alphas_share_one_training_and_its_checkpoint_is_what_was_measured(
+    surgery, sweeps, arguments, results, world, tmp_path
+) -> None:
+    ran = surgery(*arguments, "-m", "method=gradient_ascent", "method.lr=1e-3", "alpha=0.5,1")
+    assert ran.code == 0, ran.err
+    assert len(list((tmp_path / "outputs/store/trained").glob("*/trained.safetensors"))) == 1
+    [cell] = [cell for cell, record in results().items() if record["keys"]["alpha"] == 1]
+    ran = sweeps("export", "tiny-texts", cell, "out", "--as", "checkpoint", "--verify")
+    assert ran.code == 0, ran.err
+    [again] = Perplexity({"story": world.text}).measure(*load_model(str(tmp_path / "out")))
+    assert again.summary == results()[cell]["metrics"]["perplexity/story"]["edited"]
+    assert results()[cell]["metrics"]["probe/loss_avoided"]["delta"] > 0
+
+
+def test_two_methods_that_train_share_a_setting_in_one_grid(surgery, arguments, results) -> None:
+    ran = surgery(*arguments, "-m", "method=lora,task_vector", "method.lr=1e-2", "method.rank=2")
+    assert ran.code == 0, ran.err
+    assert [record["keys"]["method.lr"] for record in results().values()] == [0.01, 0.01]
+
+
+def test_a_setting_of_training_is_refused_for_a_method_that_does_not_train(surgery, arguments) -> None:
+    ran = surgery(*arguments, "method=feature_subtraction", "method.lr=1e-2")
+    assert ran.code == 1
+    assert "lr is no setting of method=feature_subtraction" in ran.err
+
+
+def test_an_unknown_method_is_refused_in_one_sentence(surgery, arguments) -> None:
+    ran = surgery(*arguments, "method.name=lobotomy")
+    assert ran.code == 1
+    assert "method.name=lobotomy is not possible" in ran.err and "feature_subtraction" in ran.err
