@@ -25,10 +25,10 @@ demo: install ## sweep alpha and region size over the toy world, and name the be
 	$(BIN)/surgery experiment=demo
 
 paper: demo ## the paper's tables on the toy world, and which of its claims hold there
-	$(BIN)/surgery experiment=paper/table9
-	$(BIN)/surgery experiment=paper/table11
-	for table in table2 table13; do $(BIN)/sweeps paper $$table toyworld-toyworld_toxicity; done
-	for table in table9 table11; do $(BIN)/sweeps paper $$table toyworld-toyworld_toxicity-$$table; done
+	for table in 1 2 7 9 10 11 13; do $(BIN)/surgery experiment=paper/table$$table || exit 1; done
+	$(BIN)/sweeps paper table1 toyworld-table1
+	$(BIN)/sweeps paper table7 table7
+	for table in 2 9 10 11 13; do $(BIN)/sweeps paper table$$table toyworld-toyworld_toxicity-table$$table || exit 1; done
 
 test: install ## run the tests
 	$(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser"
