@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper test test-slow test-cluster test-browser check real-data bench clean
+.PHONY: help install demo paper paper-quick test test-slow test-cluster test-browser test-latex check real-data bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,13 +25,22 @@ demo: install ## sweep alpha and region size over the toy world, and name the be
 	$(BIN)/surgery experiment=demo
 
 paper: demo ## the paper's tables on the toy world, and which of its claims hold there
-	$(BIN)/surgery experiment=paper/table9
-	$(BIN)/surgery experiment=paper/table11
-	for table in table2 table13; do $(BIN)/sweeps paper $$table toyworld-toyworld_toxicity; done
-	for table in table9 table11; do $(BIN)/sweeps paper $$table toyworld-toyworld_toxicity-$$table; done
+	for table in 1 2 7 9 10 11 13; do $(BIN)/surgery experiment=paper/table$$table || exit 1; done
+	$(BIN)/sweeps paper table1 toyworld-table1
+	$(BIN)/sweeps paper table7 table7
+	for table in 2 9 10 11 13; do $(BIN)/sweeps paper table$$table toyworld-toyworld_toxicity-table$$table || exit 1; done
+
+QUICK := quick=true tracking=none
+paper-quick: install ## some rows of the paper's tables on 40 prompts each, to see that they run
+	$(BIN)/surgery experiment=paper/table9 $(QUICK) sweep=quick-table9 variant=ours,random_probe,random_region,without_quarter_3
+	$(BIN)/surgery experiment=paper/table10 $(QUICK) sweep=quick-table10 alpha=-2.777778,1.388889,2.777778
+	$(BIN)/surgery experiment=paper/table11 $(QUICK) sweep=quick-table11 region.component=gate_proj,up_proj
+	for table in 1 13; do $(BIN)/surgery experiment=paper/table$$table $(QUICK) sweep=quick-table$$table || exit 1; done
+	for table in 1 9 10 11 13; do \
+	  $(BIN)/sweeps paper table$$table quick-table$$table || exit 1; done
 
 test: install ## run the tests
-	$(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser"
+	$(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser and not latex"
 
 test-slow: install ## run the tests that take minutes: sweeps killed again and again
 	$(BIN)/python -m pytest -m slow
@@ -43,6 +52,10 @@ test-cluster: $(VENV)/.installed-test,slurm,ray ## run the tests on a SLURM and 
 test-browser: $(VENV)/.installed-test,browser ## open the report in a real browser; screenshots go to outputs/screenshots
 	tests/browser/chromium.sh install
 	$(BIN)/python -m pytest -m browser
+
+test-latex: install ## compile the paper's tables with Debian's TeX Live, which it installs (as root)
+	tests/latex/texlive.sh install
+	$(BIN)/python -m pytest -m latex
 
 check: $(VENV)/.installed-dev ## run the linters, the type checker and the import contracts
 	$(BIN)/ruff check .

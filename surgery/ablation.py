@@ -13,7 +13,7 @@ from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import tensor_bytes
 from surgery.intervention_file import read_intervention, require_unchanged, write_intervention
-from surgery.locator import WRITES_TO_STREAM, locate
+from surgery.locator import WRITES_TO_STREAM, layer_count, locate
 from surgery.weight_change import NewWeight, WeightChange
 
 
@@ -62,7 +62,13 @@ class Ablation(WeightChange):
         name = next(name for name, parameter in parameters.items() if parameter is embedding)
         yield NewWeight(name, 0, self._without(embedding.data.clone(), unit))
         for component in WRITES_TO_STREAM:
-            for home in locate(model, component):
+            homes = locate(model, component)
+            if len({home.layer for home in homes}) < layer_count(model):
+                raise InputError(
+                    f"{type(model).__name__}: some layers have no {component}, so what they write to the stream can't "
+                    "be ablated"
+                )
+            for home in homes:
                 values = parameters[home.parameter].data.clone()
                 self._without(home.view(values), unit)
                 yield NewWeight(home.parameter, home.layer, values)

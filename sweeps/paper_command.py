@@ -20,9 +20,11 @@ def paper(
 ) -> None:
     """A table of the paper, our rows beside its figures, and for each of its claims whether it holds in ours."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     from surgery.files import written_whole
+    from sweeps.paper.continuations import continuations
     from sweeps.paper.render import as_csv, as_latex, lines
     from sweeps.paper.table import PaperTable, rows_of
     from sweeps.paper.verdicts import verdict
@@ -33,22 +35,26 @@ def paper(
     rows = rows_of(wanted, folder, done)
     if not rows:
         raise InputError(f"no cell of '{name}' is a row of {table}; `{wanted.run}` runs them")
-    heads, body = lines(wanted, rows)
+    prompt, said = continuations(wanted, rows, folder) if wanted.continuations else ("", None)
+    heads, body = lines(wanted, rows, said)
     shown = Table(title=f"{wanted.name}: {wanted.title}", title_justify="left")
     shown.box = box.MARKDOWN if markdown else box.HEAVY_HEAD
     for index, head in enumerate(heads):
         shown.add_column(head, justify="right" if index else "left")
     for line in body:
-        shown.add_row(*line)
+        # A model's words are neither markup nor terminal codes.
+        shown.add_row(*(escape("".join(c if c.isprintable() else " " for c in text)) for text in line))
     to = console()
     to.print(shown)
     to.print("change from the base in brackets, with its paired 95 % interval; the paper's figures are of LLaMA2-7B")
+    if said:
+        to.print(f"continuations of: {' '.join(prompt.split())}", markup=False, soft_wrap=True)
     for claim in wanted.claims:
-        found = verdict(claim, rows, folder)
+        found = verdict(claim, wanted, rows, folder)
         to.print(f"{found.word}: {claim.says}", markup=False, soft_wrap=True)
         for reason in found.reasons:
             to.print(f"    {claim.metric}: {reason}", markup=False, soft_wrap=True)
     for path, text in ((csv, as_csv), (latex, as_latex)):
         if path is not None:
             with written_whole(path) as temporary:
-                temporary.write_text(text(wanted, rows), encoding="utf-8", newline="")
+                temporary.write_text(text(wanted, rows, said), encoding="utf-8", newline="")

@@ -33,6 +33,11 @@ def _either(condition: bool, yes: Any, no: Any) -> Any:
     return yes if condition else no
 
 
+def _alphas(own: float, *papers: float) -> str:
+    """Alphas of the paper, whose own is 1.08 (Table 14), as the same shares of a behavior's own: values to sweep."""
+    return ",".join(str(round(alpha * own / 1.08, 6)) for alpha in papers)
+
+
 def register() -> None:
     """Makes the functions known to OmegaConf; may be called any number of times."""
     functions: dict[str, Callable[..., Any]] = {
@@ -41,6 +46,7 @@ def register() -> None:
         "basename": _last_part,
         "stem": lambda path: Path(path).stem,
         "when": _either,
+        "alphas": _alphas,
         "minus": lambda number: -number,
     }
     for name, function in functions.items():

@@ -4,10 +4,21 @@ import csv
 from collections.abc import Mapping
 from io import StringIO
 
-from sweeps.paper.table import BASE, Column, PaperTable
+from sweeps.paper.table import Column, PaperTable
 from sweeps.records import Record
 
-_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+}
 
 
 def value(column: Column, record: Record | None, of: str = "edited") -> float | None:
@@ -32,66 +43,79 @@ def measured_columns(table: PaperTable, rows: Mapping[str, Record]) -> list[int]
     return [i for i, column in enumerate(table.columns) if any(column.of(r.metrics) for r in rows.values())]
 
 
-def lines(table: PaperTable, rows: Mapping[str, Record]) -> tuple[list[str], list[list[str]]]:
-    """Heads and lines of the table for a person: `ours (paper)`, and the change from the base with its interval."""
+def lines(
+    table: PaperTable, rows: Mapping[str, Record], said: Mapping[str, str] | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Heads and lines of the table for a person: `ours (paper)`, and the change from the base with its interval.
+
+    Args:
+        said: a continuation by row, as a last column.
+    """
     columns = measured_columns(table, rows)
     heads = [table.name, *(f"{table.columns[i].name}: ours (paper)" for i in columns)]
     found = []
     for row in table.rows:
-        record = next(iter(rows.values()), None) if row.name == BASE else rows.get(row.name)
+        record = table.record(row, rows)
         line = [row.name]
         for i in columns:
             column, theirs = table.columns[i], row.values[i]
-            ours = value(column, record, "base" if row.name == BASE else "edited")
+            ours = value(column, record, "base" if row.is_base else "edited")
             text = f"{_number(ours)} ({_number(theirs)})"
-            interval = None if row.name == BASE else bounds(column, record)
+            interval = None if row.is_base else bounds(column, record)
             if interval and ours is not None:
                 change = value(column, record, "delta")
                 text += f"  {change:+.2f} [{interval[0]:+.2f}, {interval[1]:+.2f}]"
-            absent = "not run" if row.where else "quoted"
+            absent = "not run" if row.where or row.base_of else "quoted"
             line.append(text if record else f"{absent} ({_number(theirs)})")
-        found.append(line)
-    return heads, found
+        found.append(line if said is None else [*line, said.get(row.name, "")])
+    return heads if said is None else [*heads, "continuation"], found
 
 
 def _number(number: float | None) -> str:
     return "–" if number is None else f"{number:.2f}"
 
 
-def as_csv(table: PaperTable, rows: Mapping[str, Record]) -> str:
-    """Each row of the table: for each column ours, change, interval and the paper's figure."""
+def as_csv(table: PaperTable, rows: Mapping[str, Record], said: Mapping[str, str] | None = None) -> str:
+    """Each row of the table: for each column ours, change, interval and the paper's figure; `said` as in `lines`."""
     text = StringIO(newline="")
     writer = csv.writer(text)
     parts = ("", "/delta", "/ci_low", "/ci_high", "/paper")
-    writer.writerow(["row", "cell", *(f"{column.name}{part}" for column in table.columns for part in parts)])
+    writer.writerow(
+        ["row", "cell", *(f"{column.name}{part}" for column in table.columns for part in parts), *_last(said)]
+    )
     for row in table.rows:
-        record = next(iter(rows.values()), None) if row.name == BASE else rows.get(row.name)
-        line: list[object] = [row.name, record.cell if record and row.name != BASE else ""]
+        record = table.record(row, rows)
+        line: list[object] = [row.name, record.cell if record and not row.is_base else ""]
         for column, theirs in zip(table.columns, row.values, strict=True):
-            interval = None if row.name == BASE else bounds(column, record)
+            interval = None if row.is_base else bounds(column, record)
             line += [
-                value(column, record, "base" if row.name == BASE else "edited"),
-                None if row.name == BASE else value(column, record, "delta"),
+                value(column, record, "base" if row.is_base else "edited"),
+                None if row.is_base else value(column, record, "delta"),
                 *(interval or (None, None)),
                 theirs,
             ]
-        writer.writerow(line)
+        writer.writerow(line if said is None else [*line, said.get(row.name, "")])
     return text.getvalue()
 
 
-def as_latex(table: PaperTable, rows: Mapping[str, Record]) -> str:
-    """A `tabular` with booktabs: ours, and the paper's figures in brackets."""
+def _last(said: Mapping[str, str] | None) -> list[str]:
+    return [] if said is None else ["continuation"]
+
+
+def as_latex(table: PaperTable, rows: Mapping[str, Record], said: Mapping[str, str] | None = None) -> str:
+    """A `tabular` with booktabs: ours, and the paper's figures in brackets; `said` as in `lines`."""
     columns = measured_columns(table, rows)
-    heads = " & ".join(["", *(_escaped(table.columns[i].name) for i in columns)])
+    heads = " & ".join(["", *(_escaped(table.columns[i].name) for i in columns), *_last(said)])
     body = []
     for row in table.rows:
-        record = next(iter(rows.values()), None) if row.name == BASE else rows.get(row.name)
+        record = table.record(row, rows)
         cells = [_escaped(row.name)]
         for i in columns:
-            ours = value(table.columns[i], record, "base" if row.name == BASE else "edited")
+            ours = value(table.columns[i], record, "base" if row.is_base else "edited")
             cells.append(f"{_latex_number(ours)} ({_latex_number(row.values[i])})")
+        cells += [] if said is None else [_escaped(said.get(row.name, ""))]
         body.append(" & ".join(cells) + r" \\")
-    width = "l" + "r" * len(columns)
+    width = "l" + "r" * len(columns) + ("" if said is None else "p{0.5\\linewidth}")
     top = [
         f"% {table.name}, {table.title}: ours, and the paper's figures in brackets",
         rf"\begin{{tabular}}{{{width}}}",
@@ -104,4 +128,6 @@ def _latex_number(number: float | None) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    """Text that LaTeX sets as it is; what a plain 8-bit font has no letter for becomes a question mark."""
+    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+    return "".join(_LATEX.get(character, character) for character in plain)

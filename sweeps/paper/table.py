@@ -14,6 +14,8 @@ from sweeps.lookup import shared_choice
 from sweeps.records import CONFIG, Record
 
 BASE = "base"
+# The paper's alpha for detoxification (Table 14), which a behavior's own stands for.
+OWN_ALPHA = 1.08
 
 
 @dataclass(frozen=True)
@@ -32,26 +34,48 @@ class Column:
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A row: its name, the paper's figures by column, and what a cell's config holds; nothing where it is quoted."""
+    """A row.
+
+    Attributes:
+        name: as in the paper.
+        values: the paper's figures by column.
+        where: what a cell's config holds, alternatives in order; nothing where the row is quoted.
+        base_of: the row whose cell's unedited model this is; empty for an edited model.
+    """
 
     name: str
     values: Sequence[float | None]
     where: Sequence[Mapping[str, Any]] = ()
+    base_of: str = ""
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it is an unedited model."""
+        return self.name == BASE or bool(self.base_of)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """That each of `lower` measures lower than each of `than` in a metric."""
+    """That each of `lower` measures lower than each of `than` in a metric, or, with `within`, by less than that apart.
+
+    Attributes:
+        lower, than: rows by name; a number stands for itself.
+    """
 
     says: str
     metric: str
-    lower: Sequence[str]
-    than: Sequence[str]
+    lower: Sequence[str | float]
+    than: Sequence[str | float]
+    within: float | None = None
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One table of the paper."""
+    """One table of the paper.
+
+    Attributes:
+        continuations: the metric whose continuations of one prompt are shown beside the numbers; empty for none.
+    """
 
     name: str
     title: str
@@ -59,22 +83,43 @@ class PaperTable:
     columns: tuple[Column, ...]
     rows: tuple[PaperRow, ...]
     claims: tuple[Claim, ...]
+    continuations: str = ""
 
     @classmethod
     def load(cls, name: str) -> "PaperTable":
         """Raises InputError for a table that is not among the data."""
-        known = yaml.safe_load(files("sweeps.paper").joinpath("tables.yaml").read_text(encoding="utf-8"))
-        if name not in known:
+        if name not in (known := table_names()):
             raise InputError(f"there is no '{name}'; there are {', '.join(known)}")
-        values = known[name]
+        values = _data(name)
+        columns = values["columns"]
+        if isinstance(columns, str):
+            columns = _data("columns")[columns]
+        nothing = [None] * len(columns)
         return cls(
             name,
             values["title"],
             values["run"],
-            tuple(Column(**column) for column in values["columns"]),
-            tuple(PaperRow(**row) for row in values["rows"]),
+            tuple(Column(**column) for column in columns),
+            tuple(PaperRow(**{"values": nothing, **row}) for row in values["rows"]),
             tuple(Claim(**claim) for claim in values["claims"]),
+            values.get("continuations", ""),
         )
+
+    def record(self, row: PaperRow, rows: Mapping[str, Record]) -> Record | None:
+        """The cell of ours that a row's numbers are taken from; None where it was not run."""
+        if row.base_of:
+            return rows.get(row.base_of)
+        return next(iter(rows.values()), None) if row.name == BASE else rows.get(row.name)
+
+
+def table_names() -> list[str]:
+    """The tables there are data of, by their numbers."""
+    found = [path.name.removesuffix(".yaml") for path in files("sweeps.paper").joinpath("tables").iterdir()]
+    return sorted((name for name in found if name.startswith("table")), key=lambda name: int(name[5:]))
+
+
+def _data(name: str) -> Any:
+    return yaml.safe_load(files("sweeps.paper").joinpath("tables", f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def rows_of(table: PaperTable, folder: Path, done: Sequence[Record]) -> dict[str, Record]:
@@ -90,7 +135,7 @@ def rows_of(table: PaperTable, folder: Path, done: Sequence[Record]) -> dict[str
     """
     if len({record.protocol for record in done}) > 1:
         raise InputError("the cells of this sweep were not all measured the same way; one table can't hold them")
-    configs = {record.cell: _flat(_config(folder / record.cell)) for record in done}
+    configs = {record.cell: _settings(folder / record.cell) for record in done}
     found = {}
     for row in table.rows:
         for where in row.where:
@@ -116,9 +161,14 @@ def _one(cells: list[Record], folder: Path, row: str) -> Record:
     return next(record for record in cells if record.cell == best.cell)
 
 
-def _config(folder: Path) -> Mapping[str, Any]:
+def _settings(folder: Path) -> dict[str, Any]:
+    """A cell's config, flat; and its alpha in the paper's terms, as a share of the behavior's own."""
     path = folder / CONFIG
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = _flat(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    own = found.get("behavior.preset.alpha") or OWN_ALPHA
+    if "alpha" in found:
+        found["paper_alpha"] = round(found["alpha"] * OWN_ALPHA / own, 4)
+    return found
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from sweeps.difference import difference
-from sweeps.paper.table import BASE, Claim, Column
+from sweeps.paper.table import Claim, Column, PaperTable
 from sweeps.records import Record
 
 Word = Literal["holds", "does not hold", "can't tell"]
@@ -21,22 +21,24 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def verdict(claim: Claim, rows: Mapping[str, Record], folder: Path) -> Verdict:
+def verdict(claim: Claim, table: PaperTable, rows: Mapping[str, Record], folder: Path) -> Verdict:
     """Judges a claim by paired 95 % intervals.
 
     It holds when every one of its differences has the claimed sign and an interval without 0; it does not hold when
     one has the other sign and an interval without 0; else, or where a row was not run or not measured, our numbers
-    can't tell.
+    can't tell. A claim with `within` holds when every interval lies within that distance of 0, and does not hold when
+    one lies outside it.
 
     Args:
         claim: of the paper.
+        table: that it is about.
         rows: our cells by the row's name.
         folder: of the sweep, with their samples.
     """
     words, reasons = [], []
     for lower in claim.lower:
         for than in claim.than:
-            word, reason = _compared(claim.metric, lower, than, rows, folder)
+            word, reason = _compared(claim, lower, than, table, rows, folder)
             words.append(word)
             reasons.append(reason)
     if all(word == "holds" for word in words):
@@ -46,35 +48,70 @@ def verdict(claim: Claim, rows: Mapping[str, Record], folder: Path) -> Verdict:
     return Verdict(claim, found, tuple(reasons))
 
 
-def _compared(metric: str, lower: str, than: str, rows: Mapping[str, Record], folder: Path) -> tuple[Word, str]:
-    missing = [name for name in (lower, than) if name not in rows and name != BASE]
-    if missing:
-        return "can't tell", f"'{missing[0]}' was not run"
-    if BASE in (lower, than):
-        return _against_base(metric, lower, than, rows)
-    one, other = rows[lower], rows[than]
-    told = difference(metric, one, other, folder / one.cell, folder / other.cell)
+def _compared(
+    claim: Claim, lower: str | float, than: str | float, table: PaperTable, rows: Mapping[str, Record], folder: Path
+) -> tuple[Word, str]:
+    if isinstance(lower, str) and isinstance(than, str):
+        found = _difference(claim.metric, lower, than, table, rows, folder)
+    else:
+        found = _from_a_number(claim.metric, lower, than, rows)
+    if isinstance(found, str):
+        return "can't tell", found
+    (one, other), (low, high) = found
+    reason = f"{lower} {one:.3f}, {than} {other:.3f}: {other - one:+.3f} ({low:+.3f} to {high:+.3f})"
+    if claim.within is not None:
+        inside = -claim.within < low and high < claim.within
+        outside = low > claim.within or high < -claim.within
+        return ("holds" if inside else "does not hold" if outside else "can't tell"), reason
+    return ("holds" if low > 0 else "does not hold" if high < 0 else "can't tell"), reason
+
+
+Compared = tuple[tuple[float, float], tuple[float, float]]
+
+
+def _difference(
+    metric: str, lower: str, than: str, table: PaperTable, rows: Mapping[str, Record], folder: Path
+) -> Compared | str:
+    """The values of two rows and the paired 95 % interval of than - lower; or why there is none."""
+    row = {row.name: row for row in table.rows}
+    one, other = (table.record(row[name], rows) for name in (lower, than))
+    for name, record in ((lower, one), (than, other)):
+        if record is None:
+            return f"'{name}' was not run"
+    assert one is not None and other is not None
+    if row[lower].is_base or row[than].is_base:
+        return _against_base(metric, lower, than, one if row[than].is_base else other, edited_first=row[than].is_base)
+    name = Column("", metric, percent=False).of(one.metrics) or metric
+    told = difference(name, one, other, folder / one.cell, folder / other.cell)
     if told.ci95 is None or told.a is None or told.b is None:
-        return "can't tell", f"{lower} against {than}: {told.unpaired or 'not measured'}"
-    return _judged(lower, than, (told.a, told.b), told.ci95)
+        return f"{lower} against {than}: {told.unpaired or 'not measured'}"
+    return (told.a, told.b), told.ci95
 
 
-def _against_base(pattern: str, lower: str, than: str, rows: Mapping[str, Record]) -> tuple[Word, str]:
+def _against_base(pattern: str, lower: str, than: str, record: Record, edited_first: bool) -> Compared | str:
     """The record itself holds the paired interval of its change from the base."""
-    record = rows[than if lower == BASE else lower]
     metric = Column("", pattern, percent=False).of(record.metrics)
     found = record.metrics[metric] if metric else None
     if found is None or found["ci95"][0] is None:
-        return "can't tell", f"{lower} against {than}: not measured"
+        return f"{lower} against {than}: not measured"
     low, high = found["ci95"]
-    if lower == BASE:
-        return _judged(lower, than, (found["base"], found["edited"]), (low, high))
-    return _judged(lower, than, (found["edited"], found["base"]), (-high, -low))
+    if edited_first:
+        return (found["edited"], found["base"]), (-high, -low)
+    return (found["base"], found["edited"]), (low, high)
 
 
-def _judged(lower: str, than: str, values: tuple[float, float], interval: tuple[float, float]) -> tuple[Word, str]:
-    (low, high), (one, other) = interval, values
-    reason = f"{lower} {one:.3f}, {than} {other:.3f}: {other - one:+.3f} ({low:+.3f} to {high:+.3f})"
-    if low > 0:
-        return "holds", reason
-    return ("does not hold" if high < 0 else "can't tell"), reason
+def _from_a_number(metric: str, lower: str | float, than: str | float, rows: Mapping[str, Record]) -> Compared | str:
+    """A share that has no base, against a number: Wilson's interval, from how many samples it is a share of."""
+    from scipy.stats import binomtest
+
+    name = lower if isinstance(lower, str) else str(than)
+    if name not in rows:
+        return f"'{name}' was not run"
+    found = rows[name].metrics.get(metric)
+    if found is None or found["edited"] is None or not found["n"]:
+        return f"{name}: not measured"
+    share, n = found["edited"], found["n"]
+    interval = binomtest(round(share * n), n).proportion_ci(method="wilson")
+    if isinstance(than, str):
+        return (float(lower), share), (interval.low - float(lower), interval.high - float(lower))
+    return (share, float(than)), (float(than) - interval.high, float(than) - interval.low)

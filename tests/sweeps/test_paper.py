@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_module
 import conf
 from evaluation.measurement import Measurement
 from sweeps import resolvers
-from sweeps.paper.table import PaperTable
+from sweeps.paper.table import PaperTable, table_names
 from sweeps.plan import layer_number
 from sweeps.records import CONFIG, SAMPLES, Record
 from sweeps.run_cell import metrics_of
@@ -177,12 +177,107 @@ def test_the_chosen_cell_is_the_row_where_several_could_be_and_the_base_is_compa
 
 
 def test_every_table_has_a_figure_a_column_and_claims_of_its_own_rows() -> None:
-    for name in ("table2", "table3", "table4", "table5", "table6", "table9", "table11", "table13"):
+    for name in table_names():
         table = PaperTable.load(name)
         names = {row.name for row in table.rows}
-        assert table.rows[0].name == "base"
         assert all(len(row.values) == len(table.columns) for row in table.rows)
-        assert all({*claim.lower, *claim.than} <= names for claim in table.claims)
+        assert {row.base_of for row in table.rows if row.base_of} <= names
+        said = {side for claim in table.claims for side in (*claim.lower, *claim.than)}
+        assert {side for side in said if isinstance(side, str)} <= names
+
+
+def saved(sweep: str, name: str, config: dict[str, Any], metrics: dict[str, Any]) -> None:
+    """A finished cell of hand-made metrics, without samples."""
+    folder = Path("outputs/runs") / sweep / name
+    folder.mkdir(parents=True)
+    (folder / CONFIG).write_text(yaml.safe_dump(config))
+    Record(name, "done", keys={"alpha": 1.0}, metrics=metrics, protocol="p").save(folder)
+
+
+def alone(value: float, n: int) -> dict[str, Any]:
+    return {"base": None, "edited": value, "delta": None, "ci95": [None, None], "p": None, "n": n}
+
+
+def changed(base: float, edited: float, low: float, high: float) -> dict[str, Any]:
+    return {"base": base, "edited": edited, "delta": edited - base, "ci95": [low, high], "p": 0.01, "n": 100}
+
+
+def test_an_accuracy_is_held_against_a_number_by_wilsons_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweeps: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, share in (("detoxify", 0.9), ("jailbreak_resist", 0.5), ("positive", 0.82)):
+        saved("probes", name, {"behavior": {"name": name}}, {"probe/test_accuracy": alone(share, 100)})
+    said = sweeps("paper", "table1", "probes").out
+    assert "does not hold: A linear probe" in said
+    # Wilson (1927): centre (p + z²/2n) / (1 + z²/n), half-width z/(1 + z²/n) · √(p(1-p)/n + z²/4n²).
+    z, n = 1.959964, 100
+    for name, share in (("detoxification", 0.9), ("jailbreak", 0.5), ("attitude", 0.82)):
+        centre = (share + z**2 / 2 / n) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / 4 / n**2)
+        interval = f"({centre - half - 0.8:+.3f} to {centre + half - 0.8:+.3f})"
+        assert f"0.8 0.800, {name} {share:.3f}: {share - 0.8:+.3f} {interval}" in said
+
+
+def test_each_model_of_a_table_has_its_own_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweeps: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "toxicity/toxic_rate"
+    saved("table7", "a", {"model": {"name": "Mistral-7B-v0.1"}}, {name: changed(0.5, 0.1, -0.5, -0.3)})
+    saved("table7", "b", {"model": {"name": "toyworld"}}, {name: changed(0.9, 0.95, 0.01, 0.1)})
+    ran = sweeps("paper", "table7", "table7", "--csv", "rows.csv")
+    assert ran.code == 0, ran.err
+    rows = {row["row"]: row for row in csv.DictReader(Path("rows.csv").read_text().splitlines())}
+    shares = {row: float(rows[row]["RTP"]) for row in rows if rows[row]["RTP"]}
+    expected = {"Mistral-7B-v0.1": 50, "Mistral-7B-v0.1, surgery": 10, "toy world": 90, "toy world, surgery": 95}
+    assert shares == pytest.approx(expected)
+    assert "holds: Surgery reduces the toxicity of Mistral" in ran.out
+    assert "does not hold: Surgery reduces the toxicity of the toy" in ran.out
+    assert "can't tell: Surgery reduces the toxicity of CodeLLaMA" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"), [(-0.02, 0.01, "holds"), (-0.05, 0.01, "can't tell"), (-0.09, -0.04, "does not hold")]
+)
+def test_that_little_changes_is_a_claim_about_the_whole_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweeps: Any, low: float, high: float, word: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, interval in (("resist", (-0.01, 0.01)), ("surrender", (low, high))):
+        metrics = {"lm_eval/average": changed(0.4, 0.4 + sum(interval) / 2, *interval)}
+        saved("both", name, {"behavior": {"name": f"jailbreak_{name}"}}, metrics)
+    assert f"\n{word}: General ability stays" in sweeps("paper", "table16", "both").out
+
+
+def test_alphas_are_shares_of_the_behaviors_own_and_every_row_shows_what_its_model_said(
+    made_sweep: Path, monkeypatch: pytest.MonkeyPatch, sweeps: Any
+) -> None:
+    monkeypatch.chdir(made_sweep.parents[2])
+    for alpha, folder in ((-15, "c1-4"), (1.5, "c2-4"), (3, "c3-4")):
+        config = {"alpha": alpha * 5 / 5.4, "behavior": {"preset": {"alpha": 3}}}
+        (made_sweep / folder / CONFIG).write_text(yaml.safe_dump(config))
+    ran = sweeps("paper", "table10", "made", "--csv", "rows.csv", "--latex", "rows.tex")
+    assert ran.code == 0, ran.err
+    rows = {row["row"]: row for row in csv.DictReader(Path("rows.csv").read_text().splitlines())}
+    cells = {"alpha -5": "c1-4", "alpha 0.5": "c2-4", "alpha 1": "c3-4"}
+    assert {row: found["cell"] for row, found in rows.items() if found["cell"]} == cells
+    # The unedited model is toxic on every prompt, so the first is shown; what it and the edited said is hostile.
+    assert rows["base"]["continuation"].startswith("base says 0")
+    assert rows["alpha 1"]["continuation"].startswith("</script>")
+    assert rows["alpha -3"]["continuation"] == ""
+    assert "continuations of: </script>" in ran.out
+    assert r"\{\{ 7*7 \}\}" in Path("rows.tex").read_text()
+
+
+def test_the_sweep_of_table_10_has_the_papers_alphas_in_the_behaviors_unit(surgery: Any) -> None:
+    ran = surgery("experiment=paper/table10", "dry_run=true")
+    assert ran.code == 0, ran.err
+    assert {"-13.888889", "-8.333333", "-2.777778", "1.388889", "2.777778"} <= set(re.findall(r"-?\d+\.\d+", ran.out))
+
+
+@pytest.mark.parametrize("table", [1, 2, 7, 9, 10, 11, 13, 15, 16, 17])
+def test_a_table_has_an_experiment_of_its_number(table: int) -> None:
+    assert f"experiment=paper/table{table}" in PaperTable.load(f"table{table}").run
+    assert composed(f"experiment=paper/table{table}")["sweep"].endswith(f"table{table}")
 
 
 def test_the_tabular_has_a_line_a_row_and_nothing_unescaped(made: None, sweeps: Any) -> None:
@@ -197,7 +292,8 @@ def test_the_tabular_has_a_line_a_row_and_nothing_unescaped(made: None, sweeps: 
 
 def test_what_is_no_table_or_no_row_of_it_is_said_in_one_line(made: None, sweeps: Any) -> None:
     assert (
-        "there are table2, table3, table4, table5, table6, table9, table11, table13" in sweeps("paper", "t", "made").err
+        "there are table1, table2, table3, table4, table5, table6, table7, table9, table10, table11, table12, table13"
+        in sweeps("paper", "t", "made").err
     )
     assert "surgery experiment=paper/table11" in sweeps("paper", "table11", "made").err
     cell("c9", "ours", 20)
