@@ -4,8 +4,11 @@ A file of a dataset is written `hf://datasets/OWNER/NAME@REVISION/PATTERN`, as p
 `@REVISION` may be left out; a pattern (`data/train-*.parquet`) may name several files.
 """
 
+import logging
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -77,13 +80,14 @@ def snapshot(
     """
     from huggingface_hub import errors, snapshot_download
 
-    told = f"{key} '{name}'"
+    told, wanted = f"{key} '{name}'", list(patterns)
     try:
-        folder = snapshot_download(name, repo_type=kind, revision=revision, allow_patterns=list(patterns))
-        return Path(folder)
+        with _quiet_hub():
+            return Path(snapshot_download(name, repo_type=kind, revision=revision, allow_patterns=wanted))
     except errors.GatedRepoError:
         raise InputError(
-            f"{told} is gated: accept its licence at {_page(kind, name)}, log in with 'hf auth login' and try again"
+            f"{told} is gated: accept its licence at {_page(kind, name)}, log in with 'hf auth login' or set HF_TOKEN, "
+            "and try again"
         ) from None
     except errors.RevisionNotFoundError:
         raise InputError(f"{told} has no revision '{revision}'; give a branch, tag or commit that it has") from None
@@ -94,8 +98,32 @@ def snapshot(
         ) from None
     # HTTPError is httpx's, whichever httpx the library uses; a name the hub does not allow is a ValueError.
     except (errors.HfHubHTTPError, errors.HTTPError, OSError, ValueError) as error:  # type: ignore[attr-defined]
+        # The library looks into its cache when nobody answers, but not when the answer breaks off.
+        with suppress(errors.HTTPError, OSError, ValueError), _quiet_hub():  # type: ignore[attr-defined]
+            cached = snapshot_download(
+                name, repo_type=kind, revision=revision, allow_patterns=wanted, local_files_only=True
+            )
+            return Path(cached)
         absent = "is no folder here, and it could" if kind == "model" else "could"
         raise InputError(f"{told} {absent} not be fetched: {_reason(error)}; {where_else}") from None
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Without the library's log, since what is wrong is raised; and without its bars where nobody watches them."""
+    from huggingface_hub.utils.logging import get_verbosity, set_verbosity
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    level, had_bars = get_verbosity(), not are_progress_bars_disabled()
+    set_verbosity(logging.CRITICAL)
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        set_verbosity(level)
+        if had_bars:
+            enable_progress_bars()
 
 
 def _page(kind: str, name: str) -> str:

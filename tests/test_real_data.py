@@ -11,6 +11,8 @@ import pytest
 SHARED = Path(__file__).parents[2] / "shared"
 pytestmark = pytest.mark.real_data
 
+POSITIVE = "admiration amusement approval caring desire excitement gratitude joy love optimism pride relief"
+NEGATIVE = "anger annoyance disappointment disapproval disgust embarrassment fear grief nervousness remorse sadness"
 GLAD = "[0,1,4,13,15,17,18,20,21,23]"
 GLOOMY = "[2,3,9,10,11,14,16,24,25]"
 
@@ -53,3 +55,69 @@ def test_glad_against_gloomy_from_hidden_states_to_a_record(tmp_path: Path) -> N
     # Surgery moves the states away from the avoided class: the probe's loss rises there and falls on the other.
     assert record["metrics"]["probe/loss_avoided"]["delta"] > 0
     assert record["metrics"]["probe/loss_other"]["delta"] < 0
+
+
+def test_the_comments_of_both_attitudes_are_all_found(tmp_path: Path) -> None:
+    from hydra import compose, initialize_config_module
+
+    from sweeps import resolvers
+    from sweeps.materials import Materials
+    from sweeps.settings import plain, read_settings
+
+    path = SHARED / "data" / "goemotions" / "train.tsv"
+    names = (SHARED / "data" / "goemotions" / "labels.txt").read_text().split()
+    positive, negative = set(POSITIVE.split()), set(NEGATIVE.split())
+    held = [{names[int(number)] for number in line.split("\t")[1].split(",")} for line in path.read_text().splitlines()]
+    assert len(held) == 43_410
+    glad = sum(bool(labels & {*positive}) and not labels & {*negative} for labels in held)
+    gloomy = sum(bool(labels & {*negative}) and not labels & {*positive} for labels in held)
+    resolvers.register()
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", ["behavior=positive", f"behavior.path={path}", "behavior.balance=false"])
+    texts = Materials().texts(read_settings(plain(config)))
+    assert (sum(texts.labels), len(texts) - sum(texts.labels)) == (gloomy, glad)
+
+
+@pytest.mark.parametrize("name", ["hate_women_1k", "neutral_women_1k", "hate_mental_disability_1k"])
+def test_a_toxigen_file_is_a_prompt_a_line(name: str) -> None:
+    from evaluation.prompts import read_prompts
+
+    prompts = read_prompts(SHARED / "data" / "toxigen" / f"{name}.txt")
+    assert len(prompts) == 40
+    # Each is a list of examples that the model goes on with; lines in it are written as two characters.
+    assert all(prompt.startswith("- ") and "\\n" in prompt for prompt in prompts)
+
+
+def test_refusals_of_a_pretrained_model_are_counted_over_the_jailbreak_prompts(tmp_path: Path) -> None:
+    import yaml
+
+    from evaluation.continuations import Continuations
+    from evaluation.generation import Generation
+    from evaluation.prompts import read_prompts
+    from evaluation.refusal import Refusal
+    from surgery import load_model
+
+    tree = yaml.safe_load((SHARED / "data" / "jailbreak" / "integrated.yaml").read_text())
+    prompts = [
+        prompt
+        for categories in tree.values()
+        for topics in categories.values()
+        for severities in topics.values()
+        for found in severities.values()
+        for prompt in found
+    ]
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    assert len(read_prompts(path)) == 2_475
+    model, tokenizer = load_model(str(SHARED / "models" / "stories260k"), device="cpu")
+    # A model of stories refuses nothing; words of its own stand in, so that there is something to count.
+    jailbreaks = Continuations(
+        path, limit=60, generation=Generation(max_new_tokens=20), scorers={"refusal": Refusal(("You're welcom",))}
+    )
+    halves = jailbreaks.measure(model, tokenizer)
+    assert {one.name for one in halves} == {"jailbreak/refusal_rate"}
+    said = [text for one in halves for text in one.outputs or ()]
+    assert len(said) == 60
+    assert [score for one in halves for score in one.scores] == [float("You're welcom" in text) for text in said]
+    assert 0 < sum("You're welcom" in text for text in said) < 60
+    assert Refusal().score(prompts[:60], said)["jailbreak/refusal_rate"].sum() == 0
