@@ -17,6 +17,8 @@ from surgery.rows import Homes, Rows
 
 COMPONENTS = ("gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj")
 MLP_COMPONENTS = COMPONENTS[:3]
+# Of these the candidates are columns; the others read the stream with their rows.
+WRITES_TO_STREAM = ("down_proj", "o_proj")
 # Smaller floats come with scales that an edit of the rows alone would not respect.
 EDITABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -151,7 +153,7 @@ def _of_attention(
         raise _not_there(model, layer, block, component, f"{len(slices)} matrices for one")
     for weight, start, count in slices:
         _require_editable(model, component, layer, weight)
-        axis = int(component == "o_proj")
+        axis = int(component in WRITES_TO_STREAM)
         if weight.shape[1 - axis] != width or start + count > weight.shape[axis]:
             raise InputError(
                 f"{type(model).__name__}: {component} of layer {layer} has shape {list(weight.shape)}, which does not "

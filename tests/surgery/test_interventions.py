@@ -8,6 +8,7 @@ from surgery.ablation import Ablation
 from surgery.changed_checkpoint import save_changed_checkpoint
 from surgery.intervention import load_intervention
 from surgery.steering import Steering
+from surgery.tiny_models import WIDTH, tiny_model
 
 TEXTS = ["w1 w2 w3 w4", "w5 w6"]
 
@@ -116,3 +117,25 @@ def test_steering_has_no_checkpoint(folder, model, direction, tmp_path) -> None:
     with pytest.raises(InputError, match="changes no weight"):
         save_changed_checkpoint([Steering(direction, 1.0, 2, fingerprint(model))], folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_ablation_says_so_where_it_can_not_reach_every_layer() -> None:
+    # Its first layer mixes by a state space, which writes to the stream too, but has no o_proj.
+    model = tiny_model("bamba")
+    direction = torch.randn(WIDTH, generator=torch.Generator().manual_seed(3))
+    with (
+        pytest.raises(InputError, match="some layers have no o_proj"),
+        Ablation(direction, 1.0, fingerprint(model)).applied_to(model),
+    ):
+        pass
+
+
+def test_every_expert_is_ablated() -> None:
+    model = tiny_model("mixtral")
+    direction = torch.randn(WIDTH, generator=torch.Generator().manual_seed(3))
+    down = dict(model.named_parameters())["model.layers.1.mlp.experts.down_proj"]
+    before = down.clone()
+    with Ablation(direction, 1.0, fingerprint(model)).applied_to(model):
+        written = torch.einsum("d,edf->ef", direction, down)
+        assert written.abs().max() < 1e-5 < torch.einsum("d,edf->ef", direction, before).abs().min()
+    assert torch.equal(down, before)
