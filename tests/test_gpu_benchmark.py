@@ -1,0 +1,39 @@
+"""The GPU benchmark, in miniature: each part of a cell is measured by the code that measures it on a card."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("bf16 product", "hidden states", "probe", "ranking", "edit", "restore", "generation")
+
+
+def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "benchmarks/gpu.py", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_each_part_of_a_cell_is_measured() -> None:
+    ran = benchmark("--small", "--device", "cpu")
+    assert ran.returncode == 0, ran.stderr
+    rows = [line for line in ran.stdout.splitlines() if line.startswith("| ")]
+    for part in PARTS:
+        [row] = [row for row in rows if re.match(rf"\| {part}( of [a-z ]+)? \|", row)]
+        assert re.search(r"\d", row.split("|")[2])
+    assert "1,376 rows of 128" in ran.stdout
+    assert "64 rows" in ran.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what is missing only where it is missing")
+def test_without_a_card_it_says_so_in_one_line() -> None:
+    ran = benchmark()
+    assert ran.returncode == 1
+    assert ran.stderr.strip() == (
+        "benchmarks/gpu.py: no CUDA device is here; --device cpu --small tries the benchmark without one"
+    )
