@@ -1,18 +1,20 @@
 """Prompts continued once, judged by any number of scorers."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.files import file_digest, require_file
+from evaluation.files import file_digest
 from evaluation.generation import Generation, generate
 from evaluation.measurement import JSON, Half, Measurement
-from evaluation.prompts import halves, read_prompts
+from evaluation.prompts import Prompt, halves, prompt_files, read_prompts
+from surgery.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,17 +48,24 @@ class Continuations:
     """Continues the prompts of a file and gives the same continuations to every scorer.
 
     Attributes:
-        prompts: file, see `read_prompts`.
-        column: of the file, where it has columns.
+        prompts: file, address on the hub, or several, see `read_prompts`.
+        column, where, category, unescape: of the file, see there.
         limit: the first so many prompts; taken before they are halved.
         generation: how continuations are made.
         scorers: judges, by any name.
+        by_category: scores that are also measured for each category alone, as `<name>/<category>`; with a category.
+        source: where the file can be had, one sentence for the error when it is not given.
         split_seed: of the halves `report` and `selection`.
         part: only every fifth prompt of the selection half, for a first look.
     """
 
-    prompts: str | Path
+    prompts: str | Path | Sequence[str | Path]
     column: str = "prompt"
+    where: Mapping[str, Any] = field(default_factory=dict)
+    category: str | int | None = None
+    by_category: Sequence[str] = ()
+    unescape: bool = False
+    source: str = ""
     limit: int | None = None
     generation: Generation = field(default_factory=Generation)
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
@@ -72,7 +81,11 @@ class Continuations:
     def check(self) -> None:
         """Reads the prompts and checks the settings and every scorer; raises InputError."""
         self.generation.check()
-        read_prompts(self.prompts, self.column, self.limit)
+        if not self.prompts:
+            raise InputError(f"no prompts are given; {self.source or 'give a file'}")
+        if self.by_category and self.category is None:
+            raise InputError(f"by_category={list(self.by_category)}, but no category is named; say which column")
+        self._read()
         for scorer in self.scorers.values():
             scorer.check()
 
@@ -83,10 +96,22 @@ class Continuations:
 
     def identity(self) -> dict[str, JSON]:
         """The content of the prompts file, the settings, and what the scorers are."""
-        path = require_file(self.prompts, "the prompts file")
+        files = prompt_files(self.prompts, self.source)
+        digests: list[JSON] = [file_digest(path) for path in files]
+        read: dict[str, JSON] = {
+            "where": dict(self.where),
+            "category": self.category,
+            "by_category": list(self.by_category),
+            "unescape": self.unescape,
+        }
         return {
             "kind": "continuations",
-            "prompts": {"sha256": file_digest(path), "format": path.suffix, "column": self.column},
+            "prompts": {
+                "sha256": digests[0] if len(digests) == 1 else digests,
+                "format": files[0].suffix,
+                "column": self.column,
+                **{name: value for name, value in read.items() if value},
+            },
             "limit": self.limit,
             "split_seed": self.split_seed,
             **({"part": PART} if self.part else {}),
@@ -103,7 +128,8 @@ class Continuations:
             InputError: see `read_prompts` and `generate`.
             ValueError: when two scorers give a score of the same name.
         """
-        every = read_prompts(self.prompts, self.column, self.limit)
+        read = self._read()
+        every = [prompt.text for prompt in read]
         half_of = halves(every, self.split_seed)
         shown = [i for i, half in enumerate(half_of) if half == "selection"][::PART] if self.part else range(len(every))
         if not shown:
@@ -121,20 +147,56 @@ class Continuations:
             chosen = [place for place, index in enumerate(shown) if half_of[index] == half]
             if not chosen:
                 continue
+            named = dict.fromkeys(scores, chosen)
+            for name in self.by_category:
+                groups = _by_category([read[shown[place]] for place in chosen])
+                named |= {f"{name}/{group}": [chosen[i] for i in places] for group, places in groups.items()}
             measurements += [
                 Measurement(
                     name=name,
                     half=half,
-                    sample_ids=tuple(_sample_id(shown[i], prompts[i]) for i in chosen),
-                    scores=values[chosen],
-                    inputs=tuple(prompts[i] for i in chosen),
-                    outputs=tuple(generated.texts[i] for i in chosen),
+                    sample_ids=tuple(sample_id(shown[i], prompts[i]) for i in places),
+                    scores=_scores_of(name, scores)[places],
+                    inputs=tuple(prompts[i] for i in places),
+                    outputs=tuple(generated.texts[i] for i in places),
                     notes={"halvings": generated.halvings} if generated.halvings else {},
                 )
-                for name, values in scores.items()
+                for name, places in named.items()
             ]
         return measurements
 
+    def _read(self) -> list[Prompt]:
+        return read_prompts(
+            prompt_files(self.prompts, self.source),
+            self.column,
+            self.limit,
+            where=self.where,
+            category=self.category,
+            unescape=self.unescape,
+        )
 
-def _sample_id(index: int, prompt: str) -> str:
+
+def sample_id(index: int, prompt: str) -> str:
+    """The name of a prompt in every record: its place in the file from 0, and a hash of its text."""
     return f"{index}-{hashlib.sha256(prompt.encode()).hexdigest()[:8]}"
+
+
+def _by_category(prompts: Sequence[Prompt]) -> dict[str, list[int]]:
+    """{category, fit for a metric's name: places}, in the order of the first of each."""
+    groups: dict[str, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        group = re.sub(r"[^\w.-]+", "_", str(prompt.category)).strip("_").lower()
+        groups.setdefault(group, []).append(place)
+    return groups
+
+
+def _scores_of(name: str, scores: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Those of a score, or of what it is a category of.
+
+    Raises:
+        InputError: when no scorer gives it.
+    """
+    found = name if name in scores else name.rpartition("/")[0]
+    if found not in scores:
+        raise InputError(f"by_category names '{found}', but the scorers give {', '.join(scores)}")
+    return scores[found]

@@ -86,6 +86,7 @@ def run_tasks(
     tokenizer: "PreTrainedTokenizerBase",
     *,
     limit: int | None,
+    sampled: int | None,
     batch_size: int,
     chat: bool,
     max_length: int | None,
@@ -93,7 +94,12 @@ def run_tasks(
     half: Half,
     renamed: Mapping[str, str],
 ) -> dict[str, list[Measurement]]:
-    """{name in the results: its measurements, the primary metric's first}."""
+    """{name in the results: its measurements, the primary metric's first}.
+
+    Args:
+        limit: the first so many questions of each task.
+        sampled: so many of each task, the same every time.
+    """
     # evaluate and not simple_evaluate, which spends four seconds a call on describing the machine.
     from lm_eval.evaluator import evaluate
     from lm_eval.models.huggingface import HFLM
@@ -113,6 +119,7 @@ def run_tasks(
                 lm=lm,
                 task_dict={"tasks": dict(tasks), "groups": {}, "group_map": {}},
                 limit=limit,
+                samples=None if sampled is None else {name: _places(name, tasks[name], sampled) for name in tasks},
                 bootstrap_iters=0,
                 log_samples=True,
                 apply_chat_template=chat,
@@ -125,6 +132,12 @@ def run_tasks(
         renamed.get(name, name): _measurements(renamed.get(name, name), task, results["samples"][name], half)
         for name, task in tasks.items()
     }
+
+
+def _places(name: str, task: "Task", count: int) -> list[int]:
+    """Which questions of a task are taken: drawn by its name alone, so that they never change."""
+    total = len(list(task.eval_docs))
+    return sorted(random.Random(name).sample(range(total), min(count, total)))
 
 
 @contextmanager

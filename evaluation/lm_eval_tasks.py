@@ -27,6 +27,8 @@ class LmEval:
             commas; or {name in the results: task} where that should differ.
         folder: where names are looked up, instead of among those that come with lm-eval.
         limit: the first so many questions of each task.
+        sampled: so many questions of each task instead, spread over it and the same every time.
+        metric: the primary one; None is the first of a task's YAML.
         num_fewshot: examples before each question; None is what the task says. As in lm-eval, a task that says 0
             keeps 0.
         batch_size: of lm-eval.
@@ -47,6 +49,8 @@ class LmEval:
     half: Half = "report"
     average: bool = True
     max_length: int | None = None
+    sampled: int | None = None
+    metric: str | None = None
 
     cost: ClassVar[int] = 3
 
@@ -63,12 +67,15 @@ class LmEval:
         """
         for name, value, least in (
             ("limit", self.limit, 1),
+            ("sampled", self.sampled, 1),
             ("num_fewshot", self.num_fewshot, 0),
             ("batch_size", self.batch_size, 1),
             ("max_length", self.max_length, 2),
         ):
             if value is not None and value < least:
                 raise InputError(f"lm-eval's {name} is {value}; it has to be {least} or more")
+        if self.limit is not None and self.sampled is not None:
+            raise InputError(f"lm-eval's limit={self.limit} and sampled={self.sampled} exclude each other; give one")
         wanted = self._names()
         found = self._read_folder()
         known = registered_names() if found is None else (*found.tasks, *found.groups)
@@ -101,6 +108,8 @@ class LmEval:
             "average": self.average,
             "max_length": self.max_length,
             "lm_eval": version("lm_eval"),
+            **({} if self.sampled is None else {"sampled": self.sampled}),
+            **({} if self.metric is None else {"metric": self.metric}),
         }
 
     def measure(
@@ -113,6 +122,17 @@ class LmEval:
         Raises:
             InputError: see `check`; or when a task's data can't be loaded, or it has no such metric.
         """
+        tasks = self.measure_tasks(model, tokenizer, progress)
+        measurements = [measurement for measured in tasks.values() for measurement in measured]
+        primary = {name: measured[0] for name, measured in tasks.items() if measured[0].statistic == "mean"}
+        if self.average and primary:
+            measurements.append(average_of(primary, self.half))
+        return measurements
+
+    def measure_tasks(
+        self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
+    ) -> dict[str, list[Measurement]]:
+        """{task: its metrics, the primary one first}; raises InputError, see `measure`."""
         if self.chat and not tokenizer.chat_template:
             raise InputError("chat=true, but this model's tokenizer has no chat template; use chat=false")
         tasks = run_tasks(
@@ -120,6 +140,7 @@ class LmEval:
             model,
             tokenizer,
             limit=self.limit,
+            sampled=self.sampled,
             batch_size=self.batch_size,
             chat=self.chat,
             max_length=self.max_length,
@@ -127,11 +148,16 @@ class LmEval:
             half=self.half,
             renamed=self._renamed(),
         )
-        measurements = [measurement for measured in tasks.values() for measurement in measured]
-        primary = {name: measured[0] for name, measured in tasks.items() if measured[0].statistic == "mean"}
-        if self.average and primary:
-            measurements.append(average_of(primary, self.half))
-        return measurements
+        return {name: self._primary_first(name, measured) for name, measured in tasks.items()}
+
+    def _primary_first(self, task: str, measured: list[Measurement]) -> list[Measurement]:
+        if self.metric is None:
+            return measured
+        wanted = f"lm_eval/{task}/{self.metric}"
+        if wanted not in (one.name for one in measured):
+            told = ", ".join(one.name.rpartition("/")[2] for one in measured)
+            raise InputError(f"lm-eval's task '{task}' has no metric '{self.metric}'; it has {told}")
+        return sorted(measured, key=lambda one: one.name != wanted)
 
     def _loaded(self) -> "dict[str, Task]":
         folder = self._folder()

@@ -12,6 +12,7 @@ from evaluation.files import file_digest, read_text, require_file
 from evaluation.measurement import JSON, Half, Measurement
 from evaluation.model_input import evaluation_mode, longest_input, padded
 from surgery.errors import InputError
+from surgery.hub import HubFiles, on_the_hub
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,8 @@ class Perplexity:
     taken over tokens.
 
     Attributes:
-        texts: {name: file}; each gives `perplexity/<name>`.
+        texts: {name: file}; each gives `perplexity/<name>`. A file of text; or `.parquet`, here or on the hub (see
+            `surgery.hub`), whose rows of the column `text` are joined by blank lines, as WikiText-2's are.
         window: tokens.
         stride: from one window's start to the next, at most the window; None is the window.
         tokens_per_batch: budget of a batch.
@@ -58,7 +60,7 @@ class Perplexity:
                 "a window has 2 tokens or more, a stride is 1 to the window, a batch has 1 token or more"
             )
         for path in self.texts.values():
-            read_text(path, _WHAT)
+            _read(path)
 
     def prepare(self) -> None:
         """Nothing is needed beside the model."""
@@ -67,7 +69,7 @@ class Perplexity:
         """The content of the files and the windows."""
         return {
             "kind": "perplexity",
-            "texts": {name: file_digest(require_file(path, _WHAT)) for name, path in self.texts.items()},
+            "texts": {name: file_digest(_file(path)) for name, path in self.texts.items()},
             "window": self.window,
             "stride": self._stride(),
             "tokens_per_batch": self.tokens_per_batch,
@@ -85,7 +87,7 @@ class Perplexity:
         window = min(self.window, longest_input(model) or self.window)
         measurements = []
         for name, path in self.texts.items():
-            ids: list[int] = tokenizer(read_text(path, _WHAT), verbose=False)["input_ids"]
+            ids: list[int] = tokenizer(_read(path), verbose=False)["input_ids"]
             spans = windows(len(ids), window, min(self._stride(), window))
             if not spans:
                 raise InputError(f"{_WHAT} '{path}' has {len(ids)} tokens; two are needed to score one")
@@ -108,6 +110,30 @@ class Perplexity:
 
     def _stride(self) -> int:
         return self.window if self.stride is None else self.stride
+
+
+def _file(path: str | Path) -> Path:
+    """The one file that a path or an address on the hub names; raises InputError."""
+    if not on_the_hub(path):
+        return require_file(path, _WHAT)
+    found = HubFiles.parse(str(path), _WHAT).fetch(_WHAT)
+    if len(found) > 1:
+        raise InputError(f"{_WHAT} '{path}' is {len(found)} files; name one")
+    return found[0]
+
+
+def _read(path: str | Path) -> str:
+    file = _file(path)
+    if file.suffix != ".parquet":
+        return read_text(file, _WHAT)
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        rows = parquet.read_table(file, columns=["text"])["text"].to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{_WHAT} '{path}' can't be read as parquet with a column 'text': {error}") from None
+    return "\n\n".join(rows)
 
 
 def windows(tokens: int, window: int, stride: int) -> list[tuple[int, int, int]]:

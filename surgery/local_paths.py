@@ -10,12 +10,12 @@ def names_a_folder(path: str) -> bool:
     return path.startswith((".", "~", "/")) or path.count("/") > 1 or Path(path).exists()
 
 
-def require_folder(path: str) -> None:
+def require_folder(path: str, key: str = "model.path") -> None:
     """Raises InputError when `path` can only be a folder and holds no model."""
     if not names_a_folder(path):
         return
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        raise InputError(f"model.path '{path}' is not there; give a folder with a config.json or a hub name")
+        raise InputError(f"{key} '{path}' is not there; give a folder with a config.json or a hub name")
     if not (folder / "config.json").is_file():
-        raise InputError(f"model.path '{path}' holds no config.json, so it is not a saved model")
+        raise InputError(f"{key} '{path}' holds no config.json, so it is not a saved model")

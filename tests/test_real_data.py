@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -82,10 +83,13 @@ def test_the_comments_of_both_attitudes_are_all_found(tmp_path: Path) -> None:
 def test_a_toxigen_file_is_a_prompt_a_line(name: str) -> None:
     from evaluation.prompts import read_prompts
 
-    prompts = read_prompts(SHARED / "data" / "toxigen" / f"{name}.txt")
+    prompts = [prompt.text for prompt in read_prompts(SHARED / "data" / "toxigen" / f"{name}.txt")]
     assert len(prompts) == 40
     # Each is a list of examples that the model goes on with; lines in it are written as two characters.
     assert all(prompt.startswith("- ") and "\\n" in prompt for prompt in prompts)
+    files = [SHARED / "data" / "toxigen" / f"{name}.txt"] * 2
+    unescaped = [prompt.text for prompt in read_prompts(files, unescape=True)]
+    assert unescaped == 2 * [prompt.replace("\\n", "\n") for prompt in prompts]
 
 
 def test_refusals_of_a_pretrained_model_are_counted_over_the_jailbreak_prompts(tmp_path: Path) -> None:
@@ -109,6 +113,9 @@ def test_refusals_of_a_pretrained_model_are_counted_over_the_jailbreak_prompts(t
     path = tmp_path / "prompts.jsonl"
     path.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
     assert len(read_prompts(path)) == 2_475
+    as_it_is = read_prompts(SHARED / "data" / "jailbreak" / "integrated.yaml", category=2)
+    assert [prompt.text for prompt in as_it_is] == prompts
+    assert sorted(Counter(prompt.category for prompt in as_it_is).values()) == [495] * 5
     model, tokenizer = load_model(str(SHARED / "models" / "stories260k"), device="cpu")
     # A model of stories refuses nothing; words of its own stand in, so that there is something to count.
     jailbreaks = Continuations(

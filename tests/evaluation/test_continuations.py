@@ -10,7 +10,7 @@ from evaluation.continuations import Continuations
 from evaluation.generation import Generation, generate
 from evaluation.measurement import JSON
 from evaluation.prompts import halves
-from evaluation.refusal import Refusal
+from evaluation.refusal import Answered, Refusal
 from surgery.errors import InputError
 
 PROMPTS = [f"w{i} w{i + 1}" for i in range(9)] + ["w1 w2"]
@@ -97,3 +97,35 @@ def test_the_identity_is_of_the_content_and_not_of_the_path(tmp_path: Path, file
     assert Continuations(copy, scorers=scorers).identity() != identity
     for changed in ({"limit": 3}, {"split_seed": 1}, {"generation": FIVE}, {"scorers": {}}):
         assert Continuations(**{"prompts": file, "scorers": scorers, **changed}).identity() != identity
+
+
+def test_scores_of_a_category_are_those_of_its_prompts(tmp_path, model, tokenizer) -> None:
+    path = tmp_path / "prompts.jsonl"
+    rows = [{"prompt": f"w{i} w{i + 3}", "kind": "Fraud & Lies" if i % 3 else "drugs"} for i in range(24)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    found = Continuations(
+        path,
+        category="kind",
+        by_category=["jailbreak/refusal_rate"],
+        generation=Generation(max_new_tokens=6),
+        scorers={"refusal": Refusal(("w1",)), "answered": Answered(("w1",))},
+    ).measure(model, tokenizer)
+    kind_of = {row["prompt"]: row["kind"] for row in rows}
+    for half in ("report", "selection"):
+        measured = {one.name: one for one in found if one.half == half}
+        assert set(measured) == {
+            "jailbreak/refusal_rate",
+            "jailbreak/refusal_rate/fraud_lies",
+            "jailbreak/refusal_rate/drugs",
+            "jailbreak/harmless_answered",
+        }
+        whole = measured["jailbreak/refusal_rate"]
+        for name, kind in (("fraud_lies", "Fraud & Lies"), ("drugs", "drugs")):
+            part = measured[f"jailbreak/refusal_rate/{name}"]
+            chosen = [i for i, prompt in enumerate(whole.inputs) if kind_of[prompt] == kind]
+            assert part.sample_ids == tuple(whole.sample_ids[i] for i in chosen)
+            assert part.scores.tolist() == [float("w1" in whole.outputs[i]) for i in chosen]
+        answered = measured["jailbreak/harmless_answered"]
+        assert answered.scores.tolist() == [float(bool(said) and "w1" not in said) for said in whole.outputs]
+    with pytest.raises(InputError, match="no category is named"):
+        Continuations(path, by_category=["x"]).check()

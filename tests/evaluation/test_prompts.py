@@ -5,8 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from evaluation.prompts import halves, read_prompts
+from evaluation.prompts import Prompt, halves, read_prompts
 from surgery.errors import InputError
+
+
+def texts(*arguments, **options) -> list[str]:
+    return [prompt.text for prompt in read_prompts(*arguments, **options)]
 
 
 def test_every_format_gives_the_same_prompts(tmp_path: Path) -> None:
@@ -18,14 +22,14 @@ def test_every_format_gives_the_same_prompts(tmp_path: Path) -> None:
     (tmp_path / "p.tsv").write_text('id\tprompt\n0\tone, two\n1\tthree "four"\n2\tä b\n', encoding="utf-8")
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
     for ending in ("txt", "jsonl", "csv", "tsv", "parquet"):
-        assert read_prompts(tmp_path / f"p.{ending}") == prompts, ending
-        assert read_prompts(tmp_path / f"p.{ending}", limit=2) == prompts[:2], ending
+        assert texts(tmp_path / f"p.{ending}") == prompts, ending
+        assert texts(tmp_path / f"p.{ending}", limit=2) == prompts[:2], ending
 
 
 def test_real_toxicity_prompts_are_read_as_published(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text(json.dumps({"challenging": True, "prompt": {"text": "He said", "toxicity": 0.9}}))
-    assert read_prompts(path) == ["He said"]
+    assert texts(path) == ["He said"]
 
 
 @pytest.mark.parametrize(
@@ -83,3 +87,35 @@ def test_identical_prompts_share_a_half() -> None:
         assert where[0] == where[2] == where[4]
         assert where[1] == where[6]
         assert {"report", "selection"} == set(where)
+
+
+def test_rows_are_chosen_by_what_a_column_says_and_grouped_by_another(tmp_path) -> None:
+    rows = [("a", True, "x"), ("b", False, "x"), ("c", True, "y")]
+    (tmp_path / "p.jsonl").write_text(
+        "\n".join(json.dumps({"prompt": {"text": t}, "challenging": c, "kind": k}) for t, c, k in rows)
+    )
+    (tmp_path / "p.csv").write_text("prompt,challenging,kind\n" + "\n".join(f"{t},{c},{k}" for t, c, k in rows))
+    for ending in ("jsonl", "csv"):
+        found = read_prompts(tmp_path / f"p.{ending}", where={"challenging": True}, category="kind")
+        assert found == [Prompt("a", "x"), Prompt("c", "y")]
+    with pytest.raises(InputError, match="no prompts where challenging is 3"):
+        read_prompts(tmp_path / "p.csv", where={"challenging": 3})
+    with pytest.raises(InputError, match="no column 'hard'; its columns are prompt, challenging, kind"):
+        read_prompts(tmp_path / "p.csv", where={"hard": True})
+
+
+def test_a_tree_of_headings_is_read_in_order(tmp_path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("A:\n  Fraud:\n    high: [one, two]\n  Drugs:\n    low: [three]\nB:\n  Fraud:\n    low: [four]\n")
+    found = read_prompts(path, category=2)
+    assert found == [Prompt("one", "Fraud"), Prompt("two", "Fraud"), Prompt("three", "Drugs"), Prompt("four", "Fraud")]
+    with pytest.raises(InputError, match="3 levels of headings, so category=4"):
+        read_prompts(path, category=4)
+
+
+def test_several_files_follow_each_other_and_written_new_lines_are_made_real(tmp_path) -> None:
+    (tmp_path / "a.txt").write_text("- one\\n- two\\n-\n")
+    (tmp_path / "b.txt").write_text("- three\\n-\n")
+    both = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    assert texts(both) == ["- one\\n- two\\n-", "- three\\n-"]
+    assert texts(both, unescape=True) == ["- one\n- two\n-", "- three\n-"]
