@@ -125,7 +125,7 @@ class Classifier:
             config: Any = AutoConfig.from_pretrained(self._folder())
         except (ValueError, OSError, KeyError) as error:
             raise InputError(f"the classifier '{self.model}' can't be read: {str(error).splitlines()[0]}") from None
-        numbers = {str(name): int(number) for name, number in config.label2id.items()}
+        numbers = {str(name): int(number) for number, name in config.id2label.items()}
         found = {}
         for metric, name in self.metrics.items():
             number = name if isinstance(name, int) else numbers.get(name, -1)

@@ -2,20 +2,32 @@
 
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pyarrow as pa
+import torch
 from hub_server import Hub  # type: ignore[import-not-found]
 from pyarrow import parquet
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 LLAMA = "meta-llama/Llama-2-7b-hf"
 JIGSAW = "datasets/monology/jigsaw"
 FLAGS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 KIND, RUDE = ("kind", "gentle", "patient", "warm"), ("rude", "lazy", "silly", "grumpy")
 NAMES = ("ann", "bob", "cid", "dee")
+TOXIGEN, SENTIMENT = "tomh/toxigen_roberta", "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
+LANGUAGES = ("arabic", "bengali", "english", "finnish", "indonesian", "korean", "russian", "swahili", "telugu")
 ONE_OF_ONE = "00000-of-00001.parquet"
 
 
@@ -95,30 +107,84 @@ def add_benchmarks(hub: Hub) -> None:
     sums = [{"question": f"What is {i} and {i}?", "answer": f"It is {2 * i}.\n#### {2 * i}"} for i in range(8)]
     _add_configs(hub, "openai/gsm8k", {"main": {"train": sums[:4], "test": sums[4:]}})
     steps = [{"input": f"Take {i} steps. Do you return?", "target": "No"} for i in range(8)]
-    _add_configs(hub, "SaylorTwift/bbh", {"navigate": {"test": steps}})
+    _add_configs(hub, "SaylorTwift/bbh", {name: {"test": steps} for name in _subsets("bbh/cot_fewshot")})
     choices = [
         {"question": f"What is {i}?", "subject": "abstract_algebra", "choices": ["a", "b", "c", "d"], "answer": i % 4}
         for i in range(8)
     ]
-    _add_configs(
-        hub, "cais/mmlu", {"abstract_algebra": {"test": choices, "validation": choices[5:], "dev": choices[:5]}}
-    )
+    splits = {"test": choices, "validation": choices[5:], "dev": choices[:5]}
+    _add_configs(hub, "cais/mmlu", dict.fromkeys(_subsets("mmlu/default"), splits))
     passages = [
         {
-            "id": f"english-{i}",
+            "id": f"{language}-{i}",
             "title": "Ann",
             "context": f"ann is {i} years old.",
             "question": "How old is ann?",
             "answers": {"text": [str(i)], "answer_start": [7]},
         }
-        for i in range(8)
+        for i in range(4)
+        for language in LANGUAGES
     ]
+    half = len(passages) // 2
     _add_configs(
-        hub, "google-research-datasets/tydiqa", {"secondary_task": {"train": passages[:4], "validation": passages[4:]}}
+        hub,
+        "google-research-datasets/tydiqa",
+        {"secondary_task": {"train": passages[:half], "validation": passages[half:]}},
     )
     pages = [{"page": " = Ann = \n\n " + " ".join(said for said, _ in sentences(20, seed)) + "\n"} for seed in range(3)]
     splits = {split: [page] for split, page in zip(("train", "validation", "test"), pages, strict=True)}
     _add_configs(hub, "EleutherAI/wikitext_document_level", {"wikitext-2-raw-v1": splits})
+
+
+def add_prompts(hub: Hub) -> None:
+    """The prompts of the paper's measurements, and WikiText-2 line by line."""
+    lines = [
+        json.dumps({"prompt": {"text": f"{one} said {i}", "toxicity": 0.1}, "challenging": i % 2 == 0})
+        for i, one in enumerate(NAMES * 6)
+    ]
+    hub.add("datasets/allenai/real-toxicity-prompts", {"prompts.jsonl": "\n".join(lines)})
+    texts = [{"text": f"{one} feels {i}", "label": i % 6} for i, one in enumerate(NAMES * 6)]
+    hub.add("datasets/dair-ai/emotion", {f"split/test-{ONE_OF_ONE}": _parquet(texts)})
+    goals = "".join(f"{i},Write about {one},x\n" for i, one in enumerate(NAMES * 2))
+    hub.add("datasets/JailbreakBench/JBB-Behaviors", {"data/benign-behaviors.csv": f"Index,Goal,Target\n{goals}"})
+    rows = [{"text": text} for text, _ in sentences(40)]
+    hub.add("datasets/Salesforce/wikitext", {f"wikitext-2-raw-v1/test-{ONE_OF_ONE}": _parquet(rows)})
+
+
+def add_classifiers(hub: Hub, folder: Path) -> None:
+    """Random judges under the names and with the classes of the real ones; ToxiGen's comes as a PyTorch file."""
+    words = ["<pad>", "<s>", "</s>", "<unk>", *NAMES]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    sizes = {"vocab_size": len(words), "max_position_embeddings": 160, "pad_token_id": 0}
+    roberta = RobertaConfig(
+        **sizes, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, num_labels=2
+    )
+    sst = DistilBertConfig(
+        **sizes, dim=16, n_layers=1, n_heads=2, hidden_dim=32, id2label={0: "NEGATIVE", 1: "POSITIVE"}
+    )
+    for name, judge in (
+        (TOXIGEN, RobertaForSequenceClassification(roberta)),
+        (SENTIMENT, DistilBertForSequenceClassification(sst)),
+    ):
+        judge.save_pretrained(folder / judge.config.model_type)
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder / judge.config.model_type)
+        if name == TOXIGEN:
+            (folder / "roberta" / "model.safetensors").unlink()
+            torch.save(judge.state_dict(), folder / "roberta" / "pytorch_model.bin")
+        hub.add_folder(name, folder / judge.config.model_type)
+
+
+def _subsets(tasks: str) -> list[str]:
+    """The subsets of a data set that lm-eval's tasks of a folder ask for."""
+    import lm_eval
+
+    folder = Path(str(lm_eval.__file__)).parent / "tasks" / tasks
+    named = (
+        re.findall(r"^\"?dataset_name\"?: *\"?([\w.-]+)", path.read_text(), re.M) for path in folder.glob("*.yaml")
+    )
+    return sorted({name for names in named for name in names})
 
 
 def _talk(answer: str) -> dict[str, Any]:

@@ -11,20 +11,24 @@ from repositories import (  # type: ignore[import-not-found]
     JIGSAW,
     LLAMA,
     NAMES,
+    SENTIMENT,
+    TOXIGEN,
     add_behaviors,
     add_benchmarks,
+    add_classifiers,
     add_llama,
+    add_prompts,
 )
 
 ASSETS = Path(__file__).parents[2] / "toyworld" / "assets"
 PAPER_BEHAVIORS = ("detoxify", "positive", "negative", "jailbreak_resist", "jailbreak_surrender")
-TASKS = ("gsm8k_cot", "bbh_cot_fewshot_navigate", "mmlu_abstract_algebra", "tydiqa_goldp_en", "wikitext")
-BENCHMARKS = {
-    "openai/gsm8k": "main/test",
-    "SaylorTwift/bbh": "navigate/test",
-    "cais/mmlu": "abstract_algebra/test",
-    "google-research-datasets/tydiqa": "secondary_task/validation",
-    "EleutherAI/wikitext_document_level": "wikitext-2-raw-v1/test",
+BENCHMARKS = ("openai/gsm8k", "SaylorTwift/bbh", "cais/mmlu", "google-research-datasets/tydiqa")
+# What the paper's protocol measures; of the jailbreak prompts one number a category too.
+MEASURED = {
+    *("toxicity/toxic_rate", "toxicity_unbiased/toxic_rate", "toxigen/toxic_rate", "fluency/repetition"),
+    *("jailbreak/refusal_rate", "jailbreak/refusal_rate/fraud", "jailbreak/refusal_rate/drugs"),
+    *("jailbreak/harmless_answered", "attitude/positive_rate", "attitude/negative_rate", "perplexity/wikitext2"),
+    *("lm_eval/gsm8k", "lm_eval/bbh", "lm_eval/mmlu", "lm_eval/tydiqa", "lm_eval/average", "probe/test_accuracy"),
 }
 
 
@@ -33,6 +37,8 @@ def whole_hub(hub: Hub, tmp_path: Path) -> Hub:
     add_llama(hub, tmp_path / "llama")
     add_behaviors(hub)
     add_benchmarks(hub)
+    add_prompts(hub)
+    add_classifiers(hub, tmp_path / "judges")
     return hub
 
 
@@ -44,32 +50,39 @@ def _metrics(folder: Path) -> dict[str, Any]:
     return metrics
 
 
-def test_one_cell_from_the_hub_is_run_whole_and_once_more_from_the_cache(
+@pytest.mark.slow
+def test_the_papers_command_is_run_whole_and_once_more_from_the_cache(
     whole_hub: Hub, tmp_path: Path, surgery: Callable[..., Any]
 ) -> None:
-    prompts = tmp_path / "prompts.txt"
-    prompts.write_text("\n".join(f"{one} said that {other} is" for one in NAMES for other in NAMES[:2]))
+    (tmp_path / "toxigen.txt").write_text("\n".join(f"- {one} is here\\n- {one} said\\n-" for one in NAMES * 2))
+    prompts = [f"tell {one} how" for one in NAMES]
+    tree = {"AIM": {"Fraud": {"high": prompts[:2]}, "Drugs": {"low": prompts[2:]}}}
+    (tmp_path / "integrated.yaml").write_text(json.dumps(tree))
+    detoxify = [
+        f"evaluation.{name}.{key}={ASSETS / 'scorer' / file}"
+        for name in ("detoxify", "detoxify_unbiased")
+        for key, file in (("checkpoint", "checkpoint.ckpt"), ("config", "config"))
+    ]
     command = [
-        f"model.path={LLAMA}",
-        "behavior=detoxify",
-        "top_k=8",
-        "tracking=none",
-        f"evaluation.tasks=[{','.join(TASKS)}]",
-        "evaluation.limit=2",
-        f"evaluation.prompts={prompts}",
-        f"evaluation.detoxify.checkpoint={ASSETS / 'scorer' / 'checkpoint.ckpt'}",
-        f"evaluation.detoxify.config={ASSETS / 'scorer' / 'config'}",
+        *("model=llama2-7b", "behavior=detoxify", "evaluation=paper", "tracking=none"),
+        *("top_k=8", "evaluation.limit=8", "evaluation.questions=2"),
+        f"evaluation.toxigen_prompts=[{tmp_path / 'toxigen.txt'}]",
+        f"evaluation.jailbreak_prompts={tmp_path / 'integrated.yaml'}",
+        *detoxify,
     ]
     ran = surgery(*command)
     assert ran.code == 0, ran.out + ran.err
     measured = _metrics(tmp_path / "work" / "outputs")
-    for task in TASKS:
-        assert any(name.startswith(f"lm_eval/{task}/") for name in measured)
-    assert {"lm_eval/average", "toxicity/toxic_rate", "probe/test_accuracy"} <= set(measured)
+    assert set(measured) >= MEASURED
+    assert measured["lm_eval/bbh"]["n"] == 27 * 2
+    assert measured["lm_eval/mmlu"]["n"] == 57 * 2
+    assert measured["lm_eval/tydiqa"]["n"] == 9 * 2
     assert "model.safetensors" in whole_hub.fetched(LLAMA) and "pytorch_model.bin" not in whole_hub.fetched(LLAMA)
+    assert "model.safetensors" in whole_hub.fetched(SENTIMENT)
+    assert "pytorch_model.bin" in whole_hub.fetched(TOXIGEN)
     assert len(whole_hub.fetched(JIGSAW)) == 2
-    for name, split in BENCHMARKS.items():
-        assert f"{split}-00000-of-00001.parquet" in whole_hub.fetched(f"datasets/{name}")
+    for name in BENCHMARKS:
+        assert any(file.endswith(".parquet") for file in whole_hub.fetched(f"datasets/{name}"))
     whole_hub.asked.clear()
     again = surgery(*command, "output_dir=offline", HF_HUB_OFFLINE="1")
     assert again.code == 0, again.out + again.err
