@@ -18,14 +18,16 @@ def cosine_histogram(ranking: RowRanking, region: Region) -> dict[str, Any]:
         region: rows of it.
 
     Returns:
-        `reach`: the bins are equally wide from -reach to reach; `rows` and `region`: counts a bin.
+        `reach`: the bins are equally wide from -reach to reach; `rows` and `region`: counts a bin; `width`: d.
     """
     reach = float(ranking.cosine.abs().max()) or 1.0
     inside = torch.zeros(len(ranking), dtype=torch.bool)
     for layer, rows in region.rows.items():
         inside |= (ranking.layer == layer) & torch.isin(ranking.row, rows)
 
+    width = next(iter(region.homes.values()))[0].width
+
     def counts(cosines: torch.Tensor) -> list[int]:
         return [int(count) for count in torch.histc(cosines, BINS, -reach, reach)]
 
-    return {"reach": reach, "rows": counts(ranking.cosine), "region": counts(ranking.cosine[inside])}
+    return {"reach": reach, "rows": counts(ranking.cosine), "region": counts(ranking.cosine[inside]), "width": width}

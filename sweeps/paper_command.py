@@ -11,14 +11,14 @@ from sweeps.tables import console
 
 
 def paper(
-    table: Annotated[str, typer.Argument(help="table9, say")],
+    table: Annotated[str, typer.Argument(help="table9, figure3, say")],
     name: Name,
     csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")] = None,
     latex: Annotated[Path | None, typer.Option("--latex", help="write a LaTeX tabular to this file too")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="a table for a text file")] = False,
     output_dir: Output = Path("outputs"),
 ) -> None:
-    """A table of the paper, our rows beside its figures, and for each of its claims whether it holds in ours."""
+    """A table of the paper, our rows beside its figures, and what of its claims holds in ours; or a figure."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -29,6 +29,9 @@ def paper(
     from sweeps.paper.table import PaperTable, rows_of
     from sweeps.paper.verdicts import verdict
 
+    if table.startswith("figure"):
+        _figure(table, name, output_dir)
+        return
     wanted = PaperTable.load(table)
     folder = sweep_folder(name, output_dir)
     done = [record for record in finished_records(name, output_dir) if record.status == "done"]
@@ -58,3 +61,18 @@ def paper(
         if path is not None:
             with written_whole(path) as temporary:
                 temporary.write_text(text(wanted, rows, said), encoding="utf-8", newline="")
+
+
+def _figure(figure: str, name: str, output_dir: Path) -> None:
+    from sweeps.paper.figures import FIGURES, draw_figure
+
+    if figure not in FIGURES:
+        raise InputError(f"there is no '{figure}'; there are {', '.join(FIGURES)}, and tables")
+    folder = sweep_folder(name, output_dir)
+    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
+    if not done:
+        raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
+    files, sentences = draw_figure(figure, folder, done)
+    to = console()
+    for line in (*sentences, *map(str, files)):
+        to.print(line, markup=False, soft_wrap=True)

@@ -16,6 +16,7 @@ from sweeps.headlines import headline_metrics
 from sweeps.multiplicity import significant
 from sweeps.pareto import pareto_front
 from sweeps.pooling import Pooled, pool
+from sweeps.random_cosines import random_counts
 from sweeps.records import Record, in_order, swept_keys
 from sweeps.report.samples import Samples, embedded_samples
 from sweeps.summary import chosen
@@ -128,8 +129,16 @@ def _row(row: Pooled, by_cell: Mapping[str, Record], names: Sequence[str], swept
         "seconds": {stage: round(seconds, 2) for stage, seconds in record.seconds.items()},
         "layers": dict(record.edit.get("rows_per_layer", {})),
         "region": record.edit.get("region", ""),
-        "cosines": record.edit.get("cosines"),
+        "cosines": _with_random(record.edit.get("cosines")),
     }
+
+
+def _with_random(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A histogram of cosines beside what random vectors would give."""
+    if told is None:
+        return None
+    random = random_counts(told)
+    return dict(told) if random is None else {**told, "random": _rounded(random)}
 
 
 def _rounded(values: Sequence[float | None]) -> list[float | None]:

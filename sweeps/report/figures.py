@@ -33,31 +33,32 @@ def write_figures(contents: Contents, folder: Path) -> list[Path]:
     values = contents.values
     written: list[Path] = []
     if values["behavior"] != values["ability"]:
-        written += _save(folder, "trade-off", lambda axes: _trade_off(axes, values))
+        written += save_figure(folder, "trade-off", lambda axes: _trade_off(axes, values))
     varied = [key for key in values["grid"] if len({row["keys"].get(key) for row in values["rows"]}) > 1]
     over = "alpha" if "alpha" in varied else next(iter(varied), None)
     for metric in values["headlines"]:
         rows = _measured(values["rows"], metric)
         if len(varied) == 2 and set(values["swept"]) - set(varied) <= _constant(values):
             pair = ("alpha", "top_k") if set(varied) == {"alpha", "top_k"} else varied
-            written += _save(folder, f"map-{metric}", lambda axes, r=rows, m=metric, p=pair: _map(axes, r, m, *p))
+            written += save_figure(folder, f"map-{metric}", lambda axes, r=rows, m=metric, p=pair: _map(axes, r, m, *p))
         if over is not None:
-            written += _save(
+            written += save_figure(
                 folder, f"curve-{metric}", lambda axes, r=rows, m=metric: _curves(axes, values, r, m, over)
             )
     shown = next((row for row in values["rows"] if row["chosen"]), values["rows"][0])
     if shown["cosines"]:
-        written += _save(folder, "cosines", lambda axes: _cosines(axes, shown))
+        written += save_figure(folder, "cosines", lambda axes: _cosines(axes, shown))
     if shown["layers"]:
-        written += _save(folder, "layers", lambda axes: _layers(axes, shown))
-    return written + _save(folder, "time", lambda axes: _time(axes, values["rows"]))
+        written += save_figure(folder, "layers", lambda axes: _layers(axes, shown))
+    return written + save_figure(folder, "time", lambda axes: _time(axes, values["rows"]))
 
 
 def _constant(values: Mapping[str, Any]) -> set[str]:
     return {key for key in values["swept"] if len({str(row["keys"].get(key)) for row in values["rows"]}) == 1}
 
 
-def _save(folder: Path, name: str, draw: Any) -> list[Path]:
+def save_figure(folder: Path, name: str, draw: Any) -> list[Path]:
+    """Draws on one pair of axes and writes PNG and SVG, each whole or not at all; the files."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -177,6 +178,9 @@ def _cosines(axes: "Axes", row: Row) -> None:
     middles = [-told["reach"] + (index + 0.5) * width for index in range(len(told["rows"]))]
     axes.bar(middles, told["rows"], width, color="#c9ced4", label="all rows")
     axes.bar(middles, told["region"], width, color=COLOURS[0], label="region")
+    if "random" in told:
+        drawn = [(middle, count) for middle, count in zip(middles, told["random"], strict=True) if count >= 0.1]
+        axes.plot(*zip(*drawn, strict=True), "--", color="#333333", label="as many random vectors")
     axes.set(xlabel="cosine with the probe", ylabel="rows", yscale="log", title=row["region"])
     axes.legend(frameon=False)
 

@@ -327,14 +327,15 @@
       const width = (2 * told.reach) / told.rows.length;
       const middles = told.rows.map((_, index) => -told.reach + (index + 0.5) * width);
       const bars = (name, counts, shade) => ({ type: "bar", name, x: middles, y: counts.map((count) => count || null), width, marker: { color: shade }, hovertemplate: `${name}: %{y} rows at cosine %{x:.3f}<extra></extra>` });
-      draw("cosines-plot", [bars("all rows", told.rows, colour("--line")), bars("region", told.region, colour("--accent"))], layout("cosine with the probe", "rows", { barmode: "overlay", yaxis: { type: "log", dtick: 1 }, legend: { orientation: "h", y: 1.12 }, bargap: 0 }));
+      const random = told.random ? [{ type: "scatter", mode: "lines", name: "as many random vectors", x: middles, y: told.random.map((count) => (count >= 0.1 ? count : null)), line: { color: colour("--text"), dash: "dash" }, hovertemplate: "random vectors: %{y:.1f} expected at cosine %{x:.3f}<extra></extra>" }] : [];
+      draw("cosines-plot", [bars("all rows", told.rows, colour("--line")), bars("region", told.region, colour("--accent")), ...random], layout("cosine with the probe", "rows", { barmode: "overlay", yaxis: { type: "log", dtick: 1 }, legend: { orientation: "h", y: 1.12 }, bargap: 0 }));
     } else {
       draw("cosines-plot", [], {});
       at("cosines-plot").textContent = "This record was made before cosines were kept.";
     }
     const layers = Object.entries(row.layers).map(([layer, count]) => [Number(layer), count]);
     draw("layers-plot", layers.length ? [{ type: "bar", x: layers.map((entry) => entry[0]), y: layers.map((entry) => entry[1]), marker: { color: colour("--accent") }, hovertemplate: "layer %{x}: %{y} rows<extra></extra>" }] : [], layout("layer", "rows of the region", { xaxis: { tickformat: "d", dtick: layers.length < 20 ? 1 : undefined, range: [0.4, Math.max(0, ...layers.map((entry) => entry[0])) + 0.6] } }));
-    at("region-note").textContent = `${row.region}; how the cosines of all candidate rows lie and where the region is in them (logarithmic), and the layers that the region sits in.`;
+    at("region-note").textContent = `${row.region}; how the cosines of all candidate rows lie, where the region is in them, and what as many random vectors would give (logarithmic; the paper's Figure 3); and the layers that the region sits in.`;
   }
   at("region-cell").addEventListener("change", region);
   keep(region);
