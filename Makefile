@@ -25,10 +25,10 @@ demo: install ## sweep alpha and region size over the toy world, and name the be
 	$(BIN)/surgery experiment=demo
 
 paper: demo ## the paper's tables on the toy world, and which of its claims hold there
-	for table in 1 2 7 9 10 11 13; do $(BIN)/surgery experiment=paper/table$$table || exit 1; done
+	for table in 1 2 7 9 10 11 12 13; do $(BIN)/surgery experiment=paper/table$$table || exit 1; done
 	$(BIN)/sweeps paper table1 toyworld-table1
 	$(BIN)/sweeps paper table7 table7
-	for table in 2 9 10 11 13; do $(BIN)/sweeps paper table$$table toyworld-toyworld_toxicity-table$$table || exit 1; done
+	for table in 2 9 10 11 12 13; do $(BIN)/sweeps paper table$$table toyworld-toyworld_toxicity-table$$table || exit 1; done
 
 QUICK := quick=true tracking=none
 paper-quick: install ## some rows of the paper's tables on 40 prompts each, to see that they run

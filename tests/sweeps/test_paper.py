@@ -274,7 +274,7 @@ def test_the_sweep_of_table_10_has_the_papers_alphas_in_the_behaviors_unit(surge
     assert {"-13.888889", "-8.333333", "-2.777778", "1.388889", "2.777778"} <= set(re.findall(r"-?\d+\.\d+", ran.out))
 
 
-@pytest.mark.parametrize("table", [1, 2, 7, 9, 10, 11, 13, 15, 16, 17])
+@pytest.mark.parametrize("table", [1, 2, 7, 9, 10, 11, 12, 13, 15, 16, 17])
 def test_a_table_has_an_experiment_of_its_number(table: int) -> None:
     assert f"experiment=paper/table{table}" in PaperTable.load(f"table{table}").run
     assert composed(f"experiment=paper/table{table}")["sweep"].endswith(f"table{table}")
