@@ -11,6 +11,7 @@ from sweeps.difference import Difference, difference
 from sweeps.headlines import headline_metrics
 from sweeps.lookup import Name, Output, finished_records, shared_choice, sweep_folder
 from sweeps.pairing import Pairing, pair
+from sweeps.protocols import by_protocol, hash_of, what_differs
 from sweeps.records import Record, swept_keys
 from sweeps.tables import console, number
 
@@ -30,22 +31,34 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="tables for a text file")] = False,
     output_dir: Output = Path("outputs"),
 ) -> None:
-    """The cells of two sweeps that have equal keys, side by side, and the chosen cell of each."""
+    """The cells of two sweeps with equal keys that were measured alike, side by side, and the chosen cell of each."""
     of_a, of_b = _done(a, output_dir), _done(b, output_dir)
     folders = (sweep_folder(a, output_dir), sweep_folder(b, output_dir))
     metrics = _metrics([*of_a, *of_b], metric or [])
     pairing, to = pair(of_a, of_b, on or []), console()
+    ways = by_protocol(of_a), by_protocol(of_b)
+    shared = [protocol for protocol in ways[0] if protocol in ways[1]]
+    if not shared or (pairing.refused and not pairing.pairs):
+        refused = pairing.refused or ((of_a[0], of_b[0]),)
+        raise InputError(
+            f"'{a}' and '{b}' were measured in different ways, so their numbers can't be compared: "
+            f"{_reasons(refused, folders)}; run the cells of one again with the evaluation of the other"
+        )
     for key, values in pairing.apart.items():
         to.print(f"{key}: {values[0]} in {a}, {values[1]} in {b}", markup=False)
-    _warn_of_protocols(pairing, of_a, of_b, to)
-    best = _chosen(of_a, folders[0], to), _chosen(of_b, folders[1], to)
-    if best[0] is not None and best[1] is not None:
-        rows = _rows([(best[0], best[1])], metrics, folders)
-        to.print(_table(rows, (), (a, b), "the chosen cells", markdown))
+    for protocol in shared:
+        named = f", measured as {hash_of(protocol)}" if len(shared) > 1 else ""
+        best = _chosen(ways[0][protocol], folders[0], named, to), _chosen(ways[1][protocol], folders[1], named, to)
+        if best[0] is not None and best[1] is not None:
+            rows = _rows([(best[0], best[1])], metrics, folders)
+            to.print(_table(rows, (), (a, b), f"the chosen cells{named}", markdown))
     rows = _rows(pairing.pairs, metrics, folders)
-    if rows:
-        to.print(_table(rows, pairing.keys, (a, b), "cells with equal keys", markdown))
-    _tell_the_rest(pairing, (a, b), rows, to)
+    for protocol in shared:
+        alike = [row for row in rows if row[0].protocol == protocol]
+        named = f", measured as {hash_of(protocol)}" if len(shared) > 1 else ""
+        if alike:
+            to.print(_table(alike, pairing.keys, (a, b), f"cells with equal keys{named}", markdown))
+    _tell_the_rest(pairing, (a, b), folders, rows, to)
     if csv is not None:
         _write(csv, rows, pairing.keys)
 
@@ -64,28 +77,25 @@ def _metrics(records: Sequence[Record], asked: Sequence[str]) -> list[str]:
     return list(asked) or headline_metrics(records)
 
 
-def _warn_of_protocols(pairing: Pairing, of_a: Sequence[Record], of_b: Sequence[Record], to: "Console") -> None:
-    pairs = pairing.pairs or [(one, other) for one in of_a[:1] for other in of_b[:1]]
-    if differing := sum(one.protocol != other.protocol for one, other in pairs):
-        to.print(
-            f"MEASURED DIFFERENTLY: {differing} of {len(pairs)} pairs have other prompts, tasks or settings of the "
-            "evaluation; their differences are of the measurement as much as of the edit",
-            style="bold yellow",
-            soft_wrap=True,
-        )
+def _reasons(refused: Sequence[tuple[Record, Record]], folders: tuple[Path, Path]) -> str:
+    """What the cells of each pair measured differently, each reason once."""
+    names = folders[0].name, folders[1].name
+    kinds = {(one.protocol, other.protocol): (one, other) for one, other in refused}
+    return "; ".join(dict.fromkeys(what_differs(cells, folders, names) for cells in kinds.values()))
 
 
-def _chosen(done: list[Record], folder: Path, to: "Console") -> Record | None:
-    """The cell that a sweep's own rule picks on the selection half; says which, or why none."""
+def _chosen(done: list[Record], folder: Path, named: str, to: "Console") -> Record | None:
+    """The cell of those measured alike that a sweep's own rule picks on the selection half; says which, or why none."""
     choice = shared_choice(folder, done)
     found = choice.pick((record.cell, record.metrics) for record in done) if choice else None
     if choice is None or found is None:
         why = "its cells have no one rule to choose by" if choice is None else f"no cell qualifies for: {choice}"
-        to.print(f"{folder.name}: {why}", markup=False, soft_wrap=True)
+        to.print(f"{folder.name}{named}: {why}", markup=False, soft_wrap=True)
         return None
     best = next(record for record in done if record.cell == found)
     keys = " ".join(f"{key}={best.keys[key]}" for key in swept_keys([r.keys for r in done]) if key in best.keys)
-    to.print(f"{folder.name}: chosen on the selection half {found} ({keys}), by {choice}", markup=False, soft_wrap=True)
+    told = f"{folder.name}{named}: chosen on the selection half {found} ({keys}), by {choice}"
+    to.print(told, markup=False, soft_wrap=True)
     return best
 
 
@@ -133,7 +143,17 @@ def _span(interval: tuple[float | None, float | None]) -> str:
     return "-" if low is None else f"{number(low, signed=True)} to {number(high, signed=True)}"
 
 
-def _tell_the_rest(pairing: Pairing, names: tuple[str, str], rows: Sequence[Row], to: "Console") -> None:
+def _tell_the_rest(
+    pairing: Pairing, names: tuple[str, str], folders: tuple[Path, Path], rows: Sequence[Row], to: "Console"
+) -> None:
+    if refused := pairing.refused:
+        cells = ", ".join(f"{one.cell} and {other.cell}" for one, other in refused)
+        to.print(
+            f"{len(refused)} of {len(pairing.pairs) + len(refused)} pairs with equal keys are left out, since each was "
+            f"measured in two ways ({_reasons(refused, folders)}): {cells}",
+            markup=False,
+            soft_wrap=True,
+        )
     for name, count in zip(names, pairing.alone, strict=True):
         if count:
             to.print(f"{count} cells of {name} have no counterpart", markup=False)
@@ -168,8 +188,7 @@ def _write(path: Path, rows: Sequence[Row], keys: Sequence[str]) -> None:
             "a/ci_high": told.own[0][1],
             "b/ci_low": told.own[1][0],
             "b/ci_high": told.own[1][1],
-            "protocol_a": one.protocol,
-            "protocol_b": other.protocol,
+            "protocol": one.protocol,
         }
 
     pd.DataFrame([row(*entry) for entry in rows]).to_csv(path, index=False)

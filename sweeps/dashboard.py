@@ -57,15 +57,18 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def workspace(sweep: str, shown: Shown, entity: str, project: str) -> "Workspace":
+def workspace(sweep: str, shown: Shown, entity: str, project: str, protocol: str = "") -> "Workspace":
     """The workspace of one sweep: the runs that its cells were logged as, and no others.
 
     Args:
         sweep: the group its runs were logged in.
         shown: what is drawn.
         entity, project: whose runs, and where it will be saved.
+        protocol: of the runs, where the sweep was measured in several ways.
     """
     import wandb_workspaces.workspaces as ws
+
+    filters = [f"Metric('Group') = '{sweep}'", *([f"Config('protocol') = '{protocol}'"] if protocol else [])]
 
     return ws.Workspace(
         entity=entity,
@@ -74,7 +77,7 @@ def workspace(sweep: str, shown: Shown, entity: str, project: str) -> "Workspace
         sections=[_trade_off(shown), *_grid(shown), _influence(shown), _samples()],
         settings=ws.WorkspaceSettings(max_runs=1_000),
         runset_settings=ws.RunsetSettings(
-            filters=f"Metric('Group') = '{sweep}'",
+            filters=" and ".join(filters),
             pinned_columns=["run:displayName", *(f"summary:{name}" for name in shown.metrics)],
         ),
     )

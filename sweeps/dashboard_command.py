@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from surgery.errors import InputError
-from sweeps.lookup import Name, Output, finished_records, shared_choice, sweep_folder
+from sweeps.lookup import Name, Output, Protocol, config_of, finished_records, shared_choice, sweep_folder
+from sweeps.protocols import by_protocol, measured_alike
 from sweeps.tables import console
 
 
@@ -15,26 +16,29 @@ def dashboard(
     project: Annotated[str, typer.Option(help="in place of the one the cells were logged for")] = "",
     entity: Annotated[str, typer.Option(help="user or team; without it the key's own")] = "",
     json: Annotated[Path | None, typer.Option("--json", help="write it to this file; needs no account")] = None,
+    protocol: Protocol = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Builds a workspace in Weights & Biases: trade-off, heat maps, importance and samples of a sweep."""
     from sweeps.dashboard import Shown, workspace
-    from sweeps.sync import PROJECT, config_of
+    from sweeps.sync import PROJECT
     from sweeps.wandb_run import has_key, require_server
 
     folder = sweep_folder(name, output_dir)
     done = [record for record in finished_records(name, output_dir) if record.status == "done" and record.metrics]
     if not done:
         raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
-    logged = config_of(done[0], folder / done[0].cell).get("tracking", {})
+    logged = config_of(folder / done[0].cell).get("tracking", {})
     project = project or str(logged.get("project") or PROJECT)
     entity = entity or str(logged.get("entity") or "")
-    shown = Shown.of(done, shared_choice(folder, done))
+    alike = measured_alike(done, folder, protocol)
+    shown = Shown.of(alike, shared_choice(folder, alike))
+    only = alike[0].protocol if len(by_protocol(done)) > 1 else ""
     to = console()
     if json is not None:
         from surgery.files import written_whole
 
-        built = workspace(folder.name, shown, entity, project)
+        built = workspace(folder.name, shown, entity, project, only)
         with written_whole(json) as temporary:
             temporary.write_text(built._to_model().model_dump_json(indent=1, by_alias=True, exclude_none=True))
         to.print(f"wrote {json}", markup=False, soft_wrap=True)
@@ -46,7 +50,7 @@ def dashboard(
 
     try:
         entity = entity or str(wandb.Api(timeout=30).default_entity)
-        saved = workspace(folder.name, shown, entity, project).save()
+        saved = workspace(folder.name, shown, entity, project, only).save()
     except (wandb.Error, ValueError) as error:
         raise InputError(f"W&B did not take the workspace: {' '.join(str(error).split())}") from None
     to.print(saved.url, markup=False, soft_wrap=True)

@@ -36,7 +36,7 @@ def frame_of(records: list[Record]) -> "pd.DataFrame":
     import pandas as pd
 
     rows = result_rows(records)
-    keys = {key for record in records for key in record.keys}
+    texts = {"protocol", *(key for record in records for key in record.keys)}
     frame = pd.DataFrame(rows, columns=result_columns(rows)).set_index("cell")
-    types = {column: "Int64" if column.endswith("/n") else "float64" for column in frame.columns if column not in keys}
+    types = {column: "Int64" if column.endswith("/n") else "float64" for column in frame.columns if column not in texts}
     return frame.astype(types)

@@ -113,6 +113,7 @@ def failed_record(experiment: Experiment, error: BaseException | str) -> Record:
         "failed",
         error=(reason.splitlines() or ["unknown"])[0],
         command=experiment.command,
+        protocol=experiment.cell.protocol,
         keys=experiment.cell.keys(),
     )
 

@@ -1,7 +1,8 @@
 """Sweeps and cells by the names a person gives, and the options that the `sweeps` commands share."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -13,6 +14,10 @@ from sweeps.records import CONFIG, Record, load_records
 Output = Annotated[Path, typer.Option("--output-dir", "-o", help="the folder that `surgery` wrote to")]
 Name = Annotated[str, typer.Argument(help="the sweep, as `sweeps list` names it")]
 Cell = Annotated[str, typer.Argument(help="the cell's id, or its first characters")]
+
+Protocol = Annotated[
+    str, typer.Option("--protocol", help="only the cells measured in this way: the hash in their records, or its start")
+]
 
 
 def sweep_folder(name: str, output_dir: Path) -> Path:
@@ -41,9 +46,22 @@ def one_cell(start: str, records: list[Record]) -> Record:
 
 def shared_choice(folder: Path, done: list[Record]) -> Choice | None:
     """The rule the sweep was run with; none when its cells disagree."""
-    rules = []
-    for record in done:
-        path = folder / record.cell / CONFIG
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        rules.append(config.get("evaluation", {}).get("choose"))
+    rules = [config_of(folder / record.cell).get("evaluation", {}).get("choose") for record in done]
     return Choice.parse(rules[0]) if rules and rules[0] and all(rule == rules[0] for rule in rules) else None
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The config that a cell was run with, from its folder; empty where none lies there."""
+    path = folder / CONFIG
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested config by keys as a person would type them, `evaluation.limit` say."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from surgery.errors import InputError
-from sweeps.lookup import Name, Output, finished_records, sweep_folder
+from sweeps.lookup import Name, Output, Protocol, finished_records, sweep_folder
+from sweeps.protocols import measured_alike
+from sweeps.records import Record
 from sweeps.tables import console
 
 
@@ -16,6 +18,7 @@ def paper(
     csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")] = None,
     latex: Annotated[Path | None, typer.Option("--latex", help="write a LaTeX tabular to this file too")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="a table for a text file")] = False,
+    protocol: Protocol = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
     """A table of the paper, our rows beside its figures, and what of its claims holds in ours; or a figure."""
@@ -30,12 +33,11 @@ def paper(
     from sweeps.paper.verdicts import verdict
 
     if table.startswith("figure"):
-        _figure(table, name, output_dir)
+        _figure(table, name, protocol, output_dir)
         return
     wanted = PaperTable.load(table)
     folder = sweep_folder(name, output_dir)
-    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
-    rows = rows_of(wanted, folder, done)
+    rows = rows_of(wanted, folder, _done(name, protocol, output_dir))
     if not rows:
         raise InputError(f"no cell of '{name}' is a row of {table}; `{wanted.run}` runs them")
     prompt, said = continuations(wanted, rows, folder) if wanted.continuations else ("", None)
@@ -63,13 +65,19 @@ def paper(
                 temporary.write_text(text(wanted, rows, said), encoding="utf-8", newline="")
 
 
-def _figure(figure: str, name: str, output_dir: Path) -> None:
+def _done(name: str, protocol: str, output_dir: Path) -> list[Record]:
+    """The cells that are done, of one protocol where one is named."""
+    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
+    return measured_alike(done, sweep_folder(name, output_dir), protocol) if protocol else done
+
+
+def _figure(figure: str, name: str, protocol: str, output_dir: Path) -> None:
     from sweeps.paper.figures import FIGURES, draw_figure
 
     if figure not in FIGURES:
         raise InputError(f"there is no '{figure}'; there are {', '.join(FIGURES)}, and tables")
     folder = sweep_folder(name, output_dir)
-    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
+    done = _done(name, protocol, output_dir)
     if not done:
         raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
     files, sentences = draw_figure(figure, folder, done)

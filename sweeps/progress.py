@@ -9,6 +9,7 @@ from rich.console import Console
 from sweeps.degenerate import sound
 from sweeps.headlines import headline_metrics
 from sweeps.plan import Plan
+from sweeps.protocols import by_protocol
 from sweeps.records import Record
 from sweeps.tables import change
 
@@ -119,7 +120,8 @@ class Progress:
         """How the whole of it stands: failed, running, best so far, time left."""
         left = self._total - self._ended
         told = [f"{self._failed} failed"] if self._failed else []
-        if left > 0 and len(self._done) > 1 and plan.choice is not None:
+        alike = len(by_protocol(list(self._done.values()))) == 1
+        if left > 0 and len(self._done) > 1 and alike and plan.choice is not None:
             best = plan.choice.pick((record.cell, record.metrics) for record in sound(self._done.values()))
             told += [f"best so far {best}"] if best else []
         if left > 0 and self._slots > 1:

@@ -158,7 +158,7 @@ def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     interval and n, and the seconds of each stage."""
     rows = []
     for record in in_order(record for record in records if record.status == "done"):
-        row: dict[str, Any] = {"cell": record.cell, **record.keys}
+        row: dict[str, Any] = {"cell": record.cell, "protocol": record.protocol, **record.keys}
         for name, metric in record.metrics.items():
             low, high = metric["ci95"]
             row |= {

@@ -10,6 +10,7 @@ from sweeps.disk import disk_full, is_disk_full
 from sweeps.engines.protocol import Engine
 from sweeps.plan import Plan
 from sweeps.progress import Progress
+from sweeps.protocols import by_protocol, measured_alike
 from sweeps.records import Record, sound_records
 from sweeps.summary import show
 from sweeps.tables import console
@@ -97,11 +98,17 @@ def _write_report(plan: Plan, records: dict[str, Record]) -> None:
     if not any(record.status == "done" and record.metrics for record in records.values()):
         return
     try:
-        path = write_report(plan.sweep_folder, list(records.values()), plan.choice)
+        ours = by_protocol([records[e.cell.id] for e in plan.experiments if e.cell.id in records])
+        # A sweep may hold cells of another evaluation from earlier; those have a page of their own on request.
+        only = next(iter(ours)) if len(ours) == 1 else ""
+        shown = measured_alike(list(records.values()), plan.sweep_folder, only)
+        path = write_report(plan.sweep_folder, shown, plan.choice)
     except (InputError, OSError) as error:
         console(stderr=True).print(f"no report was written: {' '.join(str(error).split())}", style="yellow")
         return
     console().print(f"report:  {path}", markup=False, soft_wrap=True)
+    if others := len(records) - len(shown):
+        console().print(f"{others} cells of this sweep that were measured in another way are not in it", markup=False)
 
 
 def _write_outputs_readme(output_dir: Path) -> None:

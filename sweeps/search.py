@@ -112,6 +112,11 @@ class Search:
         """
         materials = Materials()
         first = make_plan(compose_jobs(loader, master, space.ends()), materials)
+        if len({experiment.cell.protocol for experiment in first.experiments}) > 1:
+            raise InputError(
+                "the space of this search changes what is measured, and cells measured in different ways can't be "
+                "ranked; leave the keys of the evaluation out of it"
+            )
         return cls(settings, space, loader, master, first, materials, *settings.goals(first.choice))
 
     def open_study(self) -> None:

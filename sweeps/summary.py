@@ -9,12 +9,13 @@ from sweeps.choice import Choice
 from sweeps.degenerate import sound
 from sweeps.headlines import headline_metrics
 from sweeps.pooling import Pooled, pool
+from sweeps.protocols import by_protocol, measured_alike
 from sweeps.records import RESULT, Record, swept_keys
 from sweeps.tables import cell_table, change, sweep_notes, sweep_table
 
 
 def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: Console) -> None:
-    """Prints the table of the cells, the one that was chosen, and where the records are."""
+    """Prints the table of the cells, the one that was chosen, and where the records are; one for each protocol."""
     done = [record for record in records if record.status == "done"]
     if len(records) == 1 and done:
         record = done[0]
@@ -26,11 +27,11 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
         to.print(cell_table(record))
         to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched", markup=False)
     elif records:
-        rows = pool(done, folder) if choice else []
-        best = chosen(rows, choice) if choice else None
-        show_table(records, best, to)
-        if choice is not None:
-            show_choice(rows, best, choice, to)
+        ways = by_protocol(records)
+        for protocol in ways or {"": []}:
+            alike = measured_alike(records, folder, protocol) if len(ways) > 1 else records
+            title = f"measured as {protocol}" if len(ways) > 1 else None
+            _show_alike(alike, choice, folder, title, to)
     given_up = sum(record.status == "pruned" for record in records)
     if given_up:
         to.print(f"{given_up} of {len(records)} cells were given up before all was measured; they count as not done")
@@ -38,6 +39,14 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
     if failed:
         to.print(f"[red]{failed} of {len(records)} cells failed[/red]; each says why above and in its {RESULT}")
     to.print(f"records: {folder}", markup=False)
+
+
+def _show_alike(records: Sequence[Record], choice: Choice | None, folder: Path, title: str | None, to: Console) -> None:
+    rows = pool(records, folder) if choice else []
+    best = chosen(rows, choice) if choice else None
+    show_table(records, best, to, title)
+    if choice is not None:
+        show_choice(rows, best, choice, to)
 
 
 def show_table(records: Sequence[Record], best: Pooled | None, to: Console, title: str | None = None) -> None:

@@ -13,8 +13,9 @@ from sweeps.choice import Choice
 from sweeps.compare_command import compare
 from sweeps.dashboard_command import dashboard
 from sweeps.export_commands import ask, export
-from sweeps.lookup import Cell, Name, Output, finished_records, one_cell, shared_choice, sweep_folder
+from sweeps.lookup import Cell, Name, Output, Protocol, finished_records, one_cell, shared_choice, sweep_folder
 from sweeps.paper_command import paper
+from sweeps.protocols import measured_alike
 from sweeps.records import RESULT, load_records
 from sweeps.store_command import store
 from sweeps.sync_command import sync
@@ -87,6 +88,7 @@ def report(
     name: Name,
     cell: Annotated[list[str] | None, typer.Option("--cell", help="embed the samples of this cell too; repeat")] = None,
     figures: Annotated[bool, typer.Option(help="also write figures/ as PNG and SVG")] = True,
+    protocol: Protocol = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Writes report.html and figures/, and prints the table of all cells and the chosen one."""
@@ -94,8 +96,8 @@ def report(
     from sweeps.report.write import FIGURES, write_report
     from sweeps.summary import chosen, show_choice, show_table
 
-    records = finished_records(name, output_dir)
     folder = sweep_folder(name, output_dir)
+    records = measured_alike(finished_records(name, output_dir), folder, protocol)
     done = [record for record in records if record.status == "done"]
     if not any(record.metrics for record in done):
         raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
@@ -157,21 +159,24 @@ def best(
     where: Annotated[
         list[str] | None, typer.Option(help="a condition, 'lm_eval/average/delta>=-0.02' say; repeat")
     ] = None,
+    protocol: Protocol = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
     """The best cell by the selection half, told on the report half; by the rule of the sweep, or one of your own."""
     from sweeps.pooling import pool
     from sweeps.summary import chosen, show_choice
 
+    folder = sweep_folder(name, output_dir)
     done = [record for record in finished_records(name, output_dir) if record.status == "done"]
+    done = measured_alike(done, folder, protocol)
     if minimize or maximize or where:
         rule = {"minimize": minimize, "maximize": maximize, "where": where or []}
         choice: Choice | None = Choice.parse({key: value for key, value in rule.items() if value})
     else:
-        choice = shared_choice(sweep_folder(name, output_dir), done)
+        choice = shared_choice(folder, done)
     if choice is None:
         raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
-    rows = pool(done, sweep_folder(name, output_dir))
+    rows = pool(done, folder)
     found = chosen(rows, choice)
     show_choice(rows, found, choice, console())
     if found is None:

@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from sweeps.records import CONFIG, Record, swept_keys
+from sweeps.lookup import config_of
+from sweeps.records import Record, swept_keys
 from sweeps.wandb_note import Note
 from sweeps.wandb_run import finish_writing, log_record, open_run, require_server
 
@@ -94,7 +92,7 @@ def _note_of(record: Record, sweep: Path, swept: Sequence[str], destination: Des
     note, output_dir = Note.load(sweep / record.cell), sweep.parent.parent
     if note is not None and any((output_dir / note.folder).glob("*.wandb")):
         return note
-    config = config_of(record, sweep / record.cell)
+    config = config_of(sweep / record.cell)
     tracking = config.get("tracking", {})
     if tracking.get("kind") != "wandb":
         tracking = {"project": PROJECT}
@@ -104,7 +102,7 @@ def _note_of(record: Record, sweep: Path, swept: Sequence[str], destination: Des
         mode="offline",
         group=sweep.name,
         name=" ".join(f"{key}={record.keys[key]}" for key in swept if key in record.keys) or record.cell,
-        config={"cell": record.cell, **record.keys, "composed": config},
+        config={"cell": record.cell, "protocol": record.protocol, **record.keys, "composed": config},
         run_id=run_id(sweep.name, record.cell),
     )
     note = Note.of(run, output_dir, sent=False)
@@ -116,13 +114,6 @@ def _note_of(record: Record, sweep: Path, swept: Sequence[str], destination: Des
 def run_id(sweep: str, cell: str) -> str:
     """The id of a run made from a record: the same each time, and another in another sweep that holds the cell."""
     return f"{cell}-{sha256(sweep.encode()).hexdigest()[:8]}"
-
-
-def config_of(record: Record, folder: Path) -> dict[str, Any]:
-    """What a cell was composed of; empty where it was not kept."""
-    if not (folder / CONFIG).is_file():
-        return {}
-    return dict(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")))
 
 
 def _is_marked(folder: Path) -> bool:

@@ -83,7 +83,7 @@ class WandbTracker:
     def open(self, name: str, experiment: Experiment) -> Any:
         """A new run."""
         cell = experiment.cell
-        config = {"cell": cell.id, **cell.keys(), "composed": experiment.config}
+        config = {"cell": cell.id, "protocol": cell.protocol, **cell.keys(), "composed": experiment.config}
         return open_run(self._settings, self._folder, mode=self._mode, group=self._sweep, name=name, config=config)
 
     def note(self, run: Any) -> Note:

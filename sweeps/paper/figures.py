@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surgery.errors import InputError
+from sweeps.protocols import measured_alike
 from sweeps.random_cosines import random_counts
 from sweeps.records import Record
 from sweeps.report.figures import COLOURS, MARKERS, save_figure
@@ -30,7 +31,7 @@ def draw_figure(figure: str, folder: Path, done: Sequence[Record]) -> tuple[list
         The files, and what is to be seen, a sentence a cell or method.
 
     Raises:
-        InputError: for another figure, or cells that hold nothing of it.
+        InputError: for another figure, cells that hold nothing of it, or a figure 4 of cells not measured alike.
     """
     if figure not in FIGURES:
         raise InputError(f"there is no '{figure}'; there are {', '.join(FIGURES)}, and tables")
@@ -42,6 +43,7 @@ def draw_figure(figure: str, folder: Path, done: Sequence[Record]) -> tuple[list
         for cell in cells:
             files += save_figure(folder / "figures", f"figure3-{cell.cell}", partial(_cosines, record=cell))
         return files, [_cosines_in_words(cell) for cell in cells]
+    measured_alike(done, folder)
     behavior = next((name for name in BEHAVIORS if any(name in record.metrics for record in done)), None)
     ability = next((name for name in _abilities(done) if behavior in done[0].metrics), None)
     if behavior is None or ability is None:

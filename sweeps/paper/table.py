@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from surgery.errors import InputError
-from sweeps.lookup import shared_choice
-from sweeps.records import CONFIG, Record
+from sweeps.lookup import config_of, flat, shared_choice
+from sweeps.protocols import measured_alike
+from sweeps.records import Record
 
 BASE = "base"
 # The paper's alpha for detoxification (Table 14), which a behavior's own stands for.
@@ -133,8 +134,7 @@ def rows_of(table: PaperTable, folder: Path, done: Sequence[Record]) -> dict[str
     Raises:
         InputError: when several cells are the same row and no rule chooses one, or the cells were not measured alike.
     """
-    if len({record.protocol for record in done}) > 1:
-        raise InputError("the cells of this sweep were not all measured the same way; one table can't hold them")
+    measured_alike(done, folder)
     configs = {record.cell: _settings(folder / record.cell) for record in done}
     found = {}
     for row in table.rows:
@@ -163,19 +163,8 @@ def _one(cells: list[Record], folder: Path, row: str) -> Record:
 
 def _settings(folder: Path) -> dict[str, Any]:
     """A cell's config, flat; and its alpha in the paper's terms, as a share of the behavior's own."""
-    path = folder / CONFIG
-    found = _flat(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    found = flat(config_of(folder))
     own = found.get("behavior.preset.alpha") or OWN_ALPHA
     if "alpha" in found:
         found["paper_alpha"] = round(found["alpha"] * OWN_ALPHA / own, 4)
-    return found
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
     return found

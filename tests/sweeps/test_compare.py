@@ -1,14 +1,16 @@
 """`sweeps compare A B`: cells with equal keys side by side, paired by sample."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy.stats import binomtest
 
 from evaluation.measurement import Measurement
-from sweeps.records import SAMPLES, Record
+from sweeps.records import CONFIG, SAMPLES, Record
 from sweeps.run_cell import metrics_of
 from sweeps.samples import write_samples
 
@@ -24,7 +26,9 @@ def rates(changed: int) -> np.ndarray:
     return found
 
 
-def cell(sweep: str, alpha: float, changed: int, ids=IDS, protocol: str = "p", model: str = "tiny") -> Record:
+def cell(
+    sweep: str, alpha: float, changed: int, ids=IDS, protocol: str = "p", model: str = "tiny", **evaluation: Any
+) -> Record:
     """A finished cell as a run leaves it."""
     losses = TOKENS * 2.0
     kinds = {"statistic": "perplexity", "weights": TOKENS}
@@ -33,10 +37,12 @@ def cell(sweep: str, alpha: float, changed: int, ids=IDS, protocol: str = "p", m
         Measurement("rate", "report", ids, rates(changed)),
         Measurement("perplexity/x", "report", ids, losses * (1 + changed / 100), **kinds),
     ]
-    name = f"{sweep}{alpha}".ljust(12, "0")
+    name = f"{sweep}{alpha}{protocol}".ljust(12, "0")
     folder = Path("outputs/runs") / sweep / name
     folder.mkdir(parents=True)
     write_samples(folder / SAMPLES, base, edited)
+    if evaluation:
+        (folder / CONFIG).write_text(yaml.safe_dump({"evaluation": evaluation}))
     keys = {"model": model, "alpha": alpha}
     record = Record(name, "done", keys=keys, metrics=metrics_of(base, edited, 0), protocol=protocol)
     record.save(folder)
@@ -79,14 +85,67 @@ def test_a_key_that_sets_the_sweeps_apart_as_a_whole_is_told_and_does_not_hinder
     assert "paired, n=50" in ran.out
 
 
-def test_other_samples_are_not_paired_and_other_protocols_are_warned_of(sweeps) -> None:
+def test_other_samples_are_not_paired(sweeps) -> None:
     one = cell("a", 1.0, 3)
-    cell("b", 1.0, 4, ids=tuple(f"t{i}" for i in range(50)), protocol="q")
+    cell("b", 1.0, 4, ids=tuple(f"t{i}" for i in range(50)))
     rows = compared(sweeps, "-m", "rate").loc["rate", one.cell]
     assert rows["unpaired"] == "other samples"
     assert np.isnan(rows["ci_low"])
     assert rows["a/ci_low"] <= -3 / 50 <= rows["a/ci_high"]
-    assert "MEASURED DIFFERENTLY: 1 of 1 pairs" in sweeps("compare", "a", "b", "-m", "rate").out
+
+
+MEASURED = {"rate": {"limit": 200, "path": "/a/prompts.txt"}, "perplexity": {"window": 8}}
+ELSEWHERE = {"rate": {"limit": None, "path": "/b/prompts.txt"}, "perplexity": None, "extra": {"window": 8}}
+
+
+def test_sweeps_measured_differently_are_refused_with_what_differs(sweeps) -> None:
+    cell("a", 1.0, 3, limit=200, measurements=MEASURED, choose={"minimize": "rate"})
+    cell("b", 1.0, 4, protocol="q", limit=None, measurements=ELSEWHERE, choose={"maximize": "rate"})
+    ran = sweeps("compare", "a", "b", "--csv", "rows.csv")
+    assert (ran.code, ran.out) == (1, "")
+    assert "evaluation.limit is 200 in a and null in b" in ran.err
+    assert "perplexity is measured in a alone" in ran.err
+    assert "run the cells of one again with the evaluation of the other" in ran.err
+    # What is filled in from a key is told by that key; how a cell is chosen is no part of how it is measured.
+    assert "measurements.rate.limit" not in ran.err
+    assert "choose" not in ran.err
+    assert not Path("rows.csv").exists()
+
+
+def test_what_can_not_be_told_from_the_configs_is_said_to_be(sweeps) -> None:
+    cell("a", 1.0, 3), cell("b", 1.0, 3, protocol="q")
+    assert "what differs can't be told" in sweeps("compare", "a", "b").err
+    cell("c", 1.0, 3, limit=1), cell("d", 1.0, 3, protocol="q", limit=1)
+    assert "a file, a task or a model that was read holds something else" in sweeps("compare", "c", "d").err
+
+
+def test_pairs_measured_alike_are_shown_and_the_others_left_out_by_name(sweeps) -> None:
+    one = cell("a", 1.0, 3, limit=5)
+    two = cell("a", 2.0, 5, limit=5)
+    cell("b", 1.0, 13, limit=5)
+    other = cell("b", 2.0, 15, protocol="q", limit=6)
+    ran = sweeps("compare", "a", "b", "--csv", "rows.csv", "-m", "rate")
+    assert ran.code == 0, ran.err
+    assert "1 of 2 pairs with equal keys are left out, since each was measured in two ways" in ran.out
+    assert f"(evaluation.limit is 5 in a and 6 in b): {two.cell} and {other.cell}" in ran.out
+    assert list(pd.read_csv("rows.csv")["cell_a"]) == [one.cell]
+    assert "no counterpart" not in ran.out
+
+
+def test_cells_of_two_protocols_are_paired_and_chosen_each_with_its_own(sweeps) -> None:
+    rule = {"choose": {"minimize": "rate"}}
+    for sweep, more in (("a", 0), ("b", 1)):
+        for alpha in (1.0, 2.0):
+            cell(sweep, alpha, int(3 * alpha) + more, limit=5, **rule)
+            cell(sweep, alpha, int(8 * alpha) + more, protocol="q", limit=6, **rule)
+    ran = sweeps("compare", "a", "b", "--csv", "rows.csv", "-m", "rate")
+    assert ran.code == 0, ran.err
+    rows = pd.read_csv("rows.csv")
+    assert set(rows["protocol"]) == {"p", "q"}
+    assert list(rows["difference"]) == pytest.approx([-1 / 50] * 4)
+    for protocol in "pq":
+        assert f"a, measured as {protocol}: chosen on the selection half a2.0{protocol}" in ran.out
+        assert f"cells with equal keys, measured as {protocol}" in ran.out
 
 
 def test_samples_that_do_not_make_the_recorded_number_are_not_paired(sweeps) -> None:
