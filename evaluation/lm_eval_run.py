@@ -42,16 +42,22 @@ def _task_manager(folder: Path | None, contents: tuple[object, ...]) -> "TaskMan
 
 @lru_cache(maxsize=8)
 def load_tasks(
-    folder: Path | None, contents: tuple[object, ...], names: tuple[str, ...], num_fewshot: int | None
+    folder: Path | None,
+    contents: tuple[object, ...],
+    names: tuple[str, ...],
+    num_fewshot: int | None,
+    max_new_tokens: int | None = None,
 ) -> "dict[str, Task]":
     """{task: the task with its data}, groups and tags taken apart.
 
     Args:
         folder, contents: where names are looked up, and its files' digests; None is lm-eval's own.
         num_fewshot: examples; as in lm-eval, a task that says 0 keeps 0.
+        max_new_tokens: most tokens of what is written; None is what the task says.
 
     Raises:
-        InputError: when a task can't be loaded, or has no metric that is an average over samples.
+        InputError: when a task can't be loaded, has no metric that is an average over samples, or writes no text that
+            `max_new_tokens` could cut.
     """
     from datasets.exceptions import DatasetsError
 
@@ -77,6 +83,13 @@ def load_tasks(
             task.set_config(key="num_fewshot", value=num_fewshot)
         elif said is None:
             task.set_config(key="num_fewshot", value=0)
+        if max_new_tokens is not None:
+            if task.OUTPUT_TYPE != "generate_until":
+                raise InputError(
+                    f"max_new_tokens={max_new_tokens}, but lm-eval's task '{name}' has the model write nothing; "
+                    "leave it out"
+                )
+            task.set_config(key="generation_kwargs", value={"max_gen_toks": max_new_tokens}, update=True)
     return tasks
 
 

@@ -37,6 +37,7 @@ class LmEval:
         half: of the measurements.
         average: also measure `lm_eval/average`.
         max_length: most tokens of a question with its examples; None is the model's maximum.
+        max_new_tokens: most tokens of an answer that is written; None is what the task says.
     """
 
     tasks: str | Path | Sequence[str] | Mapping[str, str]
@@ -51,6 +52,7 @@ class LmEval:
     max_length: int | None = None
     sampled: int | None = None
     metric: str | None = None
+    max_new_tokens: int | None = None
 
     cost: ClassVar[int] = 3
 
@@ -71,6 +73,7 @@ class LmEval:
             ("num_fewshot", self.num_fewshot, 0),
             ("batch_size", self.batch_size, 1),
             ("max_length", self.max_length, 2),
+            ("max_new_tokens", self.max_new_tokens, 1),
         ):
             if value is not None and value < least:
                 raise InputError(f"lm-eval's {name} is {value}; it has to be {least} or more")
@@ -110,6 +113,7 @@ class LmEval:
             "lm_eval": version("lm_eval"),
             **({} if self.sampled is None else {"sampled": self.sampled}),
             **({} if self.metric is None else {"metric": self.metric}),
+            **({} if self.max_new_tokens is None else {"max_new_tokens": self.max_new_tokens}),
         }
 
     def measure(
@@ -163,7 +167,7 @@ class LmEval:
         folder = self._folder()
         self._read_folder()
         contents = () if folder is None else tuple(folder_digests(folder).items())
-        return load_tasks(folder, contents, self._names(), self.num_fewshot)
+        return load_tasks(folder, contents, self._names(), self.num_fewshot, self.max_new_tokens)
 
     def _folder(self) -> Path | None:
         if self.folder is not None:

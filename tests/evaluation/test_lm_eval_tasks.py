@@ -278,3 +278,44 @@ def test_the_identity_is_of_the_content(task_folder: Path, tmp_path: Path) -> No
     assert json.loads(json.dumps(identity)) == identity
     for changed in ({"limit": 3}, {"num_fewshot": 1}, {"tasks": ["saying"]}, {"batch_size": 2}, {"half": "selection"}):
         assert replace(evaluator, **changed).identity() != identity  # type: ignore[arg-type]
+
+
+def test_what_is_written_is_cut_where_it_is_said(model: Any, tokenizer: Any, task_folder: Path) -> None:
+    for count in (2, 4):
+        evaluator = LmEval(["saying"], folder=task_folder, max_new_tokens=count)
+        written = named(evaluator.measure(model, tokenizer))["lm_eval/saying/exact_match"].outputs or ()
+        # A token of this tokenizer is a word; the task itself says 5.
+        assert max(len(text.split()) for text in written) == count
+    plain, cut = (LmEval(["saying"], folder=task_folder, max_new_tokens=count).identity() for count in (None, 2))
+    assert plain | {"max_new_tokens": 2} == cut
+    with pytest.raises(InputError, match="'choosing' has the model write nothing; leave it out"):
+        LmEval(["choosing"], folder=task_folder, max_new_tokens=2).prepare()
+    with pytest.raises(InputError, match="max_new_tokens is 0"):
+        LmEval(["saying"], folder=task_folder, max_new_tokens=0).check()
+
+
+def test_mmlu_is_right_where_the_line_that_is_written_is_the_letter() -> None:
+    import lm_eval
+    import yaml
+    from datasets import Dataset
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.task import ConfigurableTask
+
+    class WithoutData(ConfigurableTask):  # type: ignore[misc]
+        def download(self, dataset_kwargs: Any = None, **_: Any) -> None:
+            questions = Dataset.from_list([{"question": "?", "choices": ["a", "b", "c", "d"], "answer": 1}])
+            self.dataset = {"test": questions, "dev": questions}
+
+    folder = Path(str(lm_eval.__file__)).parent / "tasks" / "mmlu" / "generative"
+    template = yaml.safe_load((folder / "_default_template_yaml").read_text())
+    task = WithoutData(config=template | {"task": "mmlu"})
+    written = {" B": 1, "b.": 1, "(B)": 1, " B\n\nQuestion:": 1, "B. b": 0, "The answer is B": 0, " C": 0, "": 0}
+    doc = task.dataset["test"][0]
+    instances = [Instance("generate_until", doc, ("?", {}), number) for number in range(len(written))]
+    for instance, text in zip(instances, written, strict=True):
+        instance.resps = [text]
+    [kept] = task._filters
+    kept.apply(instances)
+    for instance, (text, right) in zip(instances, written.items(), strict=True):
+        [answer] = instance.filtered_resps.values()
+        assert task.process_results(doc, [answer])["exact_match"] == right, text

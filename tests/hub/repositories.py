@@ -113,7 +113,7 @@ def add_benchmarks(hub: Hub) -> None:
         for i in range(8)
     ]
     splits = {"test": choices, "validation": choices[5:], "dev": choices[:5]}
-    _add_configs(hub, "cais/mmlu", dict.fromkeys(_subsets("mmlu/default"), splits))
+    _add_configs(hub, "cais/mmlu", dict.fromkeys(_subsets("mmlu/generative"), splits))
     passages = [
         {
             "id": f"{language}-{i}",

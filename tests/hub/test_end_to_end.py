@@ -76,6 +76,8 @@ def test_the_papers_command_is_run_whole_and_once_more_from_the_cache(
     assert set(measured) >= MEASURED
     assert measured["lm_eval/bbh"]["n"] == 27 * 2
     assert measured["lm_eval/mmlu"]["n"] == 57 * 2
+    # MMLU is measured by what is written.
+    assert sum(name.startswith("lm_eval/mmlu_") and name.endswith("_generative/exact_match") for name in measured) == 57
     assert measured["lm_eval/tydiqa"]["n"] == 9 * 2
     assert "model.safetensors" in whole_hub.fetched(LLAMA) and "pytorch_model.bin" not in whole_hub.fetched(LLAMA)
     assert "model.safetensors" in whole_hub.fetched(SENTIMENT)

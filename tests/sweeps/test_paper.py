@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_module
 import conf
 from evaluation.measurement import Measurement
 from sweeps import resolvers
-from sweeps.paper.table import PaperTable, table_names
+from sweeps.paper.table import Column, PaperTable, table_names
 from sweeps.plan import layer_number
 from sweeps.records import CONFIG, SAMPLES, Record
 from sweeps.run_cell import metrics_of
@@ -303,3 +303,11 @@ def test_what_is_no_table_or_no_row_of_it_is_said_in_one_line(made: None, sweeps
         assert "not all measured the same way" in sweeps("paper", what, "mixed").err
     ran = sweeps("paper", "table9", "mixed", "--protocol", "q")
     assert ran.code == 0, ran.err
+
+
+def test_a_column_is_the_paper_protocols_row_and_not_one_of_its_tasks() -> None:
+    column = Column("MMLU", "lm_eval/mmlu*", percent=True)
+    tasks = ["lm_eval/mmlu_anatomy_generative/exact_match", "lm_eval/mmlu_virology_generative/exact_match"]
+    assert column.of(dict.fromkeys(["lm_eval/mmlu", *tasks])) == "lm_eval/mmlu"
+    assert column.of(dict.fromkeys(tasks[:1])) == tasks[0]
+    assert column.of(dict.fromkeys(tasks)) is None
