@@ -4,7 +4,7 @@ A *candidate row* is a vector of length d, the width of the residual stream: a r
 the stream (gate_proj, up_proj, q_proj, k_proj, v_proj), a column of one that writes to it (down_proj, o_proj).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import nn
@@ -34,7 +34,16 @@ def decoder(model: PreTrainedModel) -> nn.Module:
         if isinstance(owner, nn.Module) and _blocks(model, owner) is not None:
             return owner
     depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
-    raise InputError(f"{type(model).__name__}: its {depth} decoder blocks were not found")
+    lists = {name: len(module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    held = ", ".join(f"{name} ({length})" for name, length in lists.items() if not _inside(name, lists))
+    raise InputError(
+        f"{type(model).__name__}: its {depth} decoder blocks were not found as one list of the decoder; the lists of "
+        f"modules in the model are {held or 'none'}"
+    )
+
+
+def _inside(name: str, others: Collection[str]) -> bool:
+    return any(name.startswith(f"{other}.") for other in others)
 
 
 def decoder_blocks(model: PreTrainedModel) -> nn.ModuleList:
@@ -64,11 +73,18 @@ def locate(model: PreTrainedModel, component: str = "gate_proj") -> tuple[Rows, 
 
     Raises:
         InputError: for an unknown component; for a model with a layer whose MLP is not gated, or is kept in a way that
-            `layouts` does not know, with what was found; for quantised weights, for matrices that layers share.
+            `layouts` does not know, with what was found; for quantised weights, for matrices that layers share, for
+            layers that only an image puts to use.
     """
     if component not in COMPONENTS:
         raise InputError(f"region.component={component} is unknown; it is one of {', '.join(COMPONENTS)}")
     names = {id(parameter): name for name, parameter in model.named_parameters()}
+    if over := getattr(model.config.get_text_config(), "cross_attention_layers", None):
+        layers = ", ".join(str(index + 1) for index in over)
+        raise InputError(
+            f"{type(model).__name__} has layers that attend to an image ({layers}) and are passed over in a text "
+            "without one, so an edit of their rows would do nothing there; this version edits no such model"
+        )
     width = getattr(model.config.get_text_config(), "hidden_size", None)
     if not isinstance(width, int):
         raise InputError(f"{type(model).__name__}: its config tells no hidden_size, so its rows can't be told")
@@ -185,12 +201,7 @@ def _not_there(model: PreTrainedModel, layer: int, block: nn.Module, component: 
             "be edited in place; load an unquantised model with model.dtype=bfloat16, or use an edit of that as an "
             "adapter"
         )
-    matrices = [
-        name
-        for name, module in block.named_modules()
-        if isinstance(getattr(module, "weight", None), torch.Tensor) and module.weight.dim() == 2
-    ]
-    matrices += [name for name, parameter in block.named_parameters() if parameter.dim() == 3]
+    matrices = [name.removesuffix(".weight") for name, found in block.named_parameters() if found.dim() in (2, 3)]
     kind = "gated MLP that this version knows" if component in MLP_COMPONENTS else component
     return InputError(
         f"{type(model).__name__} has {number} {kind}: layer {layer} holds {', '.join(matrices) or 'no matrices'}; "

@@ -66,8 +66,8 @@ def load_model(
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
-    except (ValueError, OSError, KeyError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+    except (ValueError, OSError, KeyError, ImportError, SafetensorError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"model.path '{path}' can't be loaded: {reason}") from None
     model: PreTrainedModel
     model, loading = loaded

@@ -26,12 +26,12 @@ ROWS = {
         ([[96], [96]], "cohere2_moe flex_olmo gpt_oss granitemoe granitemoe_swa jetmoe minimax minimax_m2 mixtral"),
         ([[96], [96]], "olmoe phimoe"),
         ([[24], [80, 20]], "axk1 axk2 bailing_hybrid deepseek_v3 deepseek_v32 exaone_moe glm4_moe glm4_moe_lite"),
-        ([[24], [80, 20]], "glm_moe_dsa hy_v3 hy_v4"),
+        ([[24], [80, 20]], "glm_moe_dsa hy_v3 hy_v4 kimi_linear"),
         ([[80, 20], [80, 20]], "deepseek_v2 deepseek_v4 dots1 inkling_text solar_open"),
-        ([[80, 28], [80, 28]], "kolibri1 qwen2_moe qwen3_5_moe_text qwen3_next qwen4_exp_text"),
+        ([[80, 28], [80, 28]], "kolibri1 qwen2_moe qwen3_5_moe qwen3_5_moe_text qwen3_next qwen4_exp qwen4_exp_text"),
         ([[80], [80]], "inkling2_text mellum qwen3_moe zaya"),
         ([[96, 28], [96, 28]], "granitemoehybrid granitemoeshared"),
-        ([[96, 24], [96, 24]], "hunyuan_v1_moe llama4_text"),
+        ([[96, 24], [96, 24]], "hunyuan_v1_moe llama4 llama4_text"),
         ([[24], [80]], "lfm2_moe mimo_v2_flash"),
         ([[24], [40, 80]], "afmoe"),
         ([[96, 48], [96, 48]], "aria_text"),
@@ -47,6 +47,17 @@ ROWS = {
     for family in families.split()
 }
 NO_GATE = ("gpt2", "opt", "phi", "falcon", "bloom", "gpt_neox", "starcoder2", "apertus", "nanochat", "jais2")
+
+
+# Those whose rows can't be told or would not be those of a layer, and what is said of them.
+REFUSED = {
+    "dbrx": r"no gated MLP that this version knows: layer 1 holds .*ffn\.experts\.mlp\.w1, ffn\.experts\.mlp\.v1",
+    "hrm_text": r"its 16 decoder blocks were not found .* model\.L_module\.layers \(2\), model\.H_module\.layers \(2\)",
+    "longcat_flash": r"its 4 decoder blocks were not found .* are model\.layers \(2\)",
+    "mllama": r"has layers that attend to an image \(2\) and are passed over in a text",
+    "zamba": r"no gated MLP that this version knows: layer 1 holds mamba\.",
+    "zamba2": r"no gated MLP that this version knows: layer 1 holds mamba\.",
+}
 
 
 def logits(model: Any) -> torch.Tensor:
@@ -159,9 +170,9 @@ def test_only_the_chosen_rows_change() -> None:
         with Edit(direction, 0.5, region).applied_to(model):
             changed = {name: parameter - before[name] for name, parameter in model.named_parameters()}
         for name, change in changed.items():
-            if not name.endswith(("gate_up_proj", "gate_up_proj.weight")):
-                assert not change.any() or name.endswith("gate_proj.weight"), name
+            if not change.any() or name.endswith("gate_proj.weight"):
                 continue
+            assert name.endswith(("gate_up_proj", "gate_up_proj.weight")), name
             gate, other = rows_of(change)
             assert not other.any()
             touched = gate.any(-1)
@@ -176,6 +187,8 @@ BY_HAND: dict[str, Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] 
     "mixtral": lambda tensor: (tensor[:, :24], tensor[:, 24:]),
     "qwen2_moe": lambda tensor: (tensor[:, :20], tensor[:, 20:]),
     "llama4_text": lambda tensor: (tensor.mT[:, :24], tensor.mT[:, 24:]),
+    "llama4": lambda tensor: (tensor.mT[:, :24], tensor.mT[:, 24:]),
+    "phi4_multimodal": lambda tensor: (tensor[:24], tensor[24:]),
     "gpt_oss": lambda tensor: (tensor.mT[:, ::2], tensor.mT[:, 1::2]),
 }
 
@@ -186,6 +199,12 @@ def test_a_family_without_a_gate_is_refused_with_what_it_holds(family: str) -> N
         model = AutoModelForCausalLM.from_config(tiny_config(family))
     with pytest.raises(InputError, match=r"has no gated MLP that this version knows: layer 1 holds .*mlp|fc1"):
         locate(model)
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_a_family_with_gates_that_are_not_one_a_layer_is_refused_with_what_was_found(family: str) -> None:
+    with pytest.raises(InputError, match=REFUSED[family]):
+        locate(tiny_model(family))
 
 
 def test_a_router_is_no_gate() -> None:

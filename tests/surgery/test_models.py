@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from surgery import InputError, load_model
 
@@ -50,6 +51,16 @@ def test_dtypes_and_devices_that_are_not_there(folder: Path, monkeypatch: pytest
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "no CUDA device" in refusal(folder, device="cuda:1")
     assert load_model(str(folder), device="auto")[0].device.type == "cpu"
+
+
+def test_a_library_that_a_model_needs_and_that_is_not_there_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def needs_more(*arguments: Any, **options: Any) -> None:
+        raise ImportError("\nThis model needs the library timm.\nInstall it.")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", needs_more)
+    assert refusal(folder) == f"model.path '{folder}' can't be loaded: This model needs the library timm."
 
 
 def test_python_that_comes_with_a_model_does_not_run(folder: Path, tmp_path: Path) -> None:
