@@ -14,7 +14,7 @@ from surgery.errors import InputError
 
 
 class Intervention(Protocol):
-    """An `Edit`, a `Steering`, or a `WeightChange`."""
+    """An `Edit`, a `Steering`, or a `WeightChange`: an `Ablation`, `NewWeights`, a `LowRankChange`."""
 
     @property
     def base_fingerprint(self) -> str:
@@ -47,6 +47,7 @@ def load_intervention(path: str | Path) -> Intervention:
         InputError: when the file is missing, can't be read, holds none, or was changed after it was saved.
     """
     from surgery.ablation import Ablation
+    from surgery.low_rank import LowRankChange
     from surgery.new_weights import NewWeights
     from surgery.steering import Steering
 
@@ -60,5 +61,6 @@ def load_intervention(path: str | Path) -> Intervention:
         Steering.FORMAT: Steering.load,
         Ablation.FORMAT: Ablation.load,
         NewWeights.FORMAT: NewWeights.load,
+        LowRankChange.FORMAT: LowRankChange.load,
     }
     return loaders.get(found, Edit.load)(path)
