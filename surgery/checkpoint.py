@@ -10,11 +10,11 @@ from pathlib import Path
 
 from surgery.base_folder import FORMAT, MANIFEST, other_files, require_base
 from surgery.checkpoint_check import verify_checkpoint
-from surgery.edit import Receipt
 from surgery.errors import InputError
 from surgery.factors import Factored
 from surgery.hashed_file import HASH, HashedFile, hash_of_file
 from surgery.new_folder import folder_written_whole
+from surgery.receipt import Receipt
 from surgery.safetensors_file import StoredTensor, read_tensor, weight_files
 from surgery.tensor_edits import TensorEdits
 

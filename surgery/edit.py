@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,44 +17,13 @@ from surgery.factors import Factors, module_of
 from surgery.files import sha256_of_parts, written_whole
 from surgery.fingerprints import base_fingerprint, fingerprint, pop_edit, push_edit, tensor_bytes
 from surgery.offload import Weights
+from surgery.receipt import Receipt
 from surgery.region import Region
 from surgery.row_change import RowChange, add_to_rows
 from surgery.rows import Rows, homes_from_json, homes_to_json, read_rows, write_rows
 
 FORMAT = "surgery.edit/1"
 ALPHA_UNITS = ("raw", "unit")
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What applying an edit did.
-
-    Attributes:
-        rows_per_layer: {layer: rows changed}.
-        rows: changed rows in all.
-        max_abs_change: largest |Δ| of an entry.
-        frobenius_norm: of the whole change.
-    """
-
-    rows_per_layer: Mapping[int, int]
-    rows: int
-    max_abs_change: float
-    frobenius_norm: float
-
-    @classmethod
-    def of(cls, changes: Iterable[tuple[int, RowChange]]) -> "Receipt":
-        """From (layer, what was done) of every parameter; raises InputError when that is nothing."""
-        changes, rows = list(changes), dict[int, int]()
-        for layer, change in changes:
-            rows[layer] = rows.get(layer, 0) + change.rows
-        if not sum(rows.values()):
-            raise InputError("no weight would change; take a larger alpha, or the model in float32")
-        return cls(
-            dict(sorted(rows.items())),
-            sum(rows.values()),
-            max(change.largest for _, change in changes),
-            math.sqrt(sum(change.squares for _, change in changes)),
-        )
 
 
 @dataclass(frozen=True, eq=False)

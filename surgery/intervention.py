@@ -9,8 +9,9 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from surgery.edit import FORMAT as EDIT_FORMAT
-from surgery.edit import Edit, Receipt
+from surgery.edit import Edit
 from surgery.errors import InputError
+from surgery.receipt import Receipt
 
 
 class Intervention(Protocol):

@@ -47,7 +47,8 @@ def finetune_lora(
         seed: of the start and of the order of the texts.
 
     Raises:
-        InputError: for no texts of two tokens or more, or training that ran into NaN or changed nothing.
+        InputError: for no texts of two tokens or more; for a model of experts whose other linear layers PEFT takes for
+            them by name, as DeepSeek-V3's first ones; for training that ran into NaN or changed nothing.
     """
     began_from = fingerprint(model)
     shown = in_chat_template(tokenizer, texts) if chat else list(texts)

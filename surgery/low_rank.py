@@ -44,7 +44,7 @@ class LowRankChange(WeightChange):
             raise InputError("a parameter has more than one change; give each its own, once")
 
     def __str__(self) -> str:
-        return f"{len(self.trained)} matrices, each by a trained one of rank {self.rank}"
+        return f"{len(self.trained)} matrices, each by a trained product of rank {self.rank}"
 
     @property
     def rank(self) -> int:

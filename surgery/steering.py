@@ -10,12 +10,12 @@ import torch
 from transformers import PreTrainedModel
 
 from surgery.direction import require_base, scaled
-from surgery.edit import Receipt
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import pop_edit, push_edit, tensor_bytes
 from surgery.intervention_file import read_intervention, write_intervention
 from surgery.locator import decoder_blocks
+from surgery.receipt import Receipt
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from surgery.edit import Receipt
 from surgery.errors import InputError
 from surgery.factors import Factored
+from surgery.receipt import Receipt
 from surgery.row_change import RowChange
 from surgery.safetensors_file import DTYPES, StoredTensor
 

@@ -9,9 +9,9 @@ import torch
 from transformers import PreTrainedModel
 
 from surgery.direction import require_base
-from surgery.edit import Receipt
 from surgery.errors import InputError
 from surgery.fingerprints import pop_edit, push_edit
+from surgery.receipt import Receipt
 from surgery.row_change import RowChange
 
 
