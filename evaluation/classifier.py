@@ -90,7 +90,8 @@ class Classifier:
         import torch
 
         from evaluation.model_input import padded
-        from surgery.batching import run_in_batches, token_budget_batches
+        from surgery.batch_budget import BatchBudget
+        from surgery.batching import run_in_batches
 
         model, tokenizer = self._loaded()
         encoded = tokenizer(list(texts), truncation=True, max_length=self._longest(), verbose=False)["input_ids"]
@@ -105,8 +106,9 @@ class Classifier:
             return probabilities.double().cpu()
 
         found = np.zeros((len(texts), int(model.config.num_labels or 0)))
+        budget = BatchBudget.of(model, "hidden_states", self.tokens_per_batch)
         with preserved_random_state():
-            for indices, rows in run_in_batches(token_budget_batches(lengths, self.tokens_per_batch), run):
+            for indices, rows in run_in_batches(lengths, budget, run):
                 found[indices] = rows.numpy()
         return found
 

@@ -159,7 +159,7 @@ class Continuations:
                     scores=_scores_of(name, scores)[places],
                     inputs=tuple(prompts[i] for i in places),
                     outputs=tuple(generated.texts[i] for i in places),
-                    notes={"halvings": generated.halvings} if generated.halvings else {},
+                    notes=generated.batches,
                 )
                 for name, places in named.items()
             ]

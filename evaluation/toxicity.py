@@ -99,13 +99,21 @@ class Toxicity:
         }
 
     def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        from surgery.batch_budget import BatchBudget
+        from surgery.batching import run_in_batches
+
         detoxify = self._detoxify()
         probabilities = np.zeros(len(texts))
         order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), i))
-        for start in range(0, len(order), self.batch_size):
-            chunk = order[start : start + self.batch_size]
+
+        def predict(places: list[int]) -> NDArray[np.float64]:
             # For one text Detoxify gives a number and not a list.
-            probabilities[chunk] = np.atleast_1d(detoxify.predict([texts[i] for i in chunk])[self.label])
+            return np.atleast_1d(detoxify.predict([texts[order[place]] for place in places])[self.label])
+
+        # Each text counts as one: the batch size is a number of texts.
+        budget = BatchBudget(detoxify.model, "hidden_states", self.batch_size)
+        for places, scores in run_in_batches([1] * len(order), budget, predict):
+            probabilities[[order[place] for place in places]] = scores
         return probabilities
 
     def _detoxify(self) -> "Detoxify":
