@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from surgery.offload import input_device
 
-Work = Literal["hidden_states", "generation", "loglikelihood"]
+Work = Literal["hidden_states", "generation", "loglikelihood", "judging"]
 WORKS: tuple[Work, ...] = get_args(Work)
 
 # Of what the weights leave of a device's memory. The other half is for what is not counted: attention scores where
@@ -25,10 +25,10 @@ SHARE = 0.5
 LEAST = 256
 # Where more tokens stop paying. A forward pass keeps a device busy from some thousand on; each step of a generation
 # reads all weights for one token a row, and lm-eval's batches have as many short rows as long ones, so both want more.
-MOST: Mapping[Work, int] = {"hidden_states": 8192, "generation": 65536, "loglikelihood": 65536}
+MOST: Mapping[Work, int] = {"hidden_states": 8192, "generation": 65536, "loglikelihood": 65536, "judging": 8192}
 # What passes between the layers of a CPU's batch should stay in its caches: 8,192 tokens of hidden states take twice
 # the time of 1,024 a token (benchmarks/hidden_states.py).
-ON_A_CPU: Mapping[Work, int] = {"hidden_states": 1024, "generation": 8192, "loglikelihood": 4096}
+ON_A_CPU: Mapping[Work, int] = {"hidden_states": 1024, "generation": 8192, "loglikelihood": 4096, "judging": 8192}
 
 # The largest budget that is left to each kind of work, for models that ran out of memory.
 _limits: WeakKeyDictionary[nn.Module, dict[Work, int]] = WeakKeyDictionary()

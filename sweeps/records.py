@@ -54,8 +54,8 @@ class Record:
             none. Records of earlier versions have no p.
         probe, edit: metrics of the probe; receipt of the edit.
         seconds: {stage: seconds}.
-        batches: {kind of work: [{"tokens_per_batch", "halvings"}]}: the batches it was done in, each way once. The
-            shape of a batch can change the last bits of a result.
+        batches: {kind of work: [{"tokens_per_batch", "halvings"}]}: the batches it was done in, each way once; Detoxify
+            counts `texts_per_batch`. The shape of a batch can change the last bits of a result.
         versions: of the packages.
         machine: what it ran on.
         store: the entries of the store that it was made from, `stage/key`.

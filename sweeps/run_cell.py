@@ -135,11 +135,18 @@ def _batches(
 ) -> dict[str, list[dict[str, Any]]]:
     """{kind of work: the different batches it was done in}, of the hidden states, the base and the edited model."""
     found: dict[str, list[dict[str, Any]]] = {}
+
+    def tell(work: str, batches: Mapping[str, Any]) -> None:
+        told = {name: batches[name] for name in ("tokens_per_batch", "texts_per_batch", "halvings") if name in batches}
+        of_work = found.setdefault(work, [])
+        of_work += [] if told in of_work else [told]
+
+    notes: Mapping[str, Any]
     for notes in (session.states_batches(experiment), *(one.notes for one in measurements)):
         if "work" in notes:
-            told = {name: notes[name] for name in ("tokens_per_batch", "halvings")}
-            of_work = found.setdefault(str(notes["work"]), [])
-            of_work += [] if told in of_work else [told]
+            tell(notes["work"], notes)
+        for judge in notes.get("judges", {}).values():
+            tell("judging", judge)
     return found
 
 
