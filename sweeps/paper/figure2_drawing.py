@@ -26,7 +26,11 @@ def draw_cosines(attention: "Axes", between: "Axes | None" = None, *, cosines: P
         for probe in cosines.probes
         for one in cosines.sets
     ]
-    title = f"probe of {cosines.probes[0]} and mean attention outputs" if lone else "probe · mean attention outputs on"
+    title = (
+        f"probe of {cosines.probes[0]} and mean attention outputs"
+        if lone
+        else "probes and mean attention outputs (probe · prompts)"
+    )
     image = _matrix(attention, rows, list(map(str, cosines.layers)), names, float(np.abs(rows).max()))
     attention.set(xlabel="layer", title=title)
     for index in range(1, len(cosines.probes)):
@@ -35,7 +39,7 @@ def draw_cosines(attention: "Axes", between: "Axes | None" = None, *, cosines: P
         attention.figure.colorbar(image, ax=attention, label="cosine")
     if between is not None:
         _matrix(between, cosines.between, list(cosines.probes), list(cosines.probes), 1.0)
-        between.set(title="probe and probe")
+        between.set(title="probes", aspect="equal", anchor="N")
         between.tick_params(axis="x", rotation=90)
 
 

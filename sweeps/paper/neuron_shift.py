@@ -70,10 +70,10 @@ def shifts_in_words(behavior: str, shifts: Sequence[NeuronShift]) -> list[str]:
     more = of_all([judged(*shift.change.ci95) for shift in own])
     same = of_all([judged(*shift.change.ci95, distance) for shift in tasks])
     return [
-        f"{more}: with the edit of {behavior}, more of its region's {neurons} neurons are active on prompts of the "
+        f"{more}: with the edit of {behavior}, more of its region's {neurons:,} neurons are active on prompts of the "
         "behavior",
         *(f"    {shift.in_words()}" for shift in own),
-        f"{same}: with the edit of {behavior}, as many of its region's {neurons} neurons (within {distance:.2f}) are "
-        "active on task prompts",
+        f"{same}: with the edit of {behavior}, as many of its region's {neurons:,} neurons are active on task prompts "
+        f"(within {100 * AS_MANY:g} % of them, {distance:,.2f})",
         *(f"    {shift.in_words()}" for shift in tasks),
     ]

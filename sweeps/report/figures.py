@@ -80,8 +80,16 @@ def save_figure(
     folder.mkdir(parents=True, exist_ok=True)
     stem = re.sub(r"[^\w.-]+", "_", name)
     written = []
-    # Ids and dates that change nothing would make equal figures different files.
-    with mpl.rc_context({"svg.hashsalt": stem, "font.size": 11, "axes.spines.top": False, "axes.spines.right": False}):
+    # Ids and dates that change nothing would make equal figures different files. What a person named is no formula.
+    with mpl.rc_context(
+        {
+            "svg.hashsalt": stem,
+            "font.size": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "text.parse_math": False,
+        }
+    ):
         figure = Figure(figsize=size, layout="constrained")
         draw(*figure.subplots(1, len(widths), squeeze=False, width_ratios=widths).flat)
         for kind in ("png", "svg"):
