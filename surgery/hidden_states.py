@@ -3,17 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.batch_budget import BatchBudget
-from surgery.batching import run_in_batches
 from surgery.chat import in_chat_template
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import fingerprint
 from surgery.locator import decoder, decoder_blocks
-from surgery.offload import input_device
+from surgery.text_batches import encode, run_on_texts
 
 POOLING = "mean"
 
@@ -89,24 +87,6 @@ def pooled_batch(
     return pooled | {depth: mean_over_tokens(output.last_hidden_state, mask).cpu()}
 
 
-def encode(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    max_length: int,
-    add_special_tokens: bool,
-) -> list[list[int]]:
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None) or max_length
-    encoded: list[list[int]] = tokenizer(
-        list(texts), truncation=True, max_length=min(max_length, room), add_special_tokens=add_special_tokens
-    )["input_ids"]
-    for index, ids in enumerate(encoded):
-        if not ids:
-            raise InputError(f"text {index + 1} of {len(texts)} has no tokens ({texts[index]!r}); leave it out")
-    return encoded
-
-
-@torch.no_grad()
 def collect_hidden_states(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -146,23 +126,19 @@ def collect_hidden_states(
     shown = in_chat_template(tokenizer, texts) if chat else texts
     # A chat template writes the special tokens itself.
     encoded = encode(model, tokenizer, shown, max_length, add_special_tokens=not chat)
-    lengths = [len(ids) for ids in encoded]
-    pad = tokenizer.pad_token_id or 0
-    device = input_device(model)
     wanted = sorted(set(layers))
     budget = BatchBudget.of(model, "hidden_states", tokens_per_batch)
-
-    def run(indices: list[int]) -> dict[int, torch.Tensor]:
-        width = max(lengths[i] for i in indices)
-        ids = torch.tensor([encoded[i] + [pad] * (width - lengths[i]) for i in indices])
-        mask = torch.tensor([[1] * lengths[i] + [0] * (width - lengths[i]) for i in indices])
-        return pooled_batch(model, {"input_ids": ids.to(device), "attention_mask": mask.to(device)}, wanted)
-
     features: dict[int, torch.Tensor] = {}
-    with tqdm(total=sum(lengths), desc="hidden states", unit="token", unit_scale=True, disable=not progress) as bar:
-        for indices, pooled in run_in_batches(lengths, budget, run):
-            for layer, values in pooled.items():
-                features.setdefault(layer, torch.empty(len(texts), values.shape[1]))[indices] = values
-            bar.update(sum(lengths[i] for i in indices))
+    for indices, pooled in run_on_texts(
+        model,
+        encoded,
+        tokenizer.pad_token_id or 0,
+        lambda inputs: pooled_batch(model, inputs, wanted),
+        budget,
+        description="hidden states",
+        progress=progress,
+    ):
+        for layer, values in pooled.items():
+            features.setdefault(layer, torch.empty(len(texts), values.shape[1]))[indices] = values
     texts_fingerprint = sha256_of_parts([str(max_length), *shown])
     return HiddenStates(features, fingerprint(model), texts_fingerprint, budget.notes())

@@ -12,8 +12,8 @@ from surgery.chat import in_chat_template
 from surgery.errors import InputError
 from surgery.fingerprints import fingerprint
 from surgery.gradient_ascent import padded
-from surgery.hidden_states import encode
 from surgery.new_weights import NewWeights
+from surgery.text_batches import encode
 
 
 def finetune_lora(
