@@ -15,9 +15,9 @@ from surgery.errors import InputError
 from surgery.factors import Factors
 from surgery.fingerprints import fingerprint
 from surgery.gradient_ascent import padded
-from surgery.hidden_states import encode
 from surgery.low_rank import LowRankChange
 from surgery.new_weights import layer_of_parameters
+from surgery.text_batches import encode
 
 
 def finetune_lora(
