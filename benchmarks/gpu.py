@@ -15,7 +15,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -168,15 +168,16 @@ def measure_cell(shape: Shape, texts: int, prompts: int, device: str, rounds: in
     ranking = measure_edit(model, probes[0].direction(1), shape, device, rounds)
 
     settings = Generation(max_new_tokens=NEW_TOKENS)
-    halvings: list[int] = []
+    batches: list[Mapping[str, str | int]] = []
 
     def speak(some: list[str]) -> None:
-        halvings.append(generate(model, tokenizer, some, settings).halvings)
+        batches.append(generate(model, tokenizer, some, settings).batches)
 
     asked_for = make_texts(prompts, shape.words, PROMPT_WORDS)
     speak(asked_for[:4])
     generating = seconds(partial(speak, asked_for), device)
-    tell("generation", f"{generating:.1f} s", f"{prompts:,} x {NEW_TOKENS} tokens; batches halved {halvings[-1]} times")
+    held = f"batches of {batches[-1]['tokens_per_batch']} tokens, halved {batches[-1]['halvings']} times"
+    tell("generation", f"{generating:.1f} s", f"{prompts:,} x {NEW_TOKENS} tokens; {held}")
     before = (collecting + fitting + ranking) / 3600
     tell("hidden states, probe, ranking", f"{before:.4f} h", f"the paper's, on an A100: {PAPER_HOURS} h")
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.calm import preserved_random_state, quiet
+from evaluation.continuations import Judged
 from evaluation.files import folder_digests
 from evaluation.measurement import JSON
 from surgery.errors import InputError
@@ -18,6 +19,8 @@ from surgery.local_paths import names_a_folder, require_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from surgery.batch_budget import BatchBudget
 
 _FILES = ("*.json", "*.txt", "*.model")
 
@@ -31,7 +34,7 @@ class Classifier:
         metrics: {name of the metric: class}; a class by its name in the model's config, or by its number.
         revision: branch, tag or commit on the hub.
         threshold: from which probability of the class on a continuation counts; None: when it is the likeliest.
-        tokens_per_batch: budget of a batch, padding counted.
+        tokens_per_batch: budget of a batch, padding counted; None is found from the classifier and its device.
         max_length: longest continuation in tokens; what is longer loses its end. None is what the tokenizer says.
         device: `auto` is a GPU where there is one.
     """
@@ -40,7 +43,7 @@ class Classifier:
     metrics: Mapping[str, str | int]
     revision: str | None = None
     threshold: float | None = None
-    tokens_per_batch: int = 8192
+    tokens_per_batch: int | None = None
     max_length: int | None = None
     device: str = "auto"
     _kept: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
@@ -52,7 +55,8 @@ class Classifier:
         """
         if not self.metrics:
             raise InputError(f"the classifier '{self.model}' is given no metrics; give {{NAME: CLASS}}")
-        if self.tokens_per_batch < 1 or (self.threshold is not None and not 0 <= self.threshold <= 1):
+        tokens = 1 if self.tokens_per_batch is None else self.tokens_per_batch
+        if tokens < 1 or (self.threshold is not None and not 0 <= self.threshold <= 1):
             raise InputError(
                 f"the classifier's tokens_per_batch={self.tokens_per_batch}, threshold={self.threshold} can't be used: "
                 "tokens_per_batch has to be 1 or more and threshold 0 to 1, or null"
@@ -75,22 +79,25 @@ class Classifier:
             "max_length": self.max_length,
         }
 
-    def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """Each metric: 1 where the continuation is of its class, else 0; [n]."""
-        probabilities = self._probabilities(continuations)
+        from surgery.batch_budget import BatchBudget
+
+        budget = BatchBudget.of(self._loaded()[0], "judging", self.tokens_per_batch)
+        probabilities = self._probabilities(continuations, budget)
         scores = {}
         for name, index in self._classes().items():
             chosen = probabilities[:, index]
             counts = probabilities.argmax(1) == index if self.threshold is None else chosen >= self.threshold
             scores[name] = counts.astype(np.float64)
-        return scores
+        return Judged(scores, {"tokens_per_batch": budget.tokens, "halvings": budget.halvings})
 
-    def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def _probabilities(self, texts: Sequence[str], budget: "BatchBudget") -> NDArray[np.float64]:
         """Softmax over the classes, [n, classes]; of independent classes (multi-label models) each one's sigmoid."""
         import torch
 
         from evaluation.model_input import padded
-        from surgery.batching import run_in_batches, token_budget_batches
+        from surgery.batching import run_in_batches
 
         model, tokenizer = self._loaded()
         encoded = tokenizer(list(texts), truncation=True, max_length=self._longest(), verbose=False)["input_ids"]
@@ -106,7 +113,7 @@ class Classifier:
 
         found = np.zeros((len(texts), int(model.config.num_labels or 0)))
         with preserved_random_state():
-            for indices, rows in run_in_batches(token_budget_batches(lengths, self.tokens_per_batch), run):
+            for indices, rows in run_in_batches(lengths, budget, run):
                 found[indices] = rows.numpy()
         return found
 

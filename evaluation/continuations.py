@@ -39,8 +39,16 @@ class Scorer(Protocol):
         ...
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
-        """{measured name, such as `toxicity/toxic_rate`: one score a continuation, [n]}."""
+        """{measured name, such as `toxicity/toxic_rate`: one score a continuation, [n]}; of a model, `Judged`."""
         ...
+
+
+class Judged(dict[str, NDArray[np.float64]]):
+    """Scores by a model, with the batches that it read the continuations in."""
+
+    def __init__(self, scores: Mapping[str, NDArray[np.float64]], batches: Mapping[str, JSON]) -> None:
+        super().__init__(scores)
+        self.batches = dict(batches)
 
 
 @dataclass(frozen=True)
@@ -137,8 +145,12 @@ class Continuations:
         prompts = [every[i] for i in shown]
         generated = generate(model, tokenizer, prompts, self.generation, progress)
         scores: dict[str, NDArray[np.float64]] = {}
-        for scorer in self.scorers.values():
-            for name, values in scorer.score(prompts, generated.texts).items():
+        judges: dict[str, JSON] = {}
+        for called, scorer in self.scorers.items():
+            judged = scorer.score(prompts, generated.texts)
+            if isinstance(judged, Judged):
+                judges[called] = judged.batches
+            for name, values in judged.items():
                 if name in scores:
                     raise ValueError(f"two scorers give '{name}'; keep one of them")
                 scores[name] = values
@@ -159,7 +171,7 @@ class Continuations:
                     scores=_scores_of(name, scores)[places],
                     inputs=tuple(prompts[i] for i in places),
                     outputs=tuple(generated.texts[i] for i in places),
-                    notes={"halvings": generated.halvings} if generated.halvings else {},
+                    notes={**generated.batches, "judges": judges},
                 )
                 for name, places in named.items()
             ]

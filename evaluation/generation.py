@@ -1,7 +1,7 @@
 """Continuations of prompts, in batches."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +24,8 @@ class Generation:
         max_new_tokens: most tokens of a continuation.
         do_sample: sample instead of taking the likeliest token.
         temperature, top_p, seed: of sampling only.
-        tokens_per_batch: budget of a batch; prompt and new tokens count, padding too.
+        tokens_per_batch: budget of a batch; prompt and new tokens count, padding too. None is found from the model
+            and its device.
         chat: put each prompt into the tokenizer's chat template, as a user's turn.
         stop: texts at which a continuation ends; they are left out of it.
     """
@@ -34,7 +35,7 @@ class Generation:
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int = 0
-    tokens_per_batch: int = 8192
+    tokens_per_batch: int | None = None
     chat: bool = False
     stop: Sequence[str] = ()
 
@@ -43,7 +44,7 @@ class Generation:
 
     def check(self) -> None:
         """Raises InputError for settings that can't be used."""
-        if self.max_new_tokens < 1 or self.tokens_per_batch < 1:
+        if self.max_new_tokens < 1 or (self.tokens_per_batch is not None and self.tokens_per_batch < 1):
             raise InputError(
                 f"max_new_tokens={self.max_new_tokens}, tokens_per_batch={self.tokens_per_batch} can't be used: "
                 "both have to be 1 or more"
@@ -65,10 +66,10 @@ class Generation:
 
 @dataclass(frozen=True)
 class Generated:
-    """Continuations in the order of their prompts, and how often a batch was halved for lack of memory."""
+    """Continuations in the order of their prompts, and the tokens a batch held, as they are noted with a result."""
 
     texts: list[str]
-    halvings: int
+    batches: Mapping[str, str | int]
 
 
 def generate(
@@ -91,7 +92,8 @@ def generate(
     import torch
     from tqdm import tqdm
 
-    from surgery.batching import run_in_batches, token_budget_batches
+    from surgery.batch_budget import BatchBudget
+    from surgery.batching import run_in_batches
 
     settings.check()
     encoded = _encode(model, tokenizer, prompts, settings)
@@ -112,18 +114,17 @@ def generate(
         return [_text(tokenizer, row, ends, settings.stop) for row in output[:, width:].tolist()]
 
     texts: list[str] = [""] * len(prompts)
-    halved: list[int] = []
-    batches = token_budget_batches(lengths, settings.tokens_per_batch)
+    budget = BatchBudget.of(model, "generation", settings.tokens_per_batch)
     with (
         evaluation_mode(model),
         _settings_alone(model, _config(settings, pad, ends)),
         tqdm(total=len(prompts), desc="continuations", unit="prompt", disable=not progress) as bar,
     ):
-        for indices, batch in run_in_batches(batches, run, halved.append):
+        for indices, batch in run_in_batches(lengths, budget, run):
             for index, text in zip(indices, batch, strict=True):
                 texts[index] = text
             bar.update(len(indices))
-    return Generated(texts, halvings=len(halved))
+    return Generated(texts, budget.notes())
 
 
 def _encode(

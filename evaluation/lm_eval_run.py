@@ -4,14 +4,15 @@ import copy
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evaluation.calm import preserved_random_state, quiet
-from evaluation.measurement import Half, Measurement
+from evaluation.lm_eval_batches import run_within_budgets
+from evaluation.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def run_tasks(
     *,
     limit: int | None,
     sampled: int | None,
-    batch_size: int,
+    batch_size: int | None,
     chat: bool,
     max_length: int | None,
     progress: bool,
@@ -112,6 +113,7 @@ def run_tasks(
     Args:
         limit: the first so many questions of each task.
         sampled: so many of each task, the same every time.
+        batch_size: requests at once; None is found, see `evaluation.lm_eval_batches`.
     """
     # evaluate and not simple_evaluate, which spends four seconds a call on describing the machine.
     from lm_eval.evaluator import evaluate
@@ -121,11 +123,8 @@ def run_tasks(
     try:
         with _as_lm_eval_runs(progress):
             # lm-eval sets the tokenizer's padding and truncation: it gets a copy.
-            lm = HFLM(
-                pretrained=model, tokenizer=copy.deepcopy(tokenizer), batch_size=batch_size, max_length=max_length
-            )
-            for kind in ("loglikelihood", "loglikelihood_rolling", "generate_until"):
-                setattr(lm, kind, partial(getattr(lm, kind), disable_tqdm=not progress))
+            lm = HFLM(pretrained=model, tokenizer=copy.deepcopy(tokenizer), max_length=max_length)
+            batches = run_within_budgets(lm, model, batch_size, progress)
             for task in tasks.values():
                 task.set_fewshot_seed(seed=_SEED)
             results = evaluate(
@@ -142,9 +141,16 @@ def run_tasks(
         model.train(training)
     assert results is not None, "lm-eval gives results on the first process only"
     return {
-        renamed.get(name, name): _measurements(renamed.get(name, name), task, results["samples"][name], half)
+        renamed.get(name, name): _measurements(
+            renamed.get(name, name), task, results["samples"][name], half, batches.get(_requests(task), {})
+        )
         for name, task in tasks.items()
     }
+
+
+def _requests(task: "Task") -> str:
+    """The kind of request that a task makes."""
+    return "loglikelihood" if task.OUTPUT_TYPE == "multiple_choice" else str(task.OUTPUT_TYPE)
 
 
 def _places(name: str, task: "Task", count: int) -> list[int]:
@@ -171,7 +177,9 @@ def _metrics(task: "Task") -> dict[str, str]:
     return {name: kind for name, kind in kinds.items() if kind in ("mean", "perplexity", "weighted_perplexity")}
 
 
-def _measurements(name: str, task: "Task", samples: Sequence[Mapping[str, Any]], half: Half) -> list[Measurement]:
+def _measurements(
+    name: str, task: "Task", samples: Sequence[Mapping[str, Any]], half: Half, batches: Mapping[str, JSON]
+) -> list[Measurement]:
     chosen = [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
     made = []
     for metric, kind in _metrics(task).items():
@@ -188,7 +196,7 @@ def _measurements(name: str, task: "Task", samples: Sequence[Mapping[str, Any]],
                 weights=weights,
                 inputs=tuple(str(sample["arguments"][0][0]) for sample in chosen),
                 outputs=tuple(_said(sample) for sample in chosen),
-                notes={"filter": chosen[0]["filter"], "num_fewshot": task.get_config("num_fewshot")},
+                notes={"filter": chosen[0]["filter"], "num_fewshot": task.get_config("num_fewshot"), **batches},
             )
         )
     if not made:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from evaluation.files import file_digest, folder_digests
 from evaluation.lm_eval_run import load_tasks, registered_names, run_tasks
@@ -31,7 +31,8 @@ class LmEval:
         metric: the primary one; None is the first of a task's YAML.
         num_fewshot: examples before each question; None is what the task says. As in lm-eval, a task that says 0
             keeps 0.
-        batch_size: of lm-eval.
+        batch_size: requests at once; `auto` is the token budget found from the model and its device, by the longest
+            request. It is not lm-eval's own `auto`, which tries what the free memory takes.
         chat: put questions into the tokenizer's chat template, examples as turns.
         trust_task_code: run the Python that a folder's YAML names (`!function`).
         half: of the measurements.
@@ -44,7 +45,7 @@ class LmEval:
     folder: str | Path | None = None
     limit: int | None = None
     num_fewshot: int | None = None
-    batch_size: int = 16
+    batch_size: int | Literal["auto"] = "auto"
     chat: bool = False
     trust_task_code: bool = False
     half: Half = "report"
@@ -71,7 +72,7 @@ class LmEval:
             ("limit", self.limit, 1),
             ("sampled", self.sampled, 1),
             ("num_fewshot", self.num_fewshot, 0),
-            ("batch_size", self.batch_size, 1),
+            ("batch_size", self._batch_size(), 1),
             ("max_length", self.max_length, 2),
             ("max_new_tokens", self.max_new_tokens, 1),
         ):
@@ -145,7 +146,7 @@ class LmEval:
             tokenizer,
             limit=self.limit,
             sampled=self.sampled,
-            batch_size=self.batch_size,
+            batch_size=self._batch_size(),
             chat=self.chat,
             max_length=self.max_length,
             progress=progress,
@@ -153,6 +154,14 @@ class LmEval:
             renamed=self._renamed(),
         )
         return {name: self._primary_first(name, measured) for name, measured in tasks.items()}
+
+    def _batch_size(self) -> int | None:
+        """None where it is found; raises InputError for what is neither a number nor `auto`."""
+        if self.batch_size == "auto":
+            return None
+        if not isinstance(self.batch_size, int):
+            raise InputError(f"lm-eval's batch_size is {self.batch_size!r}; it has to be a number or auto")
+        return self.batch_size
 
     def _primary_first(self, task: str, measured: list[Measurement]) -> list[Measurement]:
         if self.metric is None:

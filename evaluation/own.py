@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from evaluation.continuations import Continuations, Scorer
 from evaluation.evaluator import Evaluator
@@ -20,6 +20,8 @@ def own_evaluators(
     detoxify: Mapping[str, Any],
     max_new_tokens: int,
     threshold: float,
+    tokens_per_batch: int | None,
+    batch_size: int | Literal["auto"],
     limit: int | None,
     chat: bool,
     trust_task_code: bool,
@@ -33,6 +35,7 @@ def own_evaluators(
         tasks: a folder of lm-eval tasks, or registered names.
         detoxify: `checkpoint` and `config`, or `variant` for a published one.
         max_new_tokens, threshold: of the continuations, and from where on one is toxic.
+        tokens_per_batch, batch_size: of `Generation` and `Perplexity`, and of `LmEval`.
         limit: at most so many prompts, and documents of a task.
         chat: put prompts into the model's chat template.
         trust_task_code: run Python code that tasks name.
@@ -40,14 +43,14 @@ def own_evaluators(
     """
     made: dict[str, Evaluator] = {}
     if text is not None:
-        made["perplexity"] = Perplexity({Path(text).stem: text})
+        made["perplexity"] = Perplexity({Path(text).stem: text}, tokens_per_batch=tokens_per_batch)
     if prompts is not None:
         scorers: dict[str, Scorer] = {
             "toxicity": Toxicity(**detoxify, threshold=threshold, trust_checkpoint=trust_checkpoint),
             "fluency": Fluency(),
         }
-        generation = Generation(max_new_tokens=max_new_tokens, chat=chat)
+        generation = Generation(max_new_tokens=max_new_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
         made["continuations"] = Continuations(prompts, limit=limit, generation=generation, scorers=scorers)
     if tasks is not None:
-        made["lm_eval"] = LmEval(tasks, limit=limit, chat=chat, trust_task_code=trust_task_code)
+        made["lm_eval"] = LmEval(tasks, batch_size=batch_size, limit=limit, chat=chat, trust_task_code=trust_task_code)
     return made

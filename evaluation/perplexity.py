@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from surgery.batch_budget import BatchBudget
+
 _WHAT = "the perplexity text"
 
 
@@ -36,7 +38,7 @@ class Perplexity:
             `surgery.hub`), whose rows of the column `text` are joined by blank lines, as WikiText-2's are.
         window: tokens.
         stride: from one window's start to the next, at most the window; None is the window.
-        tokens_per_batch: budget of a batch.
+        tokens_per_batch: budget of a batch; None is found from the model and its device.
         half: of the measurements.
     """
 
@@ -44,7 +46,7 @@ class Perplexity:
     window: int = 1024
     stride: int | None = None
     half: Half = "report"
-    tokens_per_batch: int = 4096
+    tokens_per_batch: int | None = None
 
     cost: ClassVar[int] = 1
 
@@ -54,7 +56,8 @@ class Perplexity:
 
     def check(self) -> None:
         """Reads the files; raises InputError when one can't be used, or for windows that can't be."""
-        if self.window < 2 or not 1 <= self._stride() <= self.window or self.tokens_per_batch < 1:
+        tokens = 1 if self.tokens_per_batch is None else self.tokens_per_batch
+        if self.window < 2 or not 1 <= self._stride() <= self.window or tokens < 1:
             raise InputError(
                 f"window={self.window}, stride={self.stride}, tokens_per_batch={self.tokens_per_batch} can't be used: "
                 "a window has 2 tokens or more, a stride is 1 to the window, a batch has 1 token or more"
@@ -84,6 +87,8 @@ class Perplexity:
         Raises:
             InputError: see `check`; or for a text of fewer than two tokens.
         """
+        from surgery.batch_budget import BatchBudget
+
         window = min(self.window, longest_input(model) or self.window)
         measurements = []
         for name, path in self.texts.items():
@@ -93,7 +98,8 @@ class Perplexity:
                 raise InputError(f"{_WHAT} '{path}' has {len(ids)} tokens; two are needed to score one")
             pieces = [ids[start:end] for start, end, _ in spans]
             scored = [count for _, _, count in spans]
-            losses, halvings = _losses(model, pieces, scored, self.tokens_per_batch, f"perplexity {name}" * progress)
+            budget = BatchBudget.of(model, "loglikelihood", self.tokens_per_batch)
+            losses = _losses(model, pieces, scored, budget, f"perplexity {name}" * progress)
             measurements.append(
                 Measurement(
                     name=f"perplexity/{name}",
@@ -103,7 +109,7 @@ class Perplexity:
                     statistic="perplexity",
                     weights=np.array(scored, dtype=np.float64),
                     inputs=tuple(str(tokenizer.decode(piece[:16])) for piece in pieces),
-                    notes={"halvings": halvings} if halvings else {},
+                    notes=budget.notes(),
                 )
             )
         return measurements
@@ -152,25 +158,24 @@ def windows(tokens: int, window: int, stride: int) -> list[tuple[int, int, int]]
 
 
 def _losses(
-    model: "PreTrainedModel", pieces: Sequence[list[int]], scored: Sequence[int], tokens_per_batch: int, title: str
-) -> tuple["np.typing.NDArray[np.float64]", int]:
-    """Summed negative log-likelihood of the last `scored` tokens of each piece, in nats: [n]; and the halvings."""
+    model: "PreTrainedModel", pieces: Sequence[list[int]], scored: Sequence[int], budget: "BatchBudget", title: str
+) -> "np.typing.NDArray[np.float64]":
+    """Summed negative log-likelihood of the last `scored` tokens of each piece, in nats: [n]."""
     from tqdm import tqdm
 
-    from surgery.batching import run_in_batches, token_budget_batches
+    from surgery.batching import run_in_batches
 
     def run(indices: list[int]) -> list[float]:
         # A causal model never looks at what is right of a token, so padding there is of no account.
         logits = model(**padded(model, [pieces[i] for i in indices], "right", pad=0), use_cache=False).logits
         return [_loss(logits[row], pieces[i], scored[i]) for row, i in enumerate(indices)]
 
-    losses, halved = np.zeros(len(pieces)), list[int]()
-    batches = token_budget_batches([len(piece) for piece in pieces], tokens_per_batch)
+    losses, lengths = np.zeros(len(pieces)), [len(piece) for piece in pieces]
     with evaluation_mode(model), tqdm(total=len(pieces), desc=title, unit="window", disable=not title) as bar:
-        for indices, batch in run_in_batches(batches, run, halved.append):
+        for indices, batch in run_in_batches(lengths, budget, run):
             losses[indices] = batch
             bar.update(len(indices))
-    return losses, len(halved)
+    return losses
 
 
 def _loss(logits: "torch.Tensor", piece: list[int], scored: int) -> float:

@@ -73,7 +73,7 @@ def probe_loss(
                     sample_ids=tuple(ids[i] for i in chosen),
                     scores=losses[chosen],
                     inputs=tuple(texts[i] for i in chosen),
-                    notes={"halvings": states.halvings} if states.halvings else {},
+                    notes=states.batches,
                 )
             )
     return measurements

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.calm import preserved_random_state, quiet
+from evaluation.continuations import Judged
 from evaluation.detoxify_checkpoint import CONFIG, VARIANTS, identity_of, load_detoxify
 from evaluation.files import require_file
 from evaluation.measurement import JSON
@@ -16,6 +17,8 @@ from surgery.errors import InputError
 
 if TYPE_CHECKING:
     from detoxify import Detoxify
+
+    from surgery.batch_budget import BatchBudget
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Toxicity:
         label: which of the checkpoint's classes.
         name: of the scores, where several scorers of a kind stand side by side.
         threshold: of `toxicity/toxic_rate`.
-        batch_size: texts scored at once, of about equal length.
+        batch_size: texts scored at once, of about equal length; halved when memory runs out.
         device: `auto` is a GPU where there is one.
         trust_checkpoint: also read a checkpoint that holds Python objects, which run code when they are read.
     """
@@ -84,7 +87,7 @@ class Toxicity:
             **({} if self.name == "toxicity" else {"name": self.name}),
         }
 
-    def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """`<name>/toxic_rate` (0 or 1) and `<name>/mean` (the probability); [n] each.
 
         Raises:
@@ -92,20 +95,30 @@ class Toxicity:
         """
         self.check()
         self.prepare()
-        probabilities = self._probabilities(continuations)
-        return {
+        from surgery.batch_budget import BatchBudget
+
+        # Each text counts as one token: the batch size is a number of texts.
+        budget = BatchBudget(self._detoxify().model, "judging", self.batch_size)
+        probabilities = self._probabilities(continuations, budget)
+        scores = {
             f"{self.name}/toxic_rate": (probabilities >= self.threshold).astype(np.float64),
             f"{self.name}/mean": probabilities,
         }
+        return Judged(scores, {"texts_per_batch": budget.tokens, "halvings": budget.halvings})
 
-    def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def _probabilities(self, texts: Sequence[str], budget: "BatchBudget") -> NDArray[np.float64]:
+        from surgery.batching import run_in_batches
+
         detoxify = self._detoxify()
         probabilities = np.zeros(len(texts))
         order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), i))
-        for start in range(0, len(order), self.batch_size):
-            chunk = order[start : start + self.batch_size]
+
+        def predict(places: list[int]) -> NDArray[np.float64]:
             # For one text Detoxify gives a number and not a list.
-            probabilities[chunk] = np.atleast_1d(detoxify.predict([texts[i] for i in chunk])[self.label])
+            return np.atleast_1d(detoxify.predict([texts[order[place]] for place in places])[self.label])
+
+        for places, scores in run_in_batches([1] * len(order), budget, predict):
+            probabilities[[order[place] for place in places]] = scores
         return probabilities
 
     def _detoxify(self) -> "Detoxify":

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from surgery.edit import Edit, Receipt
+    from surgery.edit import Edit
     from surgery.errors import InputError
     from surgery.fingerprints import fingerprint
     from surgery.hidden_states import HiddenStates, collect_hidden_states
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from surgery.probe import Probe
     from surgery.probe_fitting import fit_probe
     from surgery.ranking import RowRanking, rank_rows
+    from surgery.receipt import Receipt
     from surgery.region import Region
 
 _HOME = {
     "Edit": "surgery.edit",
-    "Receipt": "surgery.edit",
+    "Receipt": "surgery.receipt",
     "InputError": "surgery.errors",
     "fingerprint": "surgery.fingerprints",
     "HiddenStates": "surgery.hidden_states",

@@ -12,7 +12,7 @@ from surgery.direction import require_alpha, unit_vector
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import tensor_bytes
-from surgery.intervention_file import read_intervention, require_unchanged, write_intervention
+from surgery.intervention_file import read_intervention, write_intervention
 from surgery.locator import WRITES_TO_STREAM, layer_count, locate
 from surgery.weight_change import NewWeight, WeightChange
 
@@ -87,7 +87,4 @@ class Ablation(WeightChange):
     @classmethod
     def load(cls, path: str | Path) -> "Ablation":
         """Reads what `save` wrote; raises InputError for anything else."""
-        tensors, said, fingerprint = read_intervention(path, cls.FORMAT)
-        found = cls(tensors["direction"], **said)
-        require_unchanged(path, found.fingerprint, fingerprint)
-        return found
+        return read_intervention(path, cls.FORMAT, lambda tensors, said: cls(tensors["direction"], **said))

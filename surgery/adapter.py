@@ -1,4 +1,4 @@
-"""An edit as a PEFT LoRA adapter: each matrix's change is mask ⊗ vector, rank 1, so nothing is approximated."""
+"""Edits and changes of low rank as a PEFT LoRA adapter: each is a product of thin matrices already, so it is exact."""
 
 import json
 import os
@@ -8,30 +8,31 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from surgery.edit import Edit
 from surgery.errors import InputError
+from surgery.factors import Factored
 from surgery.fingerprints import chain_fingerprint
 from surgery.new_folder import folder_written_whole
-from surgery.rows import Rows
 
 FORMAT = "surgery.adapter/1"
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 
-def save_adapter(edits: Sequence[Edit], path: str | Path, *, base: str | None = None, force: bool = False) -> None:
+def save_adapter(edits: Sequence[Factored], path: str | Path, *, base: str | None = None, force: bool = False) -> None:
     """Writes a folder that `PeftModel.from_pretrained(base_model, path)` loads: a config and one safetensors file.
 
     Merged, one edit gives the very weights of `Edit.applied_to` in any dtype. Unmerged, logits agree to 1e-5 of
-    their size in float32; in 16 bits to that dtype's precision, since the edited rows are then not rounded.
-    Stacked edits make an adapter of rank n, their number, for every edited matrix; slot i is edit i, zero where it
-    leaves the matrix alone. One side holds alpha·direction, the other a mask of zeros and ones, exact in every dtype.
+    their size in float32; in 16 bits to that dtype's precision, since the changed rows are then not rounded.
+    An edit has rank 1: one side holds alpha·direction, the other a mask of zeros and ones, exact in every dtype. A
+    `LowRankChange` has its own A, and alpha·B; merged it is the same but for the order of float32 sums. Stacked, their
+    ranks add up to n, the same for every matrix; each has its own slots, zero where it leaves a matrix alone.
     vLLM can read it: one r and lora_alpha for all modules (it ignores rank_pattern and alpha_pattern) with scaling 1,
     whole module names, lora_A and lora_B alone, no bias, no modules_to_save, no DoRA. Its max_lora_rank (1, 8, 16,
     32, … 512; 16 unless told otherwise) must be at least n.
 
     Args:
-        edits: oldest first, all for one base; one may have been ranked in the base with those before it applied.
+        edits: edits and changes of low rank, oldest first, all for one base; one may have been made in the base with
+            those before it applied.
         path: the folder to make; it is written whole or not at all.
         base: hub name or folder of the base model, noted in the config so that tools can find it.
         force: replace an adapter that is there.
@@ -42,18 +43,19 @@ def save_adapter(edits: Sequence[Edit], path: str | Path, *, base: str | None = 
     """
     edits = tuple(edits)
     _require_one_base(edits)
-    matrices = _matrices(edits)
+    rank = sum(edit.rank for edit in edits)
+    matrices, transposed = _matrices(edits, rank)
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
         "inference_mode": True,
-        "r": len(edits),
-        "lora_alpha": len(edits),
+        "r": rank,
+        "lora_alpha": rank,
         "lora_dropout": 0.0,
         "target_modules": list(matrices),
         "bias": "none",
-        "fan_in_fan_out": False,
+        "fan_in_fan_out": transposed,
         "modules_to_save": None,
         "use_rslora": False,
         "use_dora": False,
@@ -73,7 +75,7 @@ def save_adapter(edits: Sequence[Edit], path: str | Path, *, base: str | None = 
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _require_one_base(edits: Sequence[Edit]) -> None:
+def _require_one_base(edits: Sequence[Factored]) -> None:
     if not edits:
         raise InputError("an adapter holds at least one edit, and none was given")
     base = edits[0].base_fingerprint
@@ -86,32 +88,21 @@ def _require_one_base(edits: Sequence[Edit]) -> None:
             )
 
 
-def _module(home: Rows) -> str:
-    """The module that owns the parameter, as PEFT names it."""
-    if len(home.shape) != 2 or not home.parameter.endswith(".weight"):
-        raise InputError(
-            f"the rows of layer {home.layer} are in {home.parameter} {list(home.shape)}, which is no module's matrix, "
-            "so a LoRA adapter can't carry them; export a checkpoint instead"
-        )
-    return home.parameter.removesuffix(".weight")
+def _matrices(edits: Sequence[Factored], rank: int) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], bool]:
+    """{module: (A [n, in], B [out, n])}, float32, none sharing memory, and whether a module keeps its weight [in, out].
 
-
-def _matrices(edits: Sequence[Edit]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """{module: (A [n, in], B [out, n])}, float32, none sharing memory; B·A is the change of the weight [out, in]."""
+    B·A is the change of the weight [out, in].
+    """
     matrices: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-    for slot, edit in enumerate(edits):
-        vector = edit.vector.cpu()
-        if not vector.isfinite().all():
-            raise InputError(f"alpha={edit.alpha} makes the added vector infinite in float32; take a smaller alpha")
-        for home, rows in edit.region.parts():
-            module = _module(home)
-            blank = torch.zeros(len(edits), home.shape[1]), torch.zeros(home.shape[0], len(edits))
-            if vector.numel() != home.width:
-                raise InputError(
-                    f"the direction has {vector.numel()} entries, but {home.parameter} has shape {list(home.shape)}"
-                )
-            a, b = matrices.setdefault(module, blank)
-            mask = torch.zeros(home.shape[home.axis])
-            mask[home.start + home.step * rows.cpu()] = 1
-            b[:, slot], a[slot] = (mask, vector) if home.axis == 0 else (vector, mask)
-    return matrices
+    transposed, start = False, 0
+    for edit in edits:
+        for one in edit.factors():
+            blank = torch.zeros(rank, one.a.shape[1]), torch.zeros(len(one.b), rank)
+            a, b = matrices.setdefault(one.module, blank)
+            if a.shape[1] != one.a.shape[1] or len(b) != len(one.b):
+                raise InputError(f"the edits take {one.parameter} for matrices of different shapes")
+            slots = slice(start, start + one.rank)
+            a[slots], b[:, slots] = one.a, one.b
+            transposed |= one.transposed
+        start += edit.rank
+    return matrices, transposed

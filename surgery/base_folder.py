@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from surgery.edit import Edit
 from surgery.errors import InputError
+from surgery.factors import Factored
 from surgery.fingerprints import chain_fingerprint, folder_fingerprint
 from surgery.safetensors_file import INDEX, SINGLE
 
@@ -19,7 +19,7 @@ OTHER_WEIGHTS = (
 )
 
 
-def require_base(edits: Sequence[Edit], base: Path, trust_remote_code: bool = False) -> str:
+def require_base(edits: Sequence[Factored], base: Path, trust_remote_code: bool = False) -> str:
     """The base's fingerprint; raises InputError unless every edit was made for it, or for it with those before."""
     if not edits:
         raise InputError("a checkpoint is written with at least one edit, and none was given")

@@ -1,10 +1,13 @@
-"""Batches made from lengths alone, and halved when memory runs out."""
+"""Batches made from lengths and a budget alone, and made smaller when memory runs out."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 import torch
+
+from surgery.batch_budget import BatchBudget
 
 Result = TypeVar("Result")
 
@@ -39,42 +42,47 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def run_in_batches(
-    batches: Sequence[list[int]],
-    function: Callable[[list[int]], Result],
-    on_halving: Callable[[int], None] = lambda size: None,
-) -> Iterator[tuple[list[int], Result]]:
-    """Yields (indices, function(indices)) for each batch; one that does not fit is halved.
+def fits(function: Callable[[], Result], samples: int) -> tuple[Result] | None:
+    """What a function of some samples returns, in a tuple; None when memory ran out.
 
-    Finished batches are never redone, and later batches are cut to the size that fitted.
+    Raises:
+        torch.OutOfMemoryError, RuntimeError or MemoryError: when it runs out on one sample.
+    """
+    try:
+        return (function(),)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or samples == 1:
+            raise
+    # Out of the except block: there the traceback still held the tensors of the failed batch.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
+
+
+def run_in_batches(
+    lengths: Sequence[int], budget: BatchBudget, function: Callable[[list[int]], Result]
+) -> Iterator[tuple[list[int], Result]]:
+    """Yields (indices, function(indices)) for each batch; when one does not fit, the budget is halved.
+
+    Finished batches are never redone; what is left is packed anew.
 
     Args:
-        batches: lists of sample indices.
+        lengths: tokens of each sample, [n].
+        budget: of a batch; it tells afterwards what it was lowered to.
         function: called with the indices of one batch.
-        on_halving: called with the new size at each halving. A caller notes it with its result, since the
-            shape of a batch can change the last bits of it.
 
     Raises:
         torch.OutOfMemoryError, RuntimeError or MemoryError: when a batch of one sample does not fit.
     """
-    waiting = deque(batches)
-    limit = max((len(batch) for batch in batches), default=1)
+    waiting = deque(token_budget_batches(lengths, budget.tokens))
     while waiting:
-        batch = waiting.popleft()
-        if len(batch) > limit:
-            waiting.extendleft(reversed([batch[i : i + limit] for i in range(0, len(batch), limit)]))
+        batch = waiting[0]
+        result = fits(partial(function, batch), len(batch))
+        if result is not None:
+            waiting.popleft()
+            yield batch, result[0]
             continue
-        try:
-            result = function(batch)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or len(batch) == 1:
-                raise
-        else:
-            yield batch, result
-            continue
-        # Out of the except block: there the traceback still held the tensors of the failed batch.
-        limit = (len(batch) + 1) // 2
-        on_halving(limit)
-        waiting.appendleft(batch)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        budget.lower(len(batch) * max(1, *(lengths[i] for i in batch)))
+        left = [index for some in waiting for index in some]
+        again = token_budget_batches([lengths[i] for i in left], budget.tokens)
+        waiting = deque([left[place] for place in places] for places in again)

@@ -34,7 +34,7 @@ def save_changed_checkpoint(
 ) -> None:
     """Writes the base's folder with the interventions in its weights, in the base's own dtype.
 
-    The model is built in main memory for it; `surgery.checkpoint.save_checkpoint` does without, for edits alone.
+    The model is built in main memory for it; `surgery.checkpoint.save_checkpoint` does without, for edits and LoRAs.
 
     Args:
         interventions: oldest first.

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from surgery.base_folder import FORMAT, MANIFEST, other_files, require_base
 from surgery.checkpoint_check import verify_checkpoint
-from surgery.edit import Edit, Receipt
 from surgery.errors import InputError
+from surgery.factors import Factored
 from surgery.hashed_file import HASH, HashedFile, hash_of_file
 from surgery.new_folder import folder_written_whole
+from surgery.receipt import Receipt
 from surgery.safetensors_file import StoredTensor, read_tensor, weight_files
 from surgery.tensor_edits import TensorEdits
 
@@ -22,7 +23,7 @@ FILES_AT_A_TIME = 2
 
 
 def save_checkpoint(
-    edits: Sequence[Edit],
+    edits: Sequence[Factored],
     base: str | Path,
     path: str | Path,
     *,
@@ -39,7 +40,8 @@ def save_checkpoint(
     other formats, hidden files and links that lead nowhere are left out; other links become files.
 
     Args:
-        edits: oldest first, all for one base; one may have been ranked in the base with those before it applied.
+        edits: edits and changes of low rank, oldest first, all for one base; one may have been made in the base with
+            those before it applied.
         base: folder of the base, with safetensors.
         path: the folder to make; it is written whole or not at all.
         force: replace a checkpoint that is there.
@@ -52,8 +54,9 @@ def save_checkpoint(
 
     Raises:
         InputError: for no edits; for a base that is another model, has no safetensors, lacks a touched tensor or
-            has it in a dtype that can't be edited; for a row that would not change; for a path that is there
-            (without `force`), is no checkpoint, holds the base or lies in it; when the disk is full.
+            has it in a dtype that can't be edited; for a row of an edit that would not change, or a change that does
+            nothing; for a path that is there (without `force`), is no checkpoint, holds the base or lies in it; when
+            the disk is full.
     """
     base, path = Path(base).expanduser(), Path(os.path.abspath(Path(path).expanduser()))
     files = weight_files(base)
@@ -78,9 +81,8 @@ def save_checkpoint(
                 "edits": [
                     {
                         "fingerprint": edit.fingerprint,
-                        "alpha": edit.alpha,
-                        "alpha_unit": edit.alpha_unit,
-                        "component": edit.region.component,
+                        "kind": type(edit).__name__,
+                        **edit.described(),
                         "receipt": asdict(receipt),
                     }
                     for edit, receipt in zip(edits, chain.receipts, strict=True)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from surgery.base_folder import FORMAT, MANIFEST, other_files, require_base
-from surgery.edit import Edit
 from surgery.errors import InputError
+from surgery.factors import Factored
 from surgery.hashed_file import HASH, hash_of_file
 from surgery.safetensors_file import StoredTensor, read_tensor, weight_files
 from surgery.tensor_edits import TensorEdits
@@ -15,7 +15,7 @@ PIECE = 8 << 20
 
 
 def verify_checkpoint(
-    edits: Sequence[Edit], base: str | Path, path: str | Path, *, trust_remote_code: bool = False
+    edits: Sequence[Factored], base: str | Path, path: str | Path, *, trust_remote_code: bool = False
 ) -> None:
     """Compares a checkpoint with its base, the edits and its own list of hashes.
 

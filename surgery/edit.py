@@ -13,32 +13,17 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
+from surgery.factors import Factors, module_of
 from surgery.files import sha256_of_parts, written_whole
 from surgery.fingerprints import base_fingerprint, fingerprint, pop_edit, push_edit, tensor_bytes
 from surgery.offload import Weights
+from surgery.receipt import Receipt
 from surgery.region import Region
-from surgery.row_change import add_to_rows
-from surgery.rows import homes_from_json, homes_to_json, read_rows, write_rows
+from surgery.row_change import RowChange, add_to_rows
+from surgery.rows import Rows, homes_from_json, homes_to_json, read_rows, write_rows
 
 FORMAT = "surgery.edit/1"
 ALPHA_UNITS = ("raw", "unit")
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What applying an edit did.
-
-    Attributes:
-        rows_per_layer: {layer: rows changed}.
-        rows: changed rows in all.
-        max_abs_change: largest |Δ| of an entry.
-        frobenius_norm: of the whole change.
-    """
-
-    rows_per_layer: Mapping[int, int]
-    rows: int
-    max_abs_change: float
-    frobenius_norm: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +114,7 @@ class Edit:
 
         None stands for a parameter whose original lies in a file.
         """
-        changed: dict[int, int] = {}
-        largest, squares = 0.0, 0.0
+        changes = []
         vector = self.vector
         for home, rows in self.region.parts():
             if weights.shape(home.parameter) != home.shape:
@@ -138,11 +122,55 @@ class Edit:
             on_disk = weights.on_disk(home.parameter)
             view = home.view(weights.writable(home.parameter))
             saved[home.parameter] = None if on_disk else read_rows(view, rows.to(view.device))
-            change = add_to_rows(view, rows, vector, home.parameter)
-            changed[home.layer] = changed.get(home.layer, 0) + change.rows
-            largest = max(largest, change.largest)
-            squares += change.squares
-        return Receipt(changed, sum(changed.values()), largest, math.sqrt(squares))
+            changes.append((home.layer, add_to_rows(view, rows, vector, home.parameter)))
+        return Receipt.of(changes)
+
+    @property
+    def rank(self) -> int:
+        """Of the change of each parameter."""
+        return 1
+
+    def factors(self) -> Iterator[Factors]:
+        """Of each parameter's change: one is the added vector, the other a mask of the rows.
+
+        Raises:
+            InputError: for experts in one tensor, which is no module's matrix; for a vector of another length than the
+                rows, or one that is infinite.
+        """
+        vector = self.vector.cpu()
+        if not vector.isfinite().all():
+            raise InputError(f"alpha={self.alpha} makes the added vector infinite in float32; take a smaller alpha")
+        for home, rows in self._parts():
+            module_of(home.parameter, home.layer, home.shape)
+            mask = torch.zeros(home.shape[home.axis])
+            mask[home.start + home.step * rows.cpu()] = 1
+            a, b = (vector, mask) if home.axis == 0 else (mask, vector)
+            yield Factors(home.parameter, home.layer, a.unsqueeze(0), b.unsqueeze(1))
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """{parameter it changes: its shape}; raises InputError for a direction of another length than the rows."""
+        return {home.parameter: home.shape for home, _ in self._parts()}
+
+    def change(self, parameter: str, weight: torch.Tensor) -> Mapping[int, RowChange]:
+        """Changes one parameter's values in place; see `surgery.factors.Factored`."""
+        return {
+            home.layer: add_to_rows(home.view(weight), rows, self.vector, parameter)
+            for home, rows in self.region.parts()
+            if home.parameter == parameter
+        }
+
+    def described(self) -> Mapping[str, object]:
+        """Its settings, as JSON can hold them."""
+        return {"alpha": self.alpha, "alpha_unit": self.alpha_unit, "component": self.region.component}
+
+    def _parts(self) -> Iterator[tuple[Rows, torch.Tensor]]:
+        for home, rows in self.region.parts():
+            if self.direction.numel() != home.width:
+                raise InputError(
+                    f"the direction has {self.direction.numel()} entries, but {home.parameter} has shape "
+                    f"{list(home.shape)}"
+                )
+            yield home, rows
 
     def save(self, path: str | Path) -> None:
         """Writes a safetensors file, whole or not at all."""

@@ -8,9 +8,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from surgery.chat import in_chat_template
 from surgery.errors import InputError
 from surgery.fingerprints import fingerprint
-from surgery.hidden_states import encode, pooled_batch
+from surgery.hidden_states import pooled_batch
 from surgery.new_weights import NewWeights
 from surgery.probe import Probe
+from surgery.text_batches import encode
 
 
 def ascend_probe_loss(

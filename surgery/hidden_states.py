@@ -3,21 +3,17 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from surgery.batching import run_in_batches, token_budget_batches
+from surgery.batch_budget import BatchBudget
 from surgery.chat import in_chat_template
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import fingerprint
 from surgery.locator import decoder, decoder_blocks
-from surgery.offload import input_device
+from surgery.text_batches import encode, run_on_texts
 
 POOLING = "mean"
-# Tokens of a batch. What passes between the layers of a CPU's batch should stay in its caches: 8,192 tokens take twice
-# the time of 1,024 a token (benchmarks/hidden_states.py). Other devices need many to be busy.
-TOKENS, CPU_TOKENS = 8192, 1024
 
 
 class HiddenStates(Mapping[int, torch.Tensor]):
@@ -27,17 +23,21 @@ class HiddenStates(Mapping[int, torch.Tensor]):
         model_fingerprint: of the model that made them.
         texts_fingerprint: of the texts, their order and the token limit.
         pooling: `mean`, over the tokens that are not padding.
-        halvings: how often a batch was halved because memory ran out.
+        batches: the tokens a batch held at most, and how often that was halved because memory ran out.
     """
 
     def __init__(
-        self, features: Mapping[int, torch.Tensor], model_fingerprint: str, texts_fingerprint: str, halvings: int = 0
+        self,
+        features: Mapping[int, torch.Tensor],
+        model_fingerprint: str,
+        texts_fingerprint: str,
+        batches: Mapping[str, str | int],
     ) -> None:
         self._features = dict(features)
         self.model_fingerprint = model_fingerprint
         self.texts_fingerprint = texts_fingerprint
         self.pooling = POOLING
-        self.halvings = halvings
+        self.batches = dict(batches)
 
     def __getitem__(self, layer: int) -> torch.Tensor:
         return self._features[layer]
@@ -87,24 +87,6 @@ def pooled_batch(
     return pooled | {depth: mean_over_tokens(output.last_hidden_state, mask).cpu()}
 
 
-def encode(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    max_length: int,
-    add_special_tokens: bool,
-) -> list[list[int]]:
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None) or max_length
-    encoded: list[list[int]] = tokenizer(
-        list(texts), truncation=True, max_length=min(max_length, room), add_special_tokens=add_special_tokens
-    )["input_ids"]
-    for index, ids in enumerate(encoded):
-        if not ids:
-            raise InputError(f"text {index + 1} of {len(texts)} has no tokens ({texts[index]!r}); leave it out")
-    return encoded
-
-
-@torch.no_grad()
 def collect_hidden_states(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -119,14 +101,14 @@ def collect_hidden_states(
     """Mean over non-padding tokens of the hidden states after the asked layers (the x̄ of Section 3.1).
 
     One forward pass a batch serves all layers and stops after the highest. Texts are sorted by length and
-    packed by a token budget; a batch that does not fit in memory is halved without redoing finished ones.
+    packed by a token budget; when a batch does not fit in memory the budget is halved, without redoing finished ones.
 
     Args:
         texts: n texts; each needs at least one token.
         layers: 1..L. Layer L is taken after the final norm, as in the reference implementation.
         max_length: longest text in tokens; the paper's is 100 (Table 14).
         chat: put each text into the tokenizer's chat template, as a user's turn; the template counts as tokens.
-        tokens_per_batch: budget of a batch, padding counted; None is 1,024 on a CPU and 8,192 elsewhere.
+        tokens_per_batch: budget of a batch, padding counted; None is found from the model and its device.
         progress: show a bar with the time that is left.
 
     Returns:
@@ -144,24 +126,19 @@ def collect_hidden_states(
     shown = in_chat_template(tokenizer, texts) if chat else texts
     # A chat template writes the special tokens itself.
     encoded = encode(model, tokenizer, shown, max_length, add_special_tokens=not chat)
-    lengths = [len(ids) for ids in encoded]
-    pad = tokenizer.pad_token_id or 0
-    device = input_device(model)
     wanted = sorted(set(layers))
-    budget = tokens_per_batch or (CPU_TOKENS if device.type == "cpu" else TOKENS)
-
-    def run(indices: list[int]) -> dict[int, torch.Tensor]:
-        width = max(lengths[i] for i in indices)
-        ids = torch.tensor([encoded[i] + [pad] * (width - lengths[i]) for i in indices])
-        mask = torch.tensor([[1] * lengths[i] + [0] * (width - lengths[i]) for i in indices])
-        return pooled_batch(model, {"input_ids": ids.to(device), "attention_mask": mask.to(device)}, wanted)
-
-    halved: list[int] = []
+    budget = BatchBudget.of(model, "hidden_states", tokens_per_batch)
     features: dict[int, torch.Tensor] = {}
-    with tqdm(total=sum(lengths), desc="hidden states", unit="token", unit_scale=True, disable=not progress) as bar:
-        for indices, pooled in run_in_batches(token_budget_batches(lengths, budget), run, halved.append):
-            for layer, values in pooled.items():
-                features.setdefault(layer, torch.empty(len(texts), values.shape[1]))[indices] = values
-            bar.update(sum(lengths[i] for i in indices))
+    for indices, pooled in run_on_texts(
+        model,
+        encoded,
+        tokenizer.pad_token_id or 0,
+        lambda inputs: pooled_batch(model, inputs, wanted),
+        budget,
+        description="hidden states",
+        progress=progress,
+    ):
+        for layer, values in pooled.items():
+            features.setdefault(layer, torch.empty(len(texts), values.shape[1]))[indices] = values
     texts_fingerprint = sha256_of_parts([str(max_length), *shown])
-    return HiddenStates(features, fingerprint(model), texts_fingerprint, halvings=len(halved))
+    return HiddenStates(features, fingerprint(model), texts_fingerprint, budget.notes())

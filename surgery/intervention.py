@@ -9,12 +9,13 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from surgery.edit import FORMAT as EDIT_FORMAT
-from surgery.edit import Edit, Receipt
+from surgery.edit import Edit
 from surgery.errors import InputError
+from surgery.receipt import Receipt
 
 
 class Intervention(Protocol):
-    """An `Edit`, a `Steering`, or a `WeightChange`."""
+    """An `Edit`, a `Steering`, or a `WeightChange`: an `Ablation`, `NewWeights`, a `LowRankChange`."""
 
     @property
     def base_fingerprint(self) -> str:
@@ -47,6 +48,7 @@ def load_intervention(path: str | Path) -> Intervention:
         InputError: when the file is missing, can't be read, holds none, or was changed after it was saved.
     """
     from surgery.ablation import Ablation
+    from surgery.low_rank import LowRankChange
     from surgery.new_weights import NewWeights
     from surgery.steering import Steering
 
@@ -60,5 +62,6 @@ def load_intervention(path: str | Path) -> Intervention:
         Steering.FORMAT: Steering.load,
         Ablation.FORMAT: Ablation.load,
         NewWeights.FORMAT: NewWeights.load,
+        LowRankChange.FORMAT: LowRankChange.load,
     }
     return loaders.get(found, Edit.load)(path)

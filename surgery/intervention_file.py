@@ -1,9 +1,9 @@
 """The file of an intervention that is no edit: tensors, a description, and the fingerprint they must give."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,6 +11,14 @@ from safetensors.torch import save_file
 
 from surgery.errors import InputError
 from surgery.files import written_whole
+
+
+class _Fingerprinted(Protocol):
+    @property
+    def fingerprint(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Fingerprinted)
 
 
 def write_intervention(
@@ -26,11 +34,11 @@ def write_intervention(
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
-def read_intervention(path: str | Path, format: str) -> tuple[dict[str, torch.Tensor], dict[str, Any], str]:
-    """(tensors, description, fingerprint) as `write_intervention` was given them.
+def read_intervention(path: str | Path, format: str, make: Callable[[dict[str, torch.Tensor], dict[str, Any]], T]) -> T:
+    """What `make` makes of the tensors and the description that `write_intervention` was given.
 
     Raises:
-        InputError: when the file is missing, can't be read, or holds something else.
+        InputError: when the file is missing, can't be read, holds something else, or was changed after it was saved.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -40,11 +48,12 @@ def read_intervention(path: str | Path, format: str) -> tuple[dict[str, torch.Te
         raise InputError(f"'{path}' can't be read as safetensors: {error}") from None
     if metadata.get("format") != format:
         raise InputError(f"'{path}' holds no {format}")
-    description = json.loads(metadata["intervention"])
-    return tensors, description, description.pop("fingerprint")
-
-
-def require_unchanged(path: str | Path, found: str, saved: str) -> None:
-    """Raises InputError when what was read is not what was saved."""
-    if found != saved:
-        raise InputError(f"'{path}' was changed after it was saved: {found} is not its fingerprint")
+    try:
+        description = json.loads(metadata["intervention"])
+        saved = description.pop("fingerprint")
+        made = make(tensors, description)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"'{path}' was changed after it was saved: it is damaged ({error})") from None
+    if made.fingerprint != saved:
+        raise InputError(f"'{path}' was changed after it was saved: {made.fingerprint} is not its fingerprint")
+    return made

@@ -1,19 +1,23 @@
-"""LoRA fine-tuning on texts by PEFT, as the weights it merges to."""
+"""LoRA fine-tuning on texts by PEFT, as the factors that it finds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.pytorch_utils import Conv1D
 
 from surgery.chat import in_chat_template
 from surgery.errors import InputError
+from surgery.factors import Factors
 from surgery.fingerprints import fingerprint
 from surgery.gradient_ascent import padded
-from surgery.hidden_states import encode
-from surgery.new_weights import NewWeights
+from surgery.low_rank import LowRankChange
+from surgery.new_weights import layer_of_parameters
+from surgery.text_batches import encode
 
 
 def finetune_lora(
@@ -28,11 +32,11 @@ def finetune_lora(
     max_length: int = 100,
     chat: bool = False,
     seed: int = 0,
-) -> NewWeights:
+) -> LowRankChange:
     """Trains a LoRA (Hu et al. 2022) of every linear layer but the head to continue texts; the model is left as it was.
 
     The loss is next-token cross-entropy, the optimizer AdamW, the scaling 1. The same change taken with alpha -1 is
-    the negated task vector of these texts (Ilharco et al. 2023).
+    the negated task vector of these texts (Ilharco et al. 2023). Experts in one tensor are no linear layers, and stay.
 
     Args:
         model: on one device.
@@ -43,7 +47,8 @@ def finetune_lora(
         seed: of the start and of the order of the texts.
 
     Raises:
-        InputError: for no texts of two tokens or more, or training that ran into NaN or changed nothing.
+        InputError: for no texts of two tokens or more; for a model of experts whose other linear layers PEFT takes for
+            them by name, as DeepSeek-V3's first ones; for training that ran into NaN or changed nothing.
     """
     began_from = fingerprint(model)
     shown = in_chat_template(tokenizer, texts) if chat else list(texts)
@@ -52,20 +57,39 @@ def finetune_lora(
     if not encoded:
         raise InputError("fine-tuning needs texts of two tokens or more, and there are none")
     trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    config = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=rank, lora_dropout=0.0, target_modules="all-linear")
+    layers = layer_of_parameters(model)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=rank,
+        lora_alpha=rank,
+        lora_dropout=0.0,
+        target_modules=_linear_modules(model),
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         adapted: Any = get_peft_model(model, config)
         try:
+            if adapted.targeted_parameter_names:
+                raise InputError(
+                    f"PEFT takes linear layers of {type(model).__name__} for its experts in one tensor, which no LoRA "
+                    "of matrices can carry; fine-tune another model"
+                )
             _train(adapted, encoded, tokenizer.pad_token_id or 0, lr, epochs, batch_size)
-            trained = _merged(adapted)
+            trained = tuple(_trained(adapted, layers))
         finally:
             adapted.unload()
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(trainable[name])
-    if not all(values.isfinite().all() for values in trained.values()):
-        raise InputError(f"fine-tuning ran into NaN or infinite numbers; take a smaller method.lr than {lr}")
-    return NewWeights(trained, began_from)
+    return LowRankChange(trained, began_from)
+
+
+def _linear_modules(model: PreTrainedModel) -> list[str]:
+    """Every linear layer but the head, by its whole name: PEFT's `all-linear` means experts in one tensor too."""
+    head = model.get_output_embeddings()
+    return [
+        name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head
+    ]
 
 
 def _train(adapted: Any, encoded: Sequence[list[int]], pad: int, lr: float, epochs: int, batch_size: int) -> None:
@@ -79,18 +103,21 @@ def _train(adapted: Any, encoded: Sequence[list[int]], pad: int, lr: float, epoc
                 optimizer.zero_grad()
                 adapted(**inputs, labels=labels, use_cache=False).loss.backward()
                 optimizer.step()
+    if not all(weight.isfinite().all() for weight in weights):
+        raise InputError(f"fine-tuning ran into NaN or infinite numbers; take a smaller method.lr than {lr}")
 
 
-@torch.no_grad()
-def _merged(adapted: Any) -> dict[str, torch.Tensor]:
-    """{parameter: W + B·A} of what changed; the sum is taken in float32 and rounded once."""
-    trained = {}
+def _trained(adapted: Any, layers: Mapping[str, int]) -> Iterator[Factors]:
+    """Of each matrix that changed; PEFT's scaling is 1, so the factors are the whole change."""
     modules: list[tuple[str, Any]] = list(adapted.base_model.model.named_modules())
     for name, module in modules:
         if isinstance(module, LoraLayer):
             layer: Any = module
-            weight: torch.Tensor = layer.get_base_layer().weight.data
-            new = (weight.float() + layer.get_delta_weight("default").float()).to(weight.dtype)
-            if not torch.equal(new, weight):
-                trained[f"{name}.weight"] = new.to("cpu", copy=True)
-    return trained
+            a, b = (
+                half["default"].weight.detach().to("cpu", torch.float32, copy=True)
+                for half in (layer.lora_A, layer.lora_B)
+            )
+            # B begins at zero, and stays there where no text reaches the matrix.
+            if b.any():
+                parameter = f"{name}.weight"
+                yield Factors(parameter, layers.get(parameter, 0), a, b, layer.fan_in_fan_out)

@@ -13,7 +13,7 @@ from surgery.direction import require_alpha
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import tensor_bytes
-from surgery.intervention_file import read_intervention, require_unchanged, write_intervention
+from surgery.intervention_file import read_intervention, write_intervention
 from surgery.locator import decoder_blocks
 from surgery.weight_change import NewWeight, WeightChange
 
@@ -68,10 +68,7 @@ class NewWeights(WeightChange):
     @classmethod
     def load(cls, path: str | Path) -> "NewWeights":
         """Reads what `save` wrote; raises InputError for anything else."""
-        tensors, said, fingerprint = read_intervention(path, cls.FORMAT)
-        found = cls(tensors, **said)
-        require_unchanged(path, found.fingerprint, fingerprint)
-        return found
+        return read_intervention(path, cls.FORMAT, lambda tensors, said: cls(tensors, **said))
 
 
 def layer_of_parameters(model: PreTrainedModel) -> dict[str, int]:

@@ -10,12 +10,12 @@ import torch
 from transformers import PreTrainedModel
 
 from surgery.direction import require_base, scaled
-from surgery.edit import Receipt
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import pop_edit, push_edit, tensor_bytes
-from surgery.intervention_file import read_intervention, require_unchanged, write_intervention
+from surgery.intervention_file import read_intervention, write_intervention
 from surgery.locator import decoder_blocks
+from surgery.receipt import Receipt
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,4 @@ class Steering:
     @classmethod
     def load(cls, path: str | Path) -> "Steering":
         """Reads what `save` wrote; raises InputError for anything else."""
-        tensors, said, fingerprint = read_intervention(path, cls.FORMAT)
-        found = cls(tensors["direction"], **said)
-        require_unchanged(path, found.fingerprint, fingerprint)
-        return found
+        return read_intervention(path, cls.FORMAT, lambda tensors, said: cls(tensors["direction"], **said))

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from surgery.edit import Edit, Receipt
 from surgery.errors import InputError
-from surgery.row_change import RowChange, add_to_rows
+from surgery.factors import Factored
+from surgery.receipt import Receipt
+from surgery.row_change import RowChange
 from surgery.safetensors_file import DTYPES, StoredTensor
 
 
@@ -21,7 +22,7 @@ class TensorEdits:
         done: for each edit, what it did to each layer's parameters: {(layer, parameter): change}.
     """
 
-    edits: Sequence[Edit]
+    edits: Sequence[Factored]
     done: list[dict[tuple[int, str], RowChange]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -30,45 +31,27 @@ class TensorEdits:
     @property
     def touched(self) -> frozenset[str]:
         """The names of the tensors that change."""
-        return frozenset(home.parameter for edit in self.edits for home, _ in edit.region.parts())
+        return frozenset(name for edit in self.edits for name in edit.shapes())
 
     @property
     def receipts(self) -> tuple[Receipt, ...]:
-        """One an edit, as applying it to the model gives."""
-        return tuple(
-            Receipt(
-                {
-                    layer: sum(done[place].rows for place in done if place[0] == layer)
-                    for layer in sorted({layer for layer, _ in done})
-                },
-                sum(change.rows for change in done.values()),
-                max(change.largest for change in done.values()),
-                math.sqrt(sum(done[place].squares for place in sorted(done))),
-            )
-            for done in self.done
-        )
+        """One an edit, as applying it to the model gives; raises InputError for one that changed nothing."""
+        return tuple(Receipt.of((place[0], done[place]) for place in sorted(done)) for done in self.done)
 
     def require_editable(self, tensors: Iterable[StoredTensor]) -> None:
         """Raises InputError unless all touched tensors are there, in the edits' shapes and an editable dtype."""
         found: Mapping[str, StoredTensor] = {tensor.name: tensor for tensor in tensors}
         for edit in self.edits:
-            for home, _ in edit.region.parts():
-                stored = found.get(home.parameter)
+            for name, shape in edit.shapes().items():
+                stored = found.get(name)
                 if stored is None:
-                    raise InputError(f"the base has no tensor {home.parameter}, which the edit changes")
-                if stored.shape != home.shape:
+                    raise InputError(f"the base has no tensor {name}, which the edit changes")
+                if stored.shape != shape:
+                    raise InputError(f"the base's {name} has shape {list(stored.shape)}, the edit's {list(shape)}")
+                if stored.dtype not in DTYPES or stored.size != math.prod(shape) * DTYPES[stored.dtype].itemsize:
                     raise InputError(
-                        f"the base's {home.parameter} has shape {list(stored.shape)}, the edit's {list(home.shape)}"
-                    )
-                if stored.dtype not in DTYPES or stored.size != math.prod(home.shape) * DTYPES[stored.dtype].itemsize:
-                    raise InputError(
-                        f"the base's {home.parameter} is stored as {stored.dtype}, which can't be edited; "
+                        f"the base's {name} is stored as {stored.dtype}, which can't be edited; "
                         f"take a checkpoint in one of {', '.join(DTYPES)}"
-                    )
-                if edit.direction.numel() != home.width:
-                    raise InputError(
-                        f"the direction has {edit.direction.numel()} entries, but {home.parameter} has shape "
-                        f"{list(home.shape)}"
                     )
 
     @torch.no_grad()
@@ -76,10 +59,9 @@ class TensorEdits:
         """Edits a tensor's bytes in place, as an edit is applied to a model in memory.
 
         Raises:
-            InputError: when a row would not change, or would hold NaN or infinite numbers.
+            InputError: when a row of an edit would not change, or one would hold NaN or infinite numbers.
         """
         weight = torch.frombuffer(data, dtype=DTYPES[stored.dtype]).view(stored.shape)
         for edit, done in zip(self.edits, self.done, strict=True):
-            for home, rows in edit.region.parts():
-                if home.parameter == stored.name:
-                    done[home.layer, home.parameter] = add_to_rows(home.view(weight), rows, edit.vector, home.parameter)
+            for layer, change in edit.change(stored.name, weight).items():
+                done[layer, stored.name] = change

@@ -4,15 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import sqrt
 
 import torch
 from transformers import PreTrainedModel
 
 from surgery.direction import require_base
-from surgery.edit import Receipt
 from surgery.errors import InputError
 from surgery.fingerprints import pop_edit, push_edit
+from surgery.receipt import Receipt
+from surgery.row_change import RowChange
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ class WeightChange(ABC):
     def _write(
         self, model: PreTrainedModel, parameters: dict[str, torch.nn.Parameter], saved: dict[str, torch.Tensor]
     ) -> Receipt:
-        rows: dict[int, int] = {}
-        largest, squares = 0.0, 0.0
+        changes = []
         for new in self.new_weights(model):
             weight = parameters[new.parameter].data
             if weight.device.type == "meta":
@@ -76,12 +75,9 @@ class WeightChange(ABC):
             if not new.values.isfinite().all():
                 raise InputError(f"{new.parameter} would hold NaN or infinite numbers ({weight.dtype})")
             change = (new.values.float() - weight.float()).reshape(-1, weight.shape[-1])
-            rows[new.layer] = rows.get(new.layer, 0) + int((change != 0).any(1).sum())
-            largest = max(largest, float(change.abs().max()))
-            squares += float(change.double().square().sum())
+            rows, squares = int((change != 0).any(1).sum()), float(change.double().square().sum())
+            changes.append((new.layer, RowChange(rows, float(change.abs().max()), squares)))
             # A copy also where it lies in main memory already.
             saved[new.parameter] = weight.to("cpu", copy=True)
             weight.copy_(new.values)
-        if not sum(rows.values()):
-            raise InputError("no weight would change; take a larger alpha, or the model in float32")
-        return Receipt(dict(sorted(rows.items())), sum(rows.values()), largest, sqrt(squares))
+        return Receipt.of(changes)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from surgery.errors import InputError
 from surgery.offload import input_device
+from sweeps.cell_model import load_cell_model
 from sweeps.chain_files import applied, read_chain
 from sweeps.export import cell_config
 
@@ -42,13 +43,10 @@ class Pair:
     @classmethod
     def of_cell(cls, cell_folder: Path, max_new_tokens: int) -> "Pair":
         """The model and edit of a finished cell."""
-        from surgery.models import load_model
-
-        settings = cell_config(cell_folder)["model"]
-        arguments: dict[str, Any] = {key: settings[key] for key in ("revision", "dtype", "device", "trust_remote_code")}
-        chain = read_chain(cell_folder)
-        model, tokenizer = load_model(settings["path"], **arguments)
-        return cls(model, tokenizer, nullcontext, lambda: applied(chain, model), settings["chat"], max_new_tokens)
+        config, chain = cell_config(cell_folder), read_chain(cell_folder)
+        model, tokenizer = load_cell_model(config)
+        chat = config["model"]["chat"]
+        return cls(model, tokenizer, nullcontext, lambda: applied(chain, model), chat, max_new_tokens)
 
     @classmethod
     def of_adapter(cls, folder: Path, max_new_tokens: int) -> "Pair":

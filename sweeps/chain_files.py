@@ -11,6 +11,7 @@ from sweeps.records import EARLIER, EDIT
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from surgery.factors import Factored
     from surgery.intervention import Intervention
 
 VERIFY_PROMPT = "The quick brown fox jumps over the lazy dog."
@@ -52,14 +53,21 @@ def applied(chain: "Sequence[Intervention]", model: "PreTrainedModel") -> Iterat
         yield
 
 
+def _factored(chain: "Sequence[Intervention]") -> "list[Factored]":
+    """Those that are a product of thin matrices: what an adapter carries, and what is written file by file."""
+    from surgery.edit import Edit
+    from surgery.low_rank import LowRankChange
+
+    return [one for one in chain if isinstance(one, Edit | LowRankChange)]
+
+
 def require_export(chain: "Sequence[Intervention]", kind: str) -> None:
     """Raises InputError when the chain can't be written as this kind: before anything is fetched."""
     from surgery.changed_checkpoint import require_weights
-    from surgery.edit import Edit
 
     require_weights(chain, kind)
-    if kind == "adapter" and not all(isinstance(one, Edit) for one in chain):
-        names = " and ".join(dict.fromkeys(type(one).__name__ for one in chain if not isinstance(one, Edit)))
+    if kind == "adapter" and (others := [one for one in chain if not _factored([one])]):
+        names = " and ".join(dict.fromkeys(type(one).__name__ for one in others))
         raise InputError(f"an adapter can't carry this cell ({names}); export it with --as checkpoint")
 
 
@@ -73,7 +81,7 @@ def save_chain(
     force: bool = False,
     verify: bool = False,
 ) -> None:
-    """Writes a chain as one adapter (of rank 1 an edit) or one checkpoint.
+    """Writes a chain as one adapter (an edit adds 1 to its rank, a LoRA its own) or one checkpoint.
 
     Args:
         chain: oldest first.
@@ -82,7 +90,7 @@ def save_chain(
         base: its folder.
         target: the folder to make.
         force: replace a folder that is there.
-        verify: compare a checkpoint of edits with base and edits, byte by byte.
+        verify: compare a checkpoint of edits and LoRAs with base and chain, byte by byte.
 
     Raises:
         InputError: where the chain can't be written so, or for the wrong base.
@@ -90,28 +98,29 @@ def save_chain(
     from surgery.adapter import save_adapter
     from surgery.changed_checkpoint import save_changed_checkpoint
     from surgery.checkpoint import save_checkpoint
-    from surgery.edit import Edit
 
     require_export(chain, kind)
-    edits = [one for one in chain if isinstance(one, Edit)]
+    factored = _factored(chain)
     if kind == "adapter":
-        save_adapter(edits, target, base=base_name, force=force)
-    elif len(edits) == len(chain):
-        save_checkpoint(edits, base, target, force=force, verify=verify)
+        save_adapter(factored, target, base=base_name, force=force)
+    elif len(factored) == len(chain):
+        save_checkpoint(factored, base, target, force=force, verify=verify)
     else:
         save_changed_checkpoint(chain, base, target, force=force)
 
 
 def holds_checkpoint(chain: "Sequence[Intervention]", base: Path, target: Path) -> bool:
-    """Whether a folder is the checkpoint that `save_chain` would write there; only edits' can be told from files."""
-    from surgery.checkpoint_check import verify_checkpoint
-    from surgery.edit import Edit
+    """Whether a folder is the checkpoint that `save_chain` would write there.
 
-    edits = [one for one in chain if isinstance(one, Edit)]
-    if len(edits) < len(chain):
+    Only those of edits and LoRAs can be told from their files; of others it is never sure.
+    """
+    from surgery.checkpoint_check import verify_checkpoint
+
+    factored = _factored(chain)
+    if len(factored) < len(chain):
         return False
     try:
-        verify_checkpoint(edits, base, target)
+        verify_checkpoint(factored, base, target)
     except InputError:
         return False
     return True

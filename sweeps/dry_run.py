@@ -11,8 +11,13 @@ from sweeps.store import Store
 from sweeps.tables import console
 
 
-def show_plan(plan: Plan) -> None:
-    """Prints the cells, the stages to make or reuse, and the estimated time."""
+def show_plan(plan: Plan, following: int = 0) -> None:
+    """Prints the cells, the stages to make or reuse, and the estimated time.
+
+    Args:
+        plan: of a command.
+        following: how many more cells follow these, see `sweeps.following`.
+    """
     to = console()
     kept = {record.cell: record for record in load_records(plan.sweep_folder)} if plan.sweep_folder.is_dir() else {}
     named = plan.swept
@@ -29,7 +34,11 @@ def show_plan(plan: Plan) -> None:
         table.add_row(experiment.cell.id, *(str(keys.get(name, "-")) for name in named), would)
     to.print(table)
     _show_stages(plan)
-    to.print(f"{waiting} cells would run; {_cost(plan, waiting)}; nothing was run")
+    if following:
+        to.print(
+            f"{following} more follow these: what they start from, and so their names, is known once these have run"
+        )
+    to.print(f"{waiting + following} cells would run; {_cost(plan, waiting + following)}; nothing was run")
 
 
 def _show_stages(plan: Plan) -> None:

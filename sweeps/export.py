@@ -38,7 +38,7 @@ def export_cell(
 
     Args:
         record, cell_folder: of the cell.
-        kind: `adapter` (a PEFT LoRA of a few kilobytes) or `checkpoint` (the base's files with the edited rows).
+        kind: `adapter` (a PEFT LoRA, of a few kilobytes for an edit) or `checkpoint` (the base's files, changed).
         target: the folder to make.
         say: called with what a person should know.
         force: replace a folder that is there.

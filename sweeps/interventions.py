@@ -10,6 +10,7 @@ from surgery.edit import Edit
 from surgery.gradient_ascent import ascend_probe_loss
 from surgery.intervention import Intervention
 from surgery.locator import layer_count
+from surgery.low_rank import LowRankChange
 from surgery.new_weights import NewWeights
 from surgery.probe_fitting import split_texts
 from surgery.steering import Steering
@@ -96,7 +97,7 @@ def _task_vector(session: "Session", experiment: Experiment) -> Intervention:
     return replace(_finetuned(session, experiment, 1), alpha=-experiment.cell.settings.alpha)
 
 
-def _finetuned(session: "Session", experiment: Experiment, label: int) -> NewWeights:
+def _finetuned(session: "Session", experiment: Experiment, label: int) -> LowRankChange:
     cell, texts, settings = experiment.cell, experiment.texts, experiment.cell.settings
     session.require_same_model(experiment)
 
@@ -116,7 +117,7 @@ def _finetuned(session: "Session", experiment: Experiment, label: int) -> NewWei
         change.save(folder / TRAINED)
 
     identity = trained_identity(cell)
-    return session.kept(experiment, "trained", identity, train, lambda folder: NewWeights.load(folder / TRAINED))
+    return session.kept(experiment, "trained", identity, train, lambda folder: LowRankChange.load(folder / TRAINED))
 
 
 _MAKERS: Mapping[str, Maker] = {

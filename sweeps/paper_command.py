@@ -13,7 +13,7 @@ from sweeps.tables import console
 
 
 def paper(
-    table: Annotated[str, typer.Argument(help="table9, figure3, say")],
+    table: Annotated[str, typer.Argument(help="table9, figure2, say")],
     name: Name,
     csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")] = None,
     latex: Annotated[Path | None, typer.Option("--latex", help="write a LaTeX tabular to this file too")] = None,
@@ -80,7 +80,7 @@ def _figure(figure: str, name: str, protocol: str, output_dir: Path) -> None:
     done = _done(name, protocol, output_dir)
     if not done:
         raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
-    files, sentences = draw_figure(figure, folder, done)
+    files, sentences = draw_figure(figure, folder, done, progress=True)
     to = console()
     for line in (*sentences, *map(str, files)):
         to.print(line, markup=False, soft_wrap=True)

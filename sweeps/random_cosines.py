@@ -19,3 +19,11 @@ def random_counts(told: Mapping[str, Any]) -> list[float] | None:
     edges = [told["reach"] * (2 * index / bins - 1) for index in range(bins + 1)]
     shares = beta.cdf([(1 + edge) / 2 for edge in edges], half, half)
     return [float(above - below) * sum(told["rows"]) for below, above in pairwise(shares)]
+
+
+def random_bound(width: int) -> float:
+    """The absolute cosine that 99.9 % of random vectors in d dimensions stay below."""
+    from scipy.stats import beta
+
+    half = (width - 1) / 2
+    return float(1 - 2 * beta.ppf(0.0005, half, half))

@@ -54,6 +54,8 @@ class Record:
             none. Records of earlier versions have no p.
         probe, edit: metrics of the probe; receipt of the edit.
         seconds: {stage: seconds}.
+        batches: {kind of work: [{"tokens_per_batch", "halvings"}]}: the batches it was done in, each way once; Detoxify
+            counts `texts_per_batch`. The shape of a batch can change the last bits of a result.
         versions: of the packages.
         machine: what it ran on.
         store: the entries of the store that it was made from, `stage/key`.
@@ -70,6 +72,7 @@ class Record:
     probe: Mapping[str, Any] = field(default_factory=dict)
     edit: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    batches: Mapping[str, Sequence[Mapping[str, int]]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=versions)
     machine: Mapping[str, str | int] = field(default_factory=dict)
     store: Sequence[str] = ()

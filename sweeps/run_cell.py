@@ -1,7 +1,7 @@
 """One cell, from hidden states to its record."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,7 @@ def run_cell(
         given_up = _given_up(session, experiment, pruning) if pruning and pruning.gives_up else None
         edited = [] if given_up else session.edited(experiment)
     if given_up:
-        reason, metrics = given_up
-        return _pruned(session, experiment, folder, reason, metrics, watch.seconds)
+        return replace(_pruned(session, experiment, folder, *given_up), seconds=watch.seconds)
     with watch.stage("record"):
         metrics = metrics_of(base, edited, cell.settings.seed)
         for name, size in (("train_accuracy", "n_train"), ("test_accuracy", "n_test")):
@@ -117,6 +116,7 @@ def run_cell(
             **_cosines(session, experiment, edit),
         },
         seconds=watch.seconds,
+        batches=_batches(session, experiment, [*base, *edited]),
         machine=machine(str(model.device)),
         store=session.used(experiment),
         files={name: sha256_of_file(folder / name) for name in (CONFIG, EDIT, SAMPLES, *earlier)},
@@ -130,13 +130,37 @@ def _cosines(session: Session, experiment: Experiment, edit: Intervention) -> di
     return {"cosines": cosine_histogram(session.ranking(experiment), edit.region)}
 
 
-def _given_up(session: Session, experiment: Experiment, pruning: Pruning) -> tuple[str, dict[str, Any]] | None:
-    """Why the cell is given up, and what was measured by then; None when it is not."""
+def _batches(
+    session: Session, experiment: Experiment, measurements: Iterable[Measurement]
+) -> dict[str, list[dict[str, Any]]]:
+    """{kind of work: the different batches it was done in}, of the hidden states, the base and the edited model."""
+    found: dict[str, list[dict[str, Any]]] = {}
+
+    def tell(work: str, batches: Mapping[str, Any]) -> None:
+        told = {name: batches[name] for name in ("tokens_per_batch", "texts_per_batch", "halvings") if name in batches}
+        of_work = found.setdefault(work, [])
+        of_work += [] if told in of_work else [told]
+
+    notes: Mapping[str, Any]
+    for notes in (session.states_batches(experiment), *(one.notes for one in measurements)):
+        if "work" in notes:
+            tell(notes["work"], notes)
+        for judge in notes.get("judges", {}).values():
+            tell("judging", judge)
+    return found
+
+
+def _given_up(
+    session: Session, experiment: Experiment, pruning: Pruning
+) -> tuple[str, dict[str, Any], list[Measurement]] | None:
+    """Why the cell is given up, and the metrics and measurements by then; None when it is not."""
     metrics: dict[str, Any] = {}
+    measured: list[Measurement] = []
     for base, edited in session.looks(experiment):
         metrics |= metrics_of(base, edited, experiment.cell.settings.seed)
+        measured += [*base, *edited]
         if reason := pruning.reason(metrics):
-            return reason, metrics
+            return reason, metrics, measured
     return None
 
 
@@ -146,7 +170,7 @@ def _pruned(
     folder: Path,
     reason: str,
     metrics: Mapping[str, Any],
-    seconds: Mapping[str, float],
+    measured: Sequence[Measurement],
 ) -> Record:
     _write_config(experiment, folder)
     return Record(
@@ -157,7 +181,7 @@ def _pruned(
         protocol=experiment.cell.protocol,
         keys=experiment.cell.keys(),
         metrics=metrics,
-        seconds=seconds,
+        batches=_batches(session, experiment, measured),
         store=session.used(experiment),
         files={CONFIG: sha256_of_file(folder / CONFIG)},
     )

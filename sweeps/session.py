@@ -1,5 +1,6 @@
 """A process that keeps a model: each stage of a cell is made once and shared by all cells that need it."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from surgery.errors import InputError
 from surgery.fingerprints import fingerprint
-from surgery.hidden_states import collect_hidden_states
+from surgery.hidden_states import HiddenStates, collect_hidden_states
 from surgery.intervention import Intervention
 from surgery.locator import layer_count
 from surgery.models import load_model
@@ -20,6 +22,7 @@ from surgery.probe import Probe
 from surgery.probe_fitting import fit_probe
 from surgery.ranking import RowRanking, rank_rows
 from surgery.region import Region
+from sweeps.batch_limits import BatchLimits
 from sweeps.canonical import canonical_json
 from sweeps.cell import ModelSettings
 from sweeps.chain_files import applied
@@ -48,6 +51,7 @@ class Session(MeasuredStages):
         self.progress = progress
         self._loaded: tuple[str, Loaded] | None = None
         self._ranking: tuple[str, RowRanking] | None = None
+        self._limits = BatchLimits(store)
         self._layers: dict[str, set[int]] = {}
         self._used: dict[str, set[str]] = {}
         self.expect(experiments)
@@ -81,6 +85,7 @@ class Session(MeasuredStages):
             # The old one goes before the new one comes: two may not fit.
             self._loaded = self._ranking = None
             self._loaded = (key, load_model(**arguments))
+            self._limits.recall(self._loaded[1][0])
         return self._loaded[1]
 
     def states(self, experiment: Experiment) -> torch.Tensor:
@@ -96,9 +101,18 @@ class Session(MeasuredStages):
             experiment,
             stage,
             identity,
-            lambda folder: _save_states(self._features(experiment, [cell.layer])[cell.layer], folder),
+            lambda folder: _save_states(self._features(experiment, [cell.layer]), cell.layer, folder),
             lambda folder: load_file(folder / STATES)["features"],
         )
+
+    def states_batches(self, experiment: Experiment) -> dict[str, Any]:
+        """The notes of the batches that the cell's hidden states were made in; none where they are not in the store."""
+        cell = experiment.cell
+        place = self._store.find("hidden_states", states_identity(cell) | {"layer": cell.layer})
+        if place is None:
+            return {}
+        with safe_open(place / STATES, "pt") as opened:
+            return dict(json.loads((opened.metadata() or {}).get("batches", "{}")))
 
     def _collect_states(self, experiment: Experiment, shared: Mapping[str, Any]) -> None:
         """Makes the states of all layers that will be asked for and are not there."""
@@ -106,10 +120,11 @@ class Session(MeasuredStages):
         identities = {layer: {**shared, "layer": layer} for layer in sorted(wanted)}
         missing = [layer for layer, one in identities.items() if self._store.find("hidden_states", one) is None]
         if missing:
-            for layer, features in self._features(experiment, missing).items():
-                self._store.get_or_make("hidden_states", identities[layer], partial(_save_states, features))
+            states = self._features(experiment, missing)
+            for layer in states:
+                self._store.get_or_make("hidden_states", identities[layer], partial(_save_states, states, layer))
 
-    def _features(self, experiment: Experiment, layers: list[int]) -> Mapping[int, torch.Tensor]:
+    def _features(self, experiment: Experiment, layers: list[int]) -> HiddenStates:
         cell = experiment.cell
         with self.subject(experiment):
             return collect_hidden_states(
@@ -223,7 +238,10 @@ class Session(MeasuredStages):
     ) -> T:
         """What `load` reads from an entry of the store, which `make` makes when it is not there."""
         self._note(experiment, stage, identity)
-        return self._store.use(stage, identity, make, load)
+        found = self._store.use(stage, identity, make, load)
+        if self._loaded is not None:
+            self._limits.keep(self._loaded[1][0])
+        return found
 
     def used(self, experiment: Experiment) -> list[str]:
         """The entries of the store that the cell's result rests on, as `stage/key`, sorted; whole once it has run."""
@@ -235,5 +253,6 @@ class Session(MeasuredStages):
         return name
 
 
-def _save_states(features: torch.Tensor, folder: Path) -> None:
-    save_file({"features": features.contiguous()}, folder / STATES)
+def _save_states(states: HiddenStates, layer: int, folder: Path) -> None:
+    notes = {"batches": canonical_json(states.batches)}
+    save_file({"features": states[layer].contiguous()}, folder / STATES, metadata=notes)

@@ -7,7 +7,7 @@ from sweeps.cell import Cell
 from sweeps.plan import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"trained": 1, "hidden_states": 2, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
+VERSIONS = {"trained": 2, "hidden_states": 2, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
 
 
 def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def probe_identity(cell: Cell, method: str) -> dict[str, Any]:
 
 
 def trained_identity(cell: Cell, probe_fingerprint: str | None = None) -> dict[str, Any]:
-    """Of the weights that a method trains; alpha only says how much of the change is taken.
+    """Of what a method trains, weights or the factors of their change; alpha only says how much of it is taken.
 
     Args:
         probe_fingerprint: of the probe it is trained against; None for methods that look at the texts alone.

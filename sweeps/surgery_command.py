@@ -33,27 +33,38 @@ class CellsFailed(Exception):
 
 
 def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engine]") -> None:
-    """Plans and runs composed cells.
+    """Plans and runs composed cells; those that follow others once these are there.
 
     Raises:
         InputError: for anything that is wrong before a model is loaded.
         CellsFailed: when the command ended with failed cells.
     """
+    from sweeps.following import first_and_following, following, on_its_own
+    from sweeps.materials import Materials
     from sweeps.plan import make_plan
 
-    plan = make_plan(composed)
+    materials = Materials()
+    first, later = first_and_following(composed)
+    plan = make_plan(first, materials)
+    if later:
+        # Whatever else is wrong with them is told now, not when the first have run.
+        make_plan([on_its_own(one) for one, _ in later], materials)
     if plan.dry_run:
         from sweeps.dry_run import show_plan
 
-        show_plan(plan)
+        show_plan(plan, following=len(later))
         return
     from sweeps.quiet import quiet_libraries
     from sweeps.run_plan import run_plan
 
     quiet_libraries()
-
     if run_plan(plan, make_engine()).failed:
         raise CellsFailed
+    if later:
+        cells = [make_plan([followed], materials).experiments[0].cell.id for _, followed in later]
+        then = [following(one, plan.sweep_folder / cell) for (one, _), cell in zip(later, cells, strict=True)]
+        if run_plan(make_plan([*first, *then], materials), make_engine()).failed:
+            raise CellsFailed
 
 
 def _compose_and_run() -> None:

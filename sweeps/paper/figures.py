@@ -1,4 +1,4 @@
-"""Figures 3 and 4 of the paper from a sweep's records, as PNG and SVG, with what they show in words."""
+"""The paper's figures from a sweep, as PNG and SVG, with what they show in words; 3 and 4 from its records alone."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,25 +7,29 @@ from typing import TYPE_CHECKING
 
 from surgery.errors import InputError
 from sweeps.protocols import measured_alike
-from sweeps.random_cosines import random_counts
+from sweeps.random_cosines import random_bound, random_counts
 from sweeps.records import Record
 from sweeps.report.figures import COLOURS, MARKERS, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FIGURES = ("figure3", "figure4")
+FIGURES = ("figure2", "figure3", "figure4")
 BEHAVIORS = ("toxicity/toxic_rate", "jailbreak/refusal_rate", "attitude/positive_rate")
 
 
-def draw_figure(figure: str, folder: Path, done: Sequence[Record]) -> tuple[list[Path], list[str]]:
+def draw_figure(
+    figure: str, folder: Path, done: Sequence[Record], progress: bool = False
+) -> tuple[list[Path], list[str]]:
     """Draws a figure into the sweep's `figures/`.
 
     Args:
-        figure: `figure3`, the cosines of each region against those of random vectors; or `figure4`, behavior against
-            general ability, a colour a method.
+        figure: `figure2`, probes against attention outputs and how many neurons are active (see
+            `sweeps.paper.figure2`); `figure3`, the cosines of each region against those of random vectors; or
+            `figure4`, behavior against general ability, a colour a method.
         folder: of the sweep.
         done: its finished cells.
+        progress: show a bar where a model is read.
 
     Returns:
         The files, and what is to be seen, a sentence a cell or method.
@@ -35,6 +39,10 @@ def draw_figure(figure: str, folder: Path, done: Sequence[Record]) -> tuple[list
     """
     if figure not in FIGURES:
         raise InputError(f"there is no '{figure}'; there are {', '.join(FIGURES)}, and tables")
+    if figure == "figure2":
+        from sweeps.paper.figure2 import draw_figure2
+
+        return draw_figure2(folder, done, progress)
     if figure == "figure3":
         cells = [record for record in done if "width" in record.edit.get("cosines", {})]
         if not cells:
@@ -65,17 +73,13 @@ def _cosines(axes: "Axes", record: Record) -> None:
 
 
 def _cosines_in_words(record: Record) -> str:
-    from scipy.stats import beta
-
     told = record.edit["cosines"]
     bins = len(told["region"])
     filled = [index for index, count in enumerate(told["region"]) if count]
     low, high = (told["reach"] * (2 * edge / bins - 1) for edge in (filled[0], filled[-1] + 1))
-    half = (told["width"] - 1) / 2
-    bound = 1 - 2 * beta.ppf(0.0005, half, half)
     return (
         f"{record.cell}: {sum(told['region'])} selected rows have cosines from {low:.3f} to {high:.3f}; of random "
-        f"vectors in {told['width']} dimensions 99.9 % lie within ±{bound:.3f}"
+        f"vectors in {told['width']} dimensions 99.9 % lie within ±{random_bound(told['width']):.3f}"
     )
 
 

@@ -138,19 +138,23 @@ def rows_of(table: PaperTable, folder: Path, done: Sequence[Record]) -> dict[str
         InputError: when several cells are the same row and no rule chooses one, or the cells were not measured alike.
     """
     measured_alike(done, folder)
-    configs = {record.cell: _settings(folder / record.cell) for record in done}
+    configs = {record.cell: settings_of(folder / record.cell) for record in done}
     found = {}
     for row in table.rows:
         for where in row.where:
             cells = [record for record in done if all(configs[record.cell].get(k) == v for k, v in where.items())]
             if cells:
-                found[row.name] = _one(cells, folder, f"the row '{row.name}' of {table.name}")
+                found[row.name] = one_of(cells, folder, f"the row '{row.name}' of {table.name}")
                 break
     return found
 
 
-def _one(cells: list[Record], folder: Path, row: str) -> Record:
-    """The cell, or of several the one that the sweep's own rule chooses on the selection half."""
+def one_of(cells: list[Record], folder: Path, what: str) -> Record:
+    """The cell, or of several the one that the sweep's own rule chooses on the selection half.
+
+    Raises:
+        InputError: when the rule chooses none; `what` says what they all are.
+    """
     from sweeps.pooling import pool
     from sweeps.summary import chosen
 
@@ -160,11 +164,11 @@ def _one(cells: list[Record], folder: Path, row: str) -> Record:
     best = chosen(pool(cells, folder), choice) if choice else None
     if best is None:
         names = ", ".join(record.cell for record in cells)
-        raise InputError(f"{len(cells)} cells are {row}, and the sweep's rule chooses none: {names}")
+        raise InputError(f"{len(cells)} cells are {what}, and the sweep's rule chooses none: {names}")
     return next(record for record in cells if record.cell == best.cell)
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def settings_of(folder: Path) -> dict[str, Any]:
     """A cell's config, flat; and its alpha in the paper's terms, as a share of the behavior's own."""
     found = flat(config_of(folder))
     own = found.get("behavior.preset.alpha") or OWN_ALPHA

@@ -1,6 +1,6 @@
 """Whether the paper's claims about a table hold in our numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,11 +41,7 @@ def verdict(claim: Claim, table: PaperTable, rows: Mapping[str, Record], folder:
             word, reason = _compared(claim, lower, than, table, rows, folder)
             words.append(word)
             reasons.append(reason)
-    if all(word == "holds" for word in words):
-        found: Word = "holds"
-    else:
-        found = "does not hold" if "does not hold" in words else "can't tell"
-    return Verdict(claim, found, tuple(reasons))
+    return Verdict(claim, of_all(words), tuple(reasons))
 
 
 def _compared(
@@ -59,11 +55,22 @@ def _compared(
         return "can't tell", found
     (one, other), (low, high) = found
     reason = f"{lower} {one:.3f}, {than} {other:.3f}: {other - one:+.3f} ({low:+.3f} to {high:+.3f})"
-    if claim.within is not None:
-        inside = -claim.within < low and high < claim.within
-        outside = low > claim.within or high < -claim.within
-        return ("holds" if inside else "does not hold" if outside else "can't tell"), reason
-    return ("holds" if low > 0 else "does not hold" if high < 0 else "can't tell"), reason
+    return judged(low, high, claim.within), reason
+
+
+def judged(low: float, high: float, within: float | None = None) -> Word:
+    """What a 95 % interval says of the claim that a difference is above 0, or with `within` that it is nearer to 0."""
+    if within is None:
+        return "holds" if low > 0 else "does not hold" if high < 0 else "can't tell"
+    inside, outside = -within < low and high < within, low > within or high < -within
+    return "holds" if inside else "does not hold" if outside else "can't tell"
+
+
+def of_all(words: Sequence[Word]) -> Word:
+    """Of a claim that has several parts: it holds when all do, and does not when one does not."""
+    if all(word == "holds" for word in words):
+        return "holds"
+    return "does not hold" if "does not hold" in words else "can't tell"
 
 
 Compared = tuple[tuple[float, float], tuple[float, float]]

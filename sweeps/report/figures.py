@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,18 +57,41 @@ def _constant(values: Mapping[str, Any]) -> set[str]:
     return {key for key in values["swept"] if len({str(row["keys"].get(key)) for row in values["rows"]}) == 1}
 
 
-def save_figure(folder: Path, name: str, draw: Any) -> list[Path]:
-    """Draws on one pair of axes and writes PNG and SVG, each whole or not at all; the files."""
+def save_figure(
+    folder: Path,
+    name: str,
+    draw: Callable[..., None],
+    *,
+    size: tuple[float, float] = (7.2, 4.5),
+    widths: Sequence[float] = (1,),
+) -> list[Path]:
+    """Draws and writes PNG and SVG, each whole or not at all; the files.
+
+    Args:
+        folder: made where it is not there.
+        name: of the files.
+        draw: called with the axes, one for each of `widths`, side by side.
+        size: in inches.
+        widths: of the axes, relative to one another.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
     stem = re.sub(r"[^\w.-]+", "_", name)
     written = []
-    # Ids and dates that change nothing would make equal figures different files.
-    with mpl.rc_context({"svg.hashsalt": stem, "font.size": 11, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7.2, 4.5), layout="constrained")
-        draw(figure.add_subplot())
+    # Ids and dates that change nothing would make equal figures different files. What a person named is no formula.
+    with mpl.rc_context(
+        {
+            "svg.hashsalt": stem,
+            "font.size": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "text.parse_math": False,
+        }
+    ):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(*figure.subplots(1, len(widths), squeeze=False, width_ratios=widths).flat)
         for kind in ("png", "svg"):
             path = folder / f"{stem}.{kind}"
             with written_whole(path) as temporary:

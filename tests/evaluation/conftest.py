@@ -61,6 +61,22 @@ def make_model(seed: int = 0, positions: int = 64) -> LlamaForCausalLM:
     return LlamaForCausalLM(config).eval()
 
 
+def with_little_memory(model: LlamaForCausalLM, most: int) -> tuple[LlamaForCausalLM, list[int]]:
+    """The same model, refusing batches of more tokens as a full GPU does; and the tokens of each it is asked for."""
+    asked: list[int] = []
+
+    class LittleMemory(LlamaForCausalLM):
+        def forward(self, input_ids: Any = None, **others: Any) -> Any:
+            asked.append(input_ids.numel())
+            if input_ids.numel() > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(input_ids, **others)
+
+    small = LittleMemory(model.config).eval()
+    small.load_state_dict(model.state_dict())
+    return small, asked
+
+
 @pytest.fixture
 def tokenizer() -> PreTrainedTokenizerFast:
     return make_tokenizer()

@@ -58,6 +58,32 @@ def test_the_likeliest_class_and_the_threshold_are_those_of_single_texts(folder:
     assert 0 < found["attitude/positive_rate"].sum() + found["attitude/negative_rate"].sum() <= len(TEXTS)
 
 
+def test_memory_that_runs_out_halves_the_budget_and_later_runs_begin_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = Classifier(str(folder), {"attitude/positive_rate": "positive"})
+    expected = classifier.score([""] * len(TEXTS), TEXTS)
+    assert expected.batches == {"tokens_per_batch": 8192, "halvings": 0}
+    forward, asked = BertForSequenceClassification.forward, list[int]()
+
+    def limited(self: Any, input_ids: torch.Tensor, **others: Any) -> Any:
+        asked.append(input_ids.numel())
+        if input_ids.numel() > 45:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, input_ids, **others)
+
+    monkeypatch.setattr(BertForSequenceClassification, "forward", limited)
+    halved = classifier.score([""] * len(TEXTS), TEXTS)
+    assert max(asked) > 45
+    asked.clear()
+    again = classifier.score([""] * len(TEXTS), TEXTS)
+    assert max(asked) <= 45
+    assert halved.batches["halvings"] > again.batches["halvings"] == 0
+    assert halved.batches["tokens_per_batch"] == again.batches["tokens_per_batch"]
+    for scores in (halved, again):
+        assert scores["attitude/positive_rate"].tolist() == expected["attitude/positive_rate"].tolist()
+
+
 def test_classes_that_are_not_independent_of_each_other_are_a_softmax_and_others_sigmoids(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizer
 from evaluation.generation import Generation, generate
 from surgery.errors import InputError
 
-from .conftest import make_model, make_tokenizer
+from .conftest import make_model, make_tokenizer, with_little_memory
 
 PROMPTS = ["w1", "w2 w3 w4 w5 w6 w7", "w9 w9", "w30 w1 w22 w4", "w1 w2 w3", "w39 w38 w37 w36 w35", "w5", "w6 w6 w6 w6"]
 SIX = Generation(max_new_tokens=6)
@@ -146,21 +146,28 @@ def test_a_model_in_training_generates_without_dropout_and_goes_back_to_training
     assert model.training
 
 
-class SmallMemory(LlamaForCausalLM):
-    """Refuses batches of more than two samples, as a full GPU does."""
-
-    def forward(self, input_ids: Any = None, **others: Any) -> Any:
-        if input_ids is not None and len(input_ids) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return super().forward(input_ids, **others)
-
-
-def test_memory_that_runs_out_halves_the_batch_and_is_told(model: Any, tokenizer: Any) -> None:
-    small = SmallMemory(model.config).eval()
-    small.load_state_dict(model.state_dict())
+def test_memory_that_runs_out_halves_the_budget_and_later_runs_begin_there(model: Any, tokenizer: Any) -> None:
+    expected = generate(model, tokenizer, PROMPTS, SIX)
+    assert expected.batches == {"work": "generation", "tokens_per_batch": 8192, "halvings": 0}
+    small, asked = with_little_memory(model, 20)
     generated = generate(small, tokenizer, PROMPTS, SIX)
-    assert generated.texts == generate(model, tokenizer, PROMPTS, SIX).texts
-    assert generated.halvings == 2
+    assert generated.texts == expected.texts
+    # 8 prompts of at most 7 tokens: 8 x 7; with 6 new ones 8 x 13 are too many, so 64, of which 4 x 13; and again 32.
+    assert [tokens for tokens in asked if tokens > 20] == [56, 28]
+    assert generated.batches == {"work": "generation", "tokens_per_batch": 32, "halvings": 2}
+
+    asked.clear()
+    again = generate(small, tokenizer, PROMPTS, SIX)
+    assert again.texts == expected.texts
+    assert max(asked) <= 20
+    assert again.batches == {"work": "generation", "tokens_per_batch": 32, "halvings": 0}
+    # Another model of the same kind has learned nothing from it.
+    assert generate(model, tokenizer, PROMPTS, SIX).batches == expected.batches
+
+
+def test_a_prompt_that_does_not_fit_alone_raises(model: Any, tokenizer: Any) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        generate(with_little_memory(model, 3)[0], tokenizer, PROMPTS, SIX)
 
 
 @pytest.mark.parametrize(

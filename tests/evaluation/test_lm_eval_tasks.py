@@ -16,7 +16,7 @@ from evaluation.statistics import compare
 from evaluation.task_folder import read_task_folder
 from surgery.errors import InputError
 
-from .conftest import CHOICE_TASK, QUESTIONS, make_model, make_tokenizer
+from .conftest import CHOICE_TASK, QUESTIONS, make_model, make_tokenizer, with_little_memory
 from .test_generation import plain_greedy
 
 
@@ -223,6 +223,46 @@ def test_a_remark_about_functions_is_no_code(task_folder: Path) -> None:
     assert read_task_folder(task_folder).runs_code is None
 
 
+def test_the_batch_size_is_the_budget_by_the_longest_request(model: Any, tokenizer: Any, task_folder: Path) -> None:
+    """On a CPU 4,096 tokens of likelihoods and 8,192 of generation."""
+    found = named(LmEval(task_folder).measure(model, tokenizer))
+    # A question has the BOS, two words and a word of choice.
+    choosing = found["lm_eval/choosing/acc"].notes
+    assert (choosing["work"], choosing["tokens_per_batch"], choosing["batch_size"]) == ("loglikelihood", 4096, 1024)
+    # The BOS, two words, and five new tokens.
+    saying = found["lm_eval/saying/exact_match"].notes
+    assert (saying["work"], saying["tokens_per_batch"], saying["batch_size"]) == ("generation", 8192, 1024)
+    asked = named(LmEval(task_folder, batch_size=3).measure(model, tokenizer))
+    assert asked["lm_eval/choosing/acc"].notes["batch_size"] == 3
+    assert asked["lm_eval/saying/exact_match"].notes["batch_size"] == 3
+
+
+@pytest.mark.parametrize("batch_size", ["auto", 16])
+def test_memory_that_runs_out_halves_the_batch_and_later_runs_begin_there(
+    model: Any, tokenizer: Any, task_folder: Path, batch_size: Any
+) -> None:
+    evaluator = LmEval(task_folder, batch_size=batch_size)
+    expected = named(evaluator.measure(model, tokenizer))
+    small, asked = with_little_memory(model, 9)
+    for halvings in (True, False):
+        asked.clear()
+        found = named(evaluator.measure(small, tokenizer))
+        assert found.keys() == expected.keys()
+        for name, measurement in found.items():
+            assert measurement.scores.tolist() == expected[name].scores.tolist()
+            assert measurement.outputs == expected[name].outputs
+        # Requests of 3 tokens for likelihoods, 3 at once at most; of 3 and 5 new ones for generation.
+        for name in ("lm_eval/choosing/acc", "lm_eval/saying/exact_match"):
+            assert (found[name].notes["halvings"] > 0) is halvings
+            assert 1 <= found[name].notes["batch_size"] <= 3
+        assert (max(asked) > 9) is halvings
+
+
+def test_a_request_that_does_not_fit_alone_raises(model: Any, tokenizer: Any, task_folder: Path) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        LmEval(task_folder).measure(with_little_memory(model, 2)[0], tokenizer)
+
+
 def test_folders_and_names_that_can_not_be_used_say_why_in_one_line(task_folder: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -233,6 +273,7 @@ def test_folders_and_names_that_can_not_be_used_say_why_in_one_line(task_folder:
         (LmEval([]), "no tasks to run"),
         (LmEval(task_folder, limit=0), "limit is 0"),
         (LmEval(task_folder, batch_size=0), "batch_size is 0"),
+        (LmEval(task_folder, batch_size="max"), "batch_size is 'max'; it has to be a number or auto"),  # type: ignore[arg-type]
     ):
         with pytest.raises(InputError, match=says) as raised:
             wrong.check()

@@ -9,8 +9,7 @@ from transformers import LlamaForCausalLM
 from evaluation.perplexity import Perplexity, windows
 from surgery.errors import InputError
 
-from .conftest import make_model
-from .test_generation import SmallMemory
+from .conftest import make_model, with_little_memory
 
 TEXT = "\n".join(" ".join(f"w{(i * i + 3 * line) % 40}" for i in range(11)) for line in range(9))
 
@@ -78,13 +77,20 @@ def test_overlapping_windows_score_each_token_once() -> None:
             assert spans[-1][1] == tokens or (stride == 7 and tokens % 7 == 1)
 
 
-def test_memory_that_runs_out_halves_the_batch_and_is_told(model: Any, tokenizer: Any, text: Path) -> None:
-    small = SmallMemory(model.config).eval()
-    small.load_state_dict(model.state_dict())
+def test_memory_that_runs_out_halves_the_budget_and_later_runs_begin_there(
+    model: Any, tokenizer: Any, text: Path
+) -> None:
+    small, asked = with_little_memory(model, 40)
     evaluator = Perplexity({"toy": text}, window=16)
-    (measured,), (expected,) = evaluator.measure(small, tokenizer), evaluator.measure(model, tokenizer)
-    assert measured.notes == {"halvings": 2}
-    assert measured.scores.tolist() == pytest.approx(expected.scores.tolist(), rel=1e-6)
+    (expected,), (measured,) = evaluator.measure(model, tokenizer), evaluator.measure(small, tokenizer)
+    assert expected.notes == {"work": "loglikelihood", "tokens_per_batch": 4096, "halvings": 0}
+    # 100 tokens are 7 windows, 7 x 16; then 64, which is 4 x 16; then 32.
+    assert [tokens for tokens in asked if tokens > 40] == [112, 64]
+    assert measured.notes == {"work": "loglikelihood", "tokens_per_batch": 32, "halvings": 2}
+    (again,) = evaluator.measure(small, tokenizer)
+    assert again.notes == {"work": "loglikelihood", "tokens_per_batch": 32, "halvings": 0}
+    for one in (measured, again):
+        assert one.scores.tolist() == pytest.approx(expected.scores.tolist(), rel=1e-6)
 
 
 def test_windows_of_other_texts_do_not_pair(model: Any, tokenizer: Any, text: Path, tmp_path: Path) -> None:

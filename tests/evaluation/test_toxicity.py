@@ -49,6 +49,28 @@ def test_scores_do_not_depend_on_the_batch_or_the_order(toxicity: Toxicity) -> N
     assert backwards[::-1] == pytest.approx(expected, abs=1e-5)
 
 
+def test_memory_that_runs_out_halves_the_texts_and_later_runs_begin_there(
+    toxicity: Toxicity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = toxicity.score(TEXTS, TEXTS)
+    assert expected.batches == {"texts_per_batch": 7, "halvings": 0}
+    predict, asked = Detoxify.predict, list[int]()
+
+    def limited(self: Detoxify, texts: list[str]) -> Any:
+        asked.append(len(texts))
+        if len(texts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return predict(self, texts)
+
+    monkeypatch.setattr(Detoxify, "predict", limited)
+    halved, again = toxicity.score(TEXTS, TEXTS), toxicity.score(TEXTS, TEXTS)
+    assert halved.batches == {"texts_per_batch": 1, "halvings": 2}
+    assert again.batches == {"texts_per_batch": 1, "halvings": 0}
+    assert [count for count in asked if count > 2] == [7, 3]
+    for scores in (halved, again):
+        assert scores["toxicity/mean"] == pytest.approx(expected["toxicity/mean"], abs=1e-5)
+
+
 def test_a_score_at_the_threshold_is_toxic(toxicity: Toxicity) -> None:
     scores = toxicity.score(TEXTS, TEXTS)["toxicity/mean"]
     rates = replace(toxicity, threshold=float(scores[3])).score(TEXTS, TEXTS)["toxicity/toxic_rate"]

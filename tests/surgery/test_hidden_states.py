@@ -53,15 +53,15 @@ def test_blocks_above_the_highest_layer_do_not_run(model, tokenizer, highest: in
     assert calls == run
 
 
-def refuse_above(model: Any, size: int) -> list[int]:
-    """Makes the first block refuse batches above a size; returns the sizes it is asked for."""
+def refuse_above(model: Any, tokens: int) -> list[int]:
+    """Makes the first block refuse batches of more tokens; returns the tokens of each that it is asked for."""
     block = model.model.layers[0]
     forward: Callable[..., Any] = block.forward
     asked: list[int] = []
 
     def limited(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        asked.append(len(hidden_states))
-        if len(hidden_states) > size:
+        asked.append(hidden_states.shape[0] * hidden_states.shape[1])
+        if asked[-1] > tokens:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return forward(hidden_states, *args, **kwargs)
 
@@ -69,13 +69,27 @@ def refuse_above(model: Any, size: int) -> list[int]:
     return asked
 
 
-def test_running_out_of_memory_changes_no_result_and_is_counted(model, tokenizer, expected) -> None:
-    asked = refuse_above(model, 4)
-    states = collect_hidden_states(model, tokenizer, TEXTS, [2], tokens_per_batch=10_000)
+def test_running_out_of_memory_changes_no_result_and_later_runs_begin_lower(model, tokenizer, expected) -> None:
+    asked = refuse_above(model, 100)
+    states = collect_hidden_states(model, tokenizer, TEXTS, [2])
     torch.testing.assert_close(states[2], expected[2], atol=2e-5, rtol=1e-4)
-    assert [size for size in asked if size > 4] == [30, 15, 8]
-    assert sum(size for size in asked if size <= 4) == len(TEXTS)
-    assert states.halvings == 3
+    # 30 texts of at most 13 tokens, 390; 256 holds 19 of 13, 247; 128 holds 9 of 13, 117; then 64.
+    assert [tokens for tokens in asked if tokens > 100] == [390, 247, 117]
+    assert states.batches == {"work": "hidden_states", "tokens_per_batch": 64, "halvings": 3}
+    asked.clear()
+    again = collect_hidden_states(model, tokenizer, TEXTS, [2])
+    torch.testing.assert_close(again[2], expected[2], atol=2e-5, rtol=1e-4)
+    assert max(asked) <= 64
+    assert again.batches == {"work": "hidden_states", "tokens_per_batch": 64, "halvings": 0}
+
+
+def test_what_is_asked_for_counts_unless_more_than_fits(model, tokenizer) -> None:
+    def tokens(asked: int | None) -> object:
+        return collect_hidden_states(model, tokenizer, TEXTS, [2], tokens_per_batch=asked).batches["tokens_per_batch"]
+
+    assert (tokens(None), tokens(10_000), tokens(40)) == (1024, 10_000, 40)
+    refuse_above(model, 300)
+    assert (tokens(None), tokens(10_000), tokens(40)) == (256, 256, 40)
 
 
 def test_a_single_text_that_does_not_fit_raises_and_leaves_no_hooks(model, tokenizer) -> None:

@@ -100,6 +100,35 @@ def test_a_chain_is_exported_as_one_adapter_of_rank_two_and_one_checkpoint(secon
     torch.testing.assert_close(logits(adapted, tokenizer), logits(checkpoint, tokenizer), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("earlier_is", ["surgery", "lora"])
+def test_an_edit_and_a_lora_are_exported_as_one_adapter_and_one_checkpoint(
+    surgery, sweeps, arguments, world, tmp_path, earlier_is: str
+) -> None:
+    """In either order; the ranks, 1 and 3, add up."""
+    from peft import PeftModel
+
+    cells = {
+        "surgery": ("alpha=3", "alpha_unit=unit", "top_k=12", "layer=2", "sweep=edit"),
+        "lora": ("method=lora", "method.lr=1e-2", "method.rank=3", "sweep=lora"),
+    }
+    assert surgery(*arguments, *cells.pop(earlier_is)).code == 0
+    [earlier] = (tmp_path / "outputs/runs").glob("*/*/edit.safetensors")
+    [last] = cells.values()
+    ran = surgery(*arguments, *last, f"composition=[{earlier.parent}]")
+    assert ran.code == 0, ran.err
+    [cell] = (path.parent for path in (tmp_path / "outputs/runs").glob("*/*/earlier-1.safetensors"))
+    for kind in ("adapter", "checkpoint"):
+        verify = ["--verify"] if kind == "checkpoint" else []
+        ran = sweeps("export", cell.parent.name, cell.name, kind, "--as", kind, *verify)
+        assert ran.code == 0, ran.err
+    checkpoint, tokenizer = load_model(str(tmp_path / "checkpoint"))
+    [again] = Perplexity({"story": world.text}).measure(checkpoint, tokenizer)
+    assert again.summary == record(cell)["metrics"]["perplexity/story"]["edited"]
+    assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["r"] == 4
+    adapted = PeftModel.from_pretrained(load_model(str(world.model))[0], tmp_path / "adapter").eval()
+    torch.testing.assert_close(logits(adapted, tokenizer), logits(checkpoint, tokenizer), atol=1e-5, rtol=1e-5)
+
+
 def test_a_chain_goes_on_and_its_last_cell_verifies(surgery, sweeps, arguments, second, results) -> None:
     ran = surgery(*arguments, "top_k=5", "sweep=third", f"composition=[{second}]")
     assert ran.code == 0, ran.err

@@ -208,6 +208,15 @@ def test_ask_talks_to_an_exported_adapter_too(sweeps, cell) -> None:
     assert from_adapter.out == from_cell.out
 
 
+def test_ask_talks_to_a_fine_tuned_cell_and_to_its_adapter(sweeps, fine_tuned) -> None:
+    assert sweeps("export", "tiny-texts", fine_tuned.name, "out").code == 0
+    question = ["--prompt", "ann said to bob : bob is a", "--max-new-tokens", "6"]
+    from_cell = sweeps("ask", "tiny-texts", fine_tuned.name, *question)
+    from_adapter = sweeps("ask", "out", *question)
+    assert from_adapter.code == 0, from_adapter.err
+    assert from_adapter.out == from_cell.out
+
+
 def test_the_card_names_the_licence_that_the_base_states(tmp_path) -> None:
     from sweeps.model_card import licence_of
 
@@ -218,8 +227,18 @@ def test_the_card_names_the_licence_that_the_base_states(tmp_path) -> None:
     assert licence_of(tmp_path) == "llama2"
 
 
+@pytest.fixture
+def fine_tuned(surgery, arguments, tmp_path) -> Path:
+    ran = surgery(*arguments, "method=lora", "method.lr=1e-2", "method.rank=2")
+    assert ran.code == 0, ran.err
+    [result] = (tmp_path / "outputs").glob("runs/tiny-texts/*/result.json")
+    return result.parent
+
+
 @pytest.mark.parametrize("kind", ["adapter", "checkpoint"])
-def test_a_push_sends_only_the_very_export_that_is_there(sweeps, cell, tmp_path, kind) -> None:
+@pytest.mark.parametrize("made_by", ["cell", "fine_tuned"])
+def test_a_push_sends_only_the_very_export_that_is_there(sweeps, request, tmp_path, kind, made_by) -> None:
+    cell = request.getfixturevalue(made_by)
     export = ["export", "tiny-texts", cell.name, "out", "--as", kind]
     assert sweeps(*export).code == 0
     (tmp_path / "out" / "README.md").write_text((tmp_path / "out" / "README.md").read_text() + "\nBy me.\n")

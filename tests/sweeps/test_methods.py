@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from evaluation.perplexity import Perplexity
 from surgery import load_model
 from surgery.intervention import load_intervention
+from surgery.low_rank import LowRankChange
 from surgery.steering import Steering
 
 STEERING = ("feature_subtraction", "activation_addition")
@@ -103,6 +104,54 @@ def test_alphas_share_one_training_and_its_checkpoint_is_what_was_measured(
     [again] = Perplexity({"story": world.text}).measure(*load_model(str(tmp_path / "out")))
     assert again.summary == results()[cell]["metrics"]["perplexity/story"]["edited"]
     assert results()[cell]["metrics"]["probe/loss_avoided"]["delta"] > 0
+
+
+FINE_TUNED = ("method.lr=1e-2", "method.rank=3")
+
+
+@pytest.mark.parametrize(("method", "sign"), [("lora", 1), ("task_vector", -1)])
+def test_a_fine_tuned_cell_keeps_factors_and_alphas_share_them(
+    surgery, arguments, tmp_path, method: str, sign: int
+) -> None:
+    ran = surgery(*arguments, "-m", f"method={method}", *FINE_TUNED, "alpha=0.5,1", "sweep=s")
+    assert ran.code == 0, ran.err
+    [kept] = (tmp_path / "outputs/store/trained").glob("*/trained.safetensors")
+    trained = load_intervention(kept)
+    edits = [load_intervention(path) for path in (tmp_path / "outputs/runs/s").glob("*/edit.safetensors")]
+    assert {edit.alpha for edit in edits} == {0.5 * sign, 1.0 * sign}
+    for edit in edits:
+        assert isinstance(edit, LowRankChange)
+        assert edit.rank == 3
+        for one, other in zip(trained.trained, edit.trained, strict=True):
+            assert torch.equal(one.a, other.a) and torch.equal(one.b, other.b)
+
+
+@pytest.mark.parametrize("method", ["lora", "task_vector"])
+def test_a_fine_tuned_cell_is_exported_as_an_adapter_and_as_the_checkpoint_that_was_measured(
+    run, sweeps, world, tmp_path, method: str
+) -> None:
+    from peft import PeftModel
+
+    folder, record = run(f"method={method}", *FINE_TUNED, "alpha=1.5")
+    for kind in ("adapter", "checkpoint"):
+        verify = ["--verify"] if kind == "checkpoint" else []
+        ran = sweeps("export", "s", folder.name, kind, "--as", kind, *verify)
+        assert ran.code == 0, ran.err
+        assert method in (tmp_path / kind / "README.md").read_text()
+    assert "files, tensors and logits are those of the base under the edit" in ran.out
+    measured = record["metrics"]["perplexity/story"]
+    [again] = Perplexity({"story": world.text}).measure(*load_model(str(tmp_path / "checkpoint")))
+    assert again.summary == measured["edited"]
+    base, tokenizer = load_model(str(world.model))
+    config = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
+    assert config["r"] == 3 and config["base_model_name_or_path"] == str(world.model)
+    adapted = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    inputs = tokenizer("ann is a kind and rude person .", return_tensors="pt")
+    model, _ = load_model(str(world.model))
+    with torch.no_grad(), load_intervention(folder / "edit.safetensors").applied_to(model):
+        expected = model(**inputs).logits
+        torch.testing.assert_close(adapted(**inputs).logits, expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(model(**inputs).logits, expected, atol=1e-3)
 
 
 def test_two_methods_that_train_share_a_setting_in_one_grid(surgery, arguments, results) -> None:

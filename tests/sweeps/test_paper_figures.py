@@ -31,7 +31,7 @@ def test_figures_of_a_sweep(surgery, sweeps, arguments, tmp_path: Path) -> None:
     [png] = (tmp_path / "outputs" / "runs" / "m" / "figures").glob("figure3-*.png")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert "no cell of this sweep measured a behavior" in sweeps("paper", "figure4", "m").err
-    assert "there is no 'figure9'; there are figure3, figure4" in sweeps("paper", "figure9", "m").err
+    assert "there is no 'figure9'; there are figure2, figure3, figure4" in sweeps("paper", "figure9", "m").err
 
 
 def test_methods_are_set_against_each_other(made_sweep: Path, sweeps) -> None:

@@ -1,0 +1,80 @@
+"""lm-eval's requests in batches of the model's token budget, and of half of it when memory runs out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from evaluation.measurement import JSON
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+    from transformers import PreTrainedModel
+
+    from surgery.batch_budget import Work
+
+_WORK: "Mapping[str, Work]" = {
+    "loglikelihood": "loglikelihood",
+    "loglikelihood_rolling": "loglikelihood",
+    "generate_until": "generation",
+}
+
+
+def run_within_budgets(
+    lm: "HFLM", model: "PreTrainedModel", batch_size: int | None, progress: bool
+) -> Mapping[str, Mapping[str, JSON]]:
+    """Has lm-eval run each kind of request in batches of budget / longest request of that kind, at least 1.
+
+    lm-eval sorts requests by length, longest first, so memory runs out at the start or not at all; then all requests
+    of the kind are run again with half the budget.
+
+    Args:
+        batch_size: requests at once instead; halved too when memory runs out.
+
+    Returns:
+        {kind: notes of its batches}, filled as the requests are run.
+    """
+    notes: dict[str, Mapping[str, JSON]] = {}
+    for kind in _WORK:
+        run = partial(getattr(lm, kind), disable_tqdm=not progress)
+        setattr(lm, kind, partial(_run, lm, model, kind, run, batch_size, notes))
+    return notes
+
+
+def _run(
+    lm: "HFLM",
+    model: "PreTrainedModel",
+    kind: str,
+    run: Callable[..., list[Any]],
+    batch_size: int | None,
+    notes: dict[str, Mapping[str, JSON]],
+    requests: "Sequence[Instance]",
+) -> list[Any]:
+    from surgery.batch_budget import BatchBudget
+    from surgery.batching import fits
+
+    longest = longest_request(lm, kind, requests)
+    budget = BatchBudget.of(model, _WORK[kind], None if batch_size is None else batch_size * longest)
+    while True:
+        size = max(1, budget.tokens // longest)
+        lm.batch_size_per_gpu = size
+        largest = min(size, len(requests))
+        if (answers := fits(partial(run, requests), largest)) is not None:
+            notes[kind] = {**budget.notes(), "batch_size": size}
+            return answers[0]
+        budget.lower(largest * longest)
+
+
+def longest_request(lm: "HFLM", kind: str, requests: "Sequence[Instance]") -> int:
+    """Tokens of the longest request, new ones included, within what the model takes."""
+    texts = ["".join(part for part in request.args if isinstance(part, str)) for request in requests]
+    encoded: list[list[int]] = lm.tokenizer(texts, verbose=False)["input_ids"]
+    new = [_new_tokens(lm, request) if kind == "generate_until" else 0 for request in requests]
+    lengths = [len(ids) + count for ids, count in zip(encoded, new, strict=True)]
+    return int(min(lm.max_length, max(1, *lengths)))
+
+
+def _new_tokens(lm: "HFLM", request: "Instance") -> int:
+    from lm_eval.models.utils import normalize_gen_kwargs
+
+    return int(normalize_gen_kwargs(request.args[1], lm.max_gen_toks)["max_gen_toks"])

@@ -1,0 +1,20 @@
+"""The model that a finished cell was measured on."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def model_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `load_model` takes, of a cell's config."""
+    return {key: config["model"][key] for key in ("path", "revision", "dtype", "device", "trust_remote_code")}
+
+
+def load_cell_model(config: Mapping[str, Any]) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """The unedited model and its tokenizer; raises InputError when it is not there any more."""
+    from surgery.models import load_model
+
+    arguments = model_arguments(config)
+    return load_model(arguments.pop("path"), **arguments)
