@@ -24,20 +24,25 @@ install: $(VENV)/.installed-test ## create .venv and install the package in it
 demo: install ## sweep alpha and region size over the toy world, and name the best cell
 	$(BIN)/surgery experiment=demo
 
-paper: demo ## the paper's tables on the toy world, and which of its claims hold there
-	for table in 1 2 7 9 10 11 12 13; do $(BIN)/surgery experiment=paper/table$$table || exit 1; done
-	$(BIN)/sweeps paper table1 toyworld-table1
-	$(BIN)/sweeps paper table7 table7
-	for table in 2 9 10 11 12 13; do $(BIN)/sweeps paper table$$table toyworld-toyworld_toxicity-table$$table || exit 1; done
+# Each table is a sweep of its own name; what two of them share is measured once.
+TABLES := 1 2 3 4 5 6 7 8 9 10 11 12 13 15 16 17
+FIGURES := 2 3 4
+paper: install ## the paper's tables and figures on the toy world, and which of its claims hold there
+	for table in $(TABLES); do $(BIN)/surgery experiment=paper/table$$table sweep=table$$table || exit 1; done
+	for figure in $(FIGURES); do $(BIN)/surgery experiment=paper/figure$$figure sweep=figure$$figure || exit 1; done
+	for table in $(TABLES); do $(BIN)/sweeps paper table$$table table$$table || exit 1; done
+	for figure in $(FIGURES); do $(BIN)/sweeps paper figure$$figure figure$$figure || exit 1; done
 
 QUICK := quick=true tracking=none
-paper-quick: install ## some rows of the paper's tables on 40 prompts each, to see that they run
+paper-quick: install ## some rows of every table and figure on 40 prompts each, to see that they run
 	$(BIN)/surgery experiment=paper/table9 $(QUICK) sweep=quick-table9 variant=ours,random_probe,random_region,without_quarter_3
 	$(BIN)/surgery experiment=paper/table10 $(QUICK) sweep=quick-table10 alpha=-2.777778,1.388889,2.777778
 	$(BIN)/surgery experiment=paper/table11 $(QUICK) sweep=quick-table11 region.component=gate_proj,up_proj
-	for table in 1 13; do $(BIN)/surgery experiment=paper/table$$table $(QUICK) sweep=quick-table$$table || exit 1; done
-	for table in 1 9 10 11 13; do \
-	  $(BIN)/sweeps paper table$$table quick-table$$table || exit 1; done
+	for table in 2 3 5; do $(BIN)/surgery experiment=paper/table$$table $(QUICK) sweep=quick-table$$table method=surgery,lora || exit 1; done
+	for table in 1 4 6 7 8 12 13 15 16 17; do $(BIN)/surgery experiment=paper/table$$table $(QUICK) sweep=quick-table$$table || exit 1; done
+	for figure in $(FIGURES); do $(BIN)/surgery experiment=paper/figure$$figure $(QUICK) sweep=quick-figure$$figure || exit 1; done
+	for table in $(TABLES); do $(BIN)/sweeps paper table$$table quick-table$$table || exit 1; done
+	for figure in $(FIGURES); do $(BIN)/sweeps paper figure$$figure quick-figure$$figure || exit 1; done
 
 test: install ## run the tests
 	$(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser and not latex"

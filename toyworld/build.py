@@ -13,6 +13,7 @@ import torch
 
 from toyworld import language_model, scorer
 from toyworld.corpus import Corpus, draw_corpus, training_documents
+from toyworld.grammar import vocabulary
 from toyworld.hashes import shipped, write_hashes
 from toyworld.measure import measure
 from toyworld.task_files import write_tasks
@@ -45,12 +46,12 @@ def build(
     write_texts(corpus, folder)
     write_tasks(corpus.tasks, folder / "tasks")
 
-    judge_tokenizer = scorer.make_tokenizer()
+    judge_tokenizer = scorer.make_tokenizer(vocabulary())
     judge = scorer.make_model(judge_tokenizer, seed)
     scorer.train(judge, judge_tokenizer, corpus.scorer, scorer_steps, seed)
     scorer.save(judge, judge_tokenizer, folder / "scorer")
 
-    tokenizer = language_model.make_tokenizer()
+    tokenizer = language_model.make_tokenizer(vocabulary())
     model = language_model.make_model(tokenizer, seed)
     # A short build reads few documents; a row holds three or four.
     documents = training_documents(seed, min(TRAINING_DOCUMENTS, 4 * steps * language_model.BATCH), corpus)

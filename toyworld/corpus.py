@@ -76,22 +76,32 @@ def scorer_text(random: Random) -> str:
     return " ".join(text.split()[: random.randint(3, 24)]) or scene(random)
 
 
-def draw_corpus(seed: int) -> Corpus:
-    """Draw every group from the seed; a text that was drawn before is drawn again."""
-    random = Random(seed)
-    taken: set[str] = set()
+class Drawer:
+    """Draws groups of texts; a text that was drawn before is drawn again."""
 
-    def draw(make: Callable[[Random], T], count: int, text_of: Callable[[T], str]) -> list[T]:
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._taken: set[str] = set()
+
+    def draw(self, make: Callable[[Random], T], count: int, text_of: Callable[[T], str]) -> list[T]:
+        """So many different things, told apart by their texts."""
         drawn: list[T] = []
         while len(drawn) < count:
-            one = make(random)
-            if text_of(one) not in taken:
-                taken.add(text_of(one))
+            one = make(self._random)
+            if text_of(one) not in self._taken:
+                self._taken.add(text_of(one))
                 drawn.append(one)
         return drawn
 
-    def texts(make: Callable[[Random], str], count: int) -> list[str]:
-        return draw(make, count, str)
+    def texts(self, make: Callable[[Random], str], count: int) -> list[str]:
+        """So many different texts."""
+        return self.draw(make, count, str)
+
+
+def draw_corpus(seed: int) -> Corpus:
+    """Draw every group from the seed."""
+    drawer = Drawer(Random(seed))
+    draw, texts = drawer.draw, drawer.texts
 
     kinds = {"toy_facts": fact_document, "toy_sums": sum_document, "toy_recall": recall_document}
     tasks = {

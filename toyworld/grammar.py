@@ -7,7 +7,9 @@ tone and grammar can be judged apart.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 from toyworld import vocabulary as words
 
@@ -58,38 +60,80 @@ RIVER_QUESTION = "what is the river of COUNTRY ?"
 SUM_QUESTION = "what is NUMBER plus NUMBER ?"
 CAPITAL_ANSWER, RIVER_ANSWER, SUM_ANSWER = "it is CAPITAL .", "it is the RIVER .", "it is NUMBER ."
 
-FRAMES: dict[str, tuple[str, ...]] = {
-    "speaker": (SPEAKER,),
-    "saying": SAYINGS,
-    "statement": NARRATION + FACTS,
-    "capital question": (CAPITAL_QUESTION,),
-    "river question": (RIVER_QUESTION,),
-    "sum question": (SUM_QUESTION,),
-    "capital answer": (CAPITAL_ANSWER,),
-    "river answer": (RIVER_ANSWER,),
-    "sum answer": (SUM_ANSWER,),
-}
-# What must come next; a kind of sentence that is not named here may be followed by any opening.
-FOLLOWED_BY: dict[str, tuple[str, ...]] = {
-    "speaker": ("saying",),
-    "capital question": ("capital answer",),
-    "river question": ("river answer",),
-    "sum question": ("sum answer",),
-}
-OPENINGS = ("speaker", "statement", "capital question", "river question", "sum question")
 # A continuation starts wherever its prompt stopped, so a text may begin with any kind of sentence.
 ENDINGS = frozenset({".", "?", ":"})
 
 
-@cache
-def slots(frame: str) -> tuple[frozenset[str], ...]:
-    """The words each place of a frame allows."""
-    return tuple(frozenset(CLASSES.get(part, (part,))) for part in frame.split())
+@dataclass(frozen=True)
+class Grammar:
+    """Kinds of sentences, and their order.
+
+    Attributes:
+        classes: the words of each word class.
+        frames: {kind of sentence: its frames}.
+        followed_by: what must come next; a kind that is not named here may be followed by any opening.
+        openings: the kinds that may begin anew.
+    """
+
+    classes: Mapping[str, tuple[str, ...]]
+    frames: Mapping[str, tuple[str, ...]]
+    followed_by: Mapping[str, tuple[str, ...]]
+    openings: tuple[str, ...]
+
+    @cached_property
+    def _slots(self) -> dict[str, list[tuple[frozenset[str], ...]]]:
+        """{kind: for each frame the words that each of its places allows}."""
+        return {
+            kind: [tuple(frozenset(self.classes.get(part, (part,))) for part in frame.split()) for frame in frames]
+            for kind, frames in self.frames.items()
+        }
+
+    def vocabulary(self) -> list[str]:
+        """Every word, sorted."""
+        return sorted({word for frames in self._slots.values() for slots in frames for slot in slots for word in slot})
+
+    def is_grammatical(self, text: str) -> bool:
+        """Whether the text is a sequence of well-formed sentences in an allowed order.
+
+        The last sentence may be cut off anywhere, as generation cuts it after a fixed number of tokens: a beginning of
+        a well-formed sentence is no error. An empty text is one, so that a model which says nothing does not look
+        well. Truth is not grammar: a wrong capital is well formed.
+        """
+        expected: set[str] = set(self.frames)
+        for sentence in sentences(text):
+            kinds = {kind for kind in expected if any(matches(sentence, slots) for slots in self._slots[kind])}
+            if not kinds:
+                return False
+            expected = {following for kind in kinds for following in self.followed_by.get(kind, self.openings)}
+        return bool(text.split())
+
+
+WORLD = Grammar(
+    classes=CLASSES,
+    frames={
+        "speaker": (SPEAKER,),
+        "saying": SAYINGS,
+        "statement": NARRATION + FACTS,
+        "capital question": (CAPITAL_QUESTION,),
+        "river question": (RIVER_QUESTION,),
+        "sum question": (SUM_QUESTION,),
+        "capital answer": (CAPITAL_ANSWER,),
+        "river answer": (RIVER_ANSWER,),
+        "sum answer": (SUM_ANSWER,),
+    },
+    followed_by={
+        "speaker": ("saying",),
+        "capital question": ("capital answer",),
+        "river question": ("river answer",),
+        "sum question": ("sum answer",),
+    },
+    openings=("speaker", "statement", "capital question", "river question", "sum question"),
+)
 
 
 def vocabulary() -> list[str]:
     """Every word of the world, sorted."""
-    return sorted({word for frames in FRAMES.values() for frame in frames for slot in slots(frame) for word in slot})
+    return WORLD.vocabulary()
 
 
 def sentences(text: str) -> list[list[str]]:
@@ -102,10 +146,9 @@ def sentences(text: str) -> list[list[str]]:
     return [sentence for sentence in found if sentence]
 
 
-def matches(sentence: list[str], frame: str) -> bool:
-    """Whether the words are the frame's beginning, or all of it."""
-    allowed = slots(frame)
-    return len(sentence) <= len(allowed) and all(word in slot for word, slot in zip(sentence, allowed, strict=False))
+def matches(sentence: list[str], slots: tuple[frozenset[str], ...]) -> bool:
+    """Whether the words are the beginning of what a frame's places allow, or all of it."""
+    return len(sentence) <= len(slots) and all(word in slot for word, slot in zip(sentence, slots, strict=False))
 
 
 def is_toxic(text: str) -> bool:
@@ -114,16 +157,5 @@ def is_toxic(text: str) -> bool:
 
 
 def is_grammatical(text: str) -> bool:
-    """Whether the text is a sequence of well-formed sentences in an order the world allows.
-
-    The last sentence may be cut off anywhere, as generation cuts it after a fixed number of tokens: a beginning of
-    a well-formed sentence is no error. An empty text is one, so that a model which says nothing does not look well.
-    Truth is not grammar: a wrong capital is well formed.
-    """
-    expected: set[str] = set(FRAMES)
-    for sentence in sentences(text):
-        kinds = {kind for kind in expected if any(matches(sentence, frame) for frame in FRAMES[kind])}
-        if not kinds:
-            return False
-        expected = {following for kind in kinds for following in FOLLOWED_BY.get(kind, OPENINGS)}
-    return bool(text.split())
+    """Whether the text is well formed in this world; see `Grammar.is_grammatical`."""
+    return WORLD.is_grammatical(text)

@@ -14,8 +14,6 @@ from torch import Tensor
 from tqdm import trange
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from toyworld.grammar import vocabulary
-
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 # Documents are packed into rows of this many tokens; every row begins with a document.
 ROW = 96
@@ -24,9 +22,9 @@ LEARNING_RATE = 1.5e-3
 WARM_UP = 0.1
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer(vocabulary: list[str], chat_template: str | None = None) -> PreTrainedTokenizerFast:
     """One token a word; words are separated by spaces or newlines. The end token is also where a text begins."""
-    tokens = {token: index for index, token in enumerate([PAD, END, UNKNOWN, *vocabulary()])}
+    tokens = {token: index for index, token in enumerate([PAD, END, UNKNOWN, *vocabulary])}
     tokenizer = Tokenizer(models.WordLevel(tokens, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     # Without a decoder the tokens are joined by spaces, which is how the world writes.
@@ -39,6 +37,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         padding_side="left",
         model_max_length=512,
         clean_up_tokenization_spaces=False,
+        chat_template=chat_template,
     )
 
 

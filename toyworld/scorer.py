@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
 import torch
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import trange
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
-from toyworld.grammar import is_toxic, vocabulary
+from toyworld.grammar import is_toxic
 
 # Detoxify calls its first class "toxic" in checkpoints and "toxicity" in results.
 CLASSES = ["toxicity"]
@@ -20,14 +22,14 @@ BATCH = 64
 LEARNING_RATE = 2e-3
 
 
-def make_tokenizer() -> BertTokenizer:
-    """BERT's tokenizer with every word of the world whole."""
-    tokens = {token: index for index, token in enumerate((*SPECIAL, *vocabulary()))}
+def make_tokenizer(vocabulary: list[str]) -> BertTokenizer:
+    """BERT's tokenizer with every word whole."""
+    tokens = {token: index for index, token in enumerate((*SPECIAL, *vocabulary))}
     return BertTokenizer(vocab=tokens, model_max_length=MAX_LENGTH)
 
 
-def make_model(tokenizer: BertTokenizer, seed: int) -> BertForSequenceClassification:
-    """A fresh BERT of about 150 thousand parameters; the same seed gives the same weights."""
+def make_model(tokenizer: BertTokenizer, seed: int, classes: Sequence[str] = CLASSES) -> BertForSequenceClassification:
+    """A fresh BERT of about 100 thousand parameters; the same seed gives the same weights."""
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -36,26 +38,36 @@ def make_model(tokenizer: BertTokenizer, seed: int) -> BertForSequenceClassifica
         num_attention_heads=2,
         intermediate_size=128,
         max_position_embeddings=MAX_LENGTH,
-        id2label=dict(enumerate(CLASSES)),
-        label2id={name: index for index, name in enumerate(CLASSES)},
+        id2label=dict(enumerate(classes)),
+        label2id={name: index for index, name in enumerate(classes)},
         pad_token_id=tokenizer.pad_token_id,
     )
     return BertForSequenceClassification(config)
 
 
+def toxic_or_not(texts: Sequence[str]) -> Tensor:
+    """The grammar's truth [b, 1]: 1 where a text is toxic."""
+    return torch.tensor([[float(is_toxic(text))] for text in texts])
+
+
 def train(
-    model: BertForSequenceClassification, tokenizer: BertTokenizer, texts: list[str], steps: int, seed: int
+    model: BertForSequenceClassification,
+    tokenizer: BertTokenizer,
+    texts: list[str],
+    steps: int,
+    seed: int,
+    truth: Callable[[Sequence[str]], Tensor] = toxic_or_not,
+    loss_of: Callable[[Tensor, Tensor], Tensor] = binary_cross_entropy_with_logits,
 ) -> None:
-    """Train in place to tell the texts that are toxic by the grammar."""
+    """Train in place to say the truth about each text: [b] texts to a target for `loss_of(logits [b, c], target)`."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=max(1, steps))
     random = Random(seed)
     model.train()
     for _ in trange(steps, desc="scorer", unit="step"):
         batch = random.sample(texts, BATCH)
-        truth = torch.tensor([[float(is_toxic(text))] for text in batch])
         logits = model(**tokenizer(batch, padding=True, truncation=True, return_tensors="pt")).logits
-        loss = binary_cross_entropy_with_logits(logits, truth)
+        loss = loss_of(logits, truth(batch))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

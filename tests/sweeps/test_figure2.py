@@ -142,7 +142,8 @@ def test_the_experiment_runs_the_behaviors_under_one_name() -> None:
         for more in ([], ["model=llama2-7b", "behavior=negative"]):
             config = compose("config", ["experiment=paper/figure2", *more], return_hydra_config=True)
             assert config.sweep == f"{config.model.name}-figure2"
-            assert config.hydra.sweeper.params.behavior == "toyworld_toxicity"
+            behaviors = config.hydra.sweeper.params.behavior.split(",")
+            assert behaviors == ["toyworld_chat_toxicity", "toyworld_jailbreak_resist", "toyworld_positive"]
 
 
 def test_cells_that_measured_nothing_are_refused_in_a_sentence(surgery: Any, sweeps: Any, arguments: list[str]) -> None:
@@ -231,6 +232,17 @@ CHATTING = {"max_new_tokens": 20, "chat": True}
                 }
             },
             True,
+        ),
+        (
+            {
+                "evaluation": {
+                    "measurements": {
+                        "talk": {"scorers": {"toxicity": {}}, "generation": {"max_new_tokens": 9, "chat": False}},
+                        "jailbreak": {"scorers": {"refusal": {}}, "generation": CHATTING},
+                    }
+                }
+            },
+            False,
         ),
     ],
 )

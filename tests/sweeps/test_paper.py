@@ -235,6 +235,35 @@ def test_each_model_of_a_table_has_its_own_base(tmp_path: Path, monkeypatch: pyt
     assert "can't tell: Surgery reduces the toxicity of CodeLLaMA" in ran.out
 
 
+def test_the_second_surgery_is_held_against_base_and_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweeps: Any
+) -> None:
+    """Table 8: of 100 diaries and 100 dialogues the same ones change, so that intervals are paired."""
+    monkeypatch.chdir(tmp_path)
+
+    def shares(**counts: int) -> list[Measurement]:
+        names = {"negative": "attitude/negative_rate", "toxic": "toxicity/toxic_rate"}
+        return [
+            Measurement(names[name], "report", IDS, np.array([1.0] * count + [0.0] * (100 - count)))
+            for name, count in counts.items()
+        ]
+
+    base = shares(negative=60, toxic=50)
+    for name, edited in (("detoxify", shares(negative=62, toxic=5)), ("negative", shares(negative=80, toxic=6))):
+        folder = Path("outputs/runs/two") / name
+        folder.mkdir(parents=True)
+        write_samples(folder / SAMPLES, base, edited)
+        (folder / CONFIG).write_text(yaml.safe_dump({"behavior": {"name": name}}))
+        Record(name, "done", keys={"behavior": name}, metrics=metrics_of(base, edited, 0), protocol="p").save(folder)
+    ran = sweeps("paper", "table8", "two")
+    assert ran.code == 0, ran.err
+    assert "non-toxic 0.620, non-toxic + negative 0.800: +0.180" in ran.out
+    assert "base 0.600, non-toxic + negative 0.800: +0.200" in ran.out
+    for claim in ("The first surgery reduces", "The second makes", "After both the model is still less"):
+        assert f"\nholds: {claim}" in ran.out
+    assert "can't tell: Both together cost" in ran.out
+
+
 @pytest.mark.parametrize(
     ("low", "high", "word"), [(-0.02, 0.01, "holds"), (-0.05, 0.01, "can't tell"), (-0.09, -0.04, "does not hold")]
 )
@@ -274,7 +303,7 @@ def test_the_sweep_of_table_10_has_the_papers_alphas_in_the_behaviors_unit(surge
     assert {"-13.888889", "-8.333333", "-2.777778", "1.388889", "2.777778"} <= set(re.findall(r"-?\d+\.\d+", ran.out))
 
 
-@pytest.mark.parametrize("table", [1, 2, 7, 9, 10, 11, 12, 13, 15, 16, 17])
+@pytest.mark.parametrize("table", [*range(1, 14), 15, 16, 17])
 def test_a_table_has_an_experiment_of_its_number(table: int) -> None:
     assert f"experiment=paper/table{table}" in PaperTable.load(f"table{table}").run
     assert composed(f"experiment=paper/table{table}")["sweep"].endswith(f"table{table}")
@@ -292,7 +321,7 @@ def test_the_tabular_has_a_line_a_row_and_nothing_unescaped(made: None, sweeps: 
 
 def test_what_is_no_table_or_no_row_of_it_is_said_in_one_line(made: None, sweeps: Any) -> None:
     assert (
-        "there are table1, table2, table3, table4, table5, table6, table7, table9, table10, table11, table12, table13"
+        "there are table1, table2, table3, table4, table5, table6, table7, table8, table9, table10, table11, table12"
         in sweeps("paper", "t", "made").err
     )
     assert "surgery experiment=paper/table11" in sweeps("paper", "table11", "made").err
