@@ -1,5 +1,6 @@
 """LoRA fine-tuning on texts by PEFT, as the factors that it finds."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -68,7 +69,10 @@ def finetune_lora(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        adapted: Any = get_peft_model(model, config)
+        with warnings.catch_warnings():
+            # PEFT asks for a name that transformers is about to change; nobody here can do anything about it.
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+            adapted: Any = get_peft_model(model, config)
         try:
             if adapted.targeted_parameter_names:
                 raise InputError(
