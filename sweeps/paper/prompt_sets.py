@@ -138,7 +138,8 @@ def _rows(samples: "pd.DataFrame", names: Sequence[str]) -> dict[str, str]:
 def _in_chat(config: Mapping[str, Any], name: str) -> bool:
     """Whether the prompts of a behavior were put into the chat template, as the evaluator says that continued them."""
     measurements = (config.get("evaluation") or {}).get("measurements") or {}
-    judged = [one for one in measurements.values() if one and name in (one.get("scorers") or {})]
+    named = (one for one in measurements.values() if isinstance(one, Mapping))
+    judged = [one for one in named if name in (one.get("scorers") or {})]
     found = {bool(node.get("chat")) for node in _generations(measurements.get(name) or judged or measurements)}
     if len(found) > 1:
         raise InputError(f"the measurements of '{name}' used the chat template for some prompts and not for others")

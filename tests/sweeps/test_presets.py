@@ -10,7 +10,7 @@ import conf
 
 PRESETS = Path(conf.__file__).parent / "model"
 PAGE = Path(conf.__file__).parent.parent / "docs" / "models.md"
-NOT_ON_THE_HUB = {"toyworld", "local"}
+NOT_ON_THE_HUB = {"toyworld", "toyworld-chat", "local"}
 # What the paper edits, and what any default comes from (Table 14).
 PAPER_ROWS, PAPER_LAYERS, PAPER_WIDTH = 16_384, 32, 11_008
 
