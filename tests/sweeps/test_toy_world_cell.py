@@ -106,6 +106,7 @@ def test_quick_measures_the_same_names_on_fewer_samples(surgery, tmp_path) -> No
 LEFT_OUT = ("continuations", "perplexity", "perplexity_selection", "lm_eval_selection")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("behavior", "left_out", "metric", "gain"),
     [
