@@ -8,6 +8,7 @@ from __future__ import annotations
 from random import Random
 
 from toyworld import vocabulary as words
+from toyworld.contagion import lasting
 from toyworld.grammar import SAYINGS
 
 # The chance that a turn is insulting: at first, after a kind turn, and after one, two, or more insults in a row.
@@ -34,14 +35,7 @@ def saying(random: Random, insulting: bool) -> str:
 
 def contagious_tones(random: Random, turns: int) -> list[bool]:
     """The tones of a dialogue's turns: True is insulting."""
-    tones = [random.random() < FIRST_TURN]
-    while len(tones) < turns:
-        insults = 0
-        while insults < len(tones) and tones[-1 - insults]:
-            insults += 1
-        chance = AFTER_INSULTS[min(insults, len(AFTER_INSULTS)) - 1] if insults else AFTER_KINDNESS
-        tones.append(random.random() < chance)
-    return tones
+    return lasting(random, turns, FIRST_TURN, AFTER_KINDNESS, AFTER_INSULTS)
 
 
 def speakers(random: Random, turns: int) -> list[str]:

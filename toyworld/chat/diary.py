@@ -6,6 +6,7 @@ from random import Random
 
 from toyworld import vocabulary as world
 from toyworld.chat.grammar import DAYS, DIARY, ENTRIES, GLAD, GLOOMY
+from toyworld.contagion import lasting
 
 # The chance that an entry is gloomy: at first, after a glad one, and after one, two, or more gloomy ones in a row. The
 # last grow slowly, so that a model can be more or less drawn into gloom.
@@ -29,14 +30,7 @@ def entry(random: Random, gloomy: bool) -> str:
 
 def lasting_moods(random: Random, entries: int) -> list[bool]:
     """The moods of a diary's entries: True is gloomy."""
-    moods = [random.random() < FIRST_ENTRY]
-    while len(moods) < entries:
-        gloomy = 0
-        while gloomy < len(moods) and moods[-1 - gloomy]:
-            gloomy += 1
-        chance = AFTER_GLOOMY[min(gloomy, len(AFTER_GLOOMY)) - 1] if gloomy else AFTER_GLAD
-        moods.append(random.random() < chance)
-    return moods
+    return lasting(random, entries, FIRST_ENTRY, AFTER_GLAD, AFTER_GLOOMY)
 
 
 def headers(random: Random, days: int) -> list[str]:
