@@ -31,7 +31,7 @@ paper: install ## the paper's tables and figures on the toy world, and which of 
 	for table in $(TABLES); do $(BIN)/surgery experiment=paper/table$$table sweep=table$$table || exit 1; done
 	for figure in $(FIGURES); do $(BIN)/surgery experiment=paper/figure$$figure sweep=figure$$figure || exit 1; done
 	for table in $(TABLES); do $(BIN)/sweeps paper table$$table table$$table || exit 1; done
-	for figure in $(FIGURES); do $(BIN)/sweeps paper figure$$figure figure$$figure || exit 1; done
+	for figure in $(FIGURES); do $(BIN)/sweeps paper figure$$figure figure$$figure && $(BIN)/sweeps report figure$$figure || exit 1; done
 
 QUICK := quick=true tracking=none
 paper-quick: install ## some rows of every table and figure on 40 prompts each, to see that they run

@@ -84,3 +84,4 @@ def _figure(figure: str, name: str, protocol: str, output_dir: Path) -> None:
     to = console()
     for line in (*sentences, *map(str, files)):
         to.print(line, markup=False, soft_wrap=True)
+    to.print(f"`sweeps report {name}` shows them in the page too", markup=False, soft_wrap=True)

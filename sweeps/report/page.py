@@ -1,6 +1,7 @@
 """The page: one file, nothing fetched, and nothing that a model said can act in it."""
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -11,8 +12,13 @@ from sweeps.report.contents import Contents
 from sweeps.tables import number
 
 
-def page(contents: Contents) -> str:
-    """The whole report as HTML."""
+def page(contents: Contents, drawn: Sequence[tuple[str, str]] = ()) -> str:
+    """The whole report as HTML.
+
+    Args:
+        contents: what it tells.
+        drawn: the paper's figures that were drawn of the sweep, (name, data URI).
+    """
     environment = Environment(
         loader=PackageLoader("sweeps.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -26,6 +32,7 @@ def page(contents: Contents) -> str:
     return environment.get_template("page.html.jinja").render(
         **contents.values,
         best=best,
+        drawn=drawn,
         data=as_json(data),
         plotly=Markup(_part("plotly", "package_data/plotly.min.js")),
         style=Markup(_part("sweeps.report", "page.css")),

@@ -1,5 +1,7 @@
 """Figures 3 and 4: the law of random cosines by sampling, and the pictures from real and hand-made records."""
 
+import re
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +41,8 @@ def test_methods_are_set_against_each_other(made_sweep: Path, sweeps) -> None:
     assert shown.code == 0, shown.err
     assert "surgery (" in shown.out and "toxicity/toxic_rate" in shown.out
     assert (made_sweep / "figures" / "figure4.svg").read_text().startswith("<?xml")
+    output = ("--output-dir", str(made_sweep.parent.parent))
+    assert sweeps("report", made_sweep.name, *output).code == 0
+    page = (made_sweep / "report.html").read_text()
+    [embedded] = re.findall(r'<img alt="figure4" src="data:image/png;base64,([^"]+)"', page)
+    assert b64decode(embedded) == (made_sweep / "figures" / "figure4.png").read_bytes()
