@@ -91,6 +91,7 @@ def test_a_file_cut_in_the_middle_is_not_used(hub: Hub, surgery: Command) -> Non
     assert "could not be fetched" in told(surgery(*DATA))
 
 
+@pytest.mark.slow
 def test_offline_works_from_the_cache_and_says_so_without_one(
     hub: Hub, tmp_path: Path, surgery: Command, arguments: list[str]
 ) -> None:

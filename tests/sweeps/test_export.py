@@ -180,6 +180,7 @@ def lm_eval(model_args: str, folder: Path) -> float:
     return float(json.loads(results.read_text())["results"]["toy_sums"]["acc,none"])
 
 
+@pytest.mark.slow
 def test_lm_evals_own_command_gives_the_records_values_on_checkpoint_and_adapter(surgery, sweeps, tmp_path) -> None:
     """On an edit that is strong enough to cost ability, so that the base would give another number."""
     import toyworld

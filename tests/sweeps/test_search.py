@@ -195,6 +195,7 @@ def test_a_cell_that_breaks_a_condition_is_given_up_and_never_chosen(surgery, ar
     assert f"{records[20].cell} *" in ran.out
 
 
+@pytest.mark.slow
 def test_a_failed_cell_counts_is_told_and_can_be_tried_again(arguments, command, tmp_path) -> None:
     log = tmp_path / "log"
     fault = f"{{_target_: faults.Fault, how: raise, rows: 8, log: {log}, times: 1}}"
@@ -212,6 +213,7 @@ def test_a_failed_cell_counts_is_told_and_can_be_tried_again(arguments, command,
     assert {record.status for record in load_records(tmp_path / FOLDER)} == {"done"}
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_to_the_cells_of_an_undisturbed_one(surgery, arguments, tmp_path) -> None:
     given = [*arguments, *SEARCH, *SPACE, GOAL, "hydra.sweeper.n_trials=8"]
     assert surgery(*given, "output_dir=undisturbed").code == 0
@@ -233,6 +235,7 @@ def test_a_killed_search_goes_on_to_the_cells_of_an_undisturbed_one(surgery, arg
     assert {r.cell: r.metrics for r in load_records(tmp_path / FOLDER)} == whole
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_search(arguments, tmp_path) -> None:
     log = tmp_path / "log"
     goal = "hydra.sweeper.directions={distance: minimize}"
@@ -257,6 +260,7 @@ def test_two_processes_share_a_search(arguments, tmp_path) -> None:
     assert len(cells(tmp_path / FOLDER)) == 10
 
 
+@pytest.mark.slow
 def test_two_workers_are_kept_busy(arguments, command, tmp_path) -> None:
     in_workers = [argument for argument in arguments if not argument.startswith(("hydra.launcher", "evaluation."))]
     slow = f"+evaluation.measurements.slow={{_target_: faults.Fault, how: slow, rows: 0, log: {tmp_path / 'log'}}}"

@@ -286,6 +286,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_read_the_texts_once_for_all_their_layers(arguments, tmp_path) -> None:
     log = tmp_path / "log"
     more = ("-m", "layer=1,2,4")

@@ -93,6 +93,7 @@ def test_own_evaluation_takes_anyones_prompts_scorer_text_and_tasks(surgery, arg
     assert metrics["lm_eval/mine/acc"]["n"] == 8
 
 
+@pytest.mark.slow
 def test_quick_measures_the_same_names_on_fewer_samples(surgery, tmp_path) -> None:
     assert surgery("quick=true", "tracking=none", "top_k=32").code == 0
     [result] = (tmp_path / "outputs").glob("runs/*/*/result.json")

@@ -67,6 +67,7 @@ def test_a_cell_that_goes_wrong_is_recorded_and_the_rest_go_on(how, reason, in_w
     assert log.read_text().split().count("8") == (2 if how == "kill" else 1)
 
 
+@pytest.mark.slow
 def test_a_worker_that_was_killed_is_replaced_and_its_cell_run_again(in_workers, command, tmp_path) -> None:
     log = tmp_path / "log"
     ran = command("surgery", *with_fault(in_workers, "kill", 8, log, times=1), "-m", "top_k=4,8,12", env=WITH_FAULTS)
@@ -76,6 +77,7 @@ def test_a_worker_that_was_killed_is_replaced_and_its_cell_run_again(in_workers,
     assert "is run again" in ran.err
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_run_no_cell_twice(in_workers, tmp_path) -> None:
     log = tmp_path / "log"
     arguments = [SURGERY, *with_fault(in_workers, "slow", 0, log), "-m", "top_k=4,8,12,16,20,24"]
