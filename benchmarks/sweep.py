@@ -106,7 +106,7 @@ def measure_sweep(
     plan = compose([f"output_dir={folder}", f"tracking={tracking}", f"evaluation.limit={limit}"])
     plan.sweep_folder.mkdir(parents=True)
     engine = InProcess()
-    conductor = Conductor(plan.sweep_folder, engine, Progress(console(stderr=True), cells, 0), {})
+    conductor = Conductor(plan.sweep_folder, engine, Progress(console(stderr=True), cells), {})
     engine.submit(plan, [])
     conductor.submit(type(plan)(**{**plan.__dict__, "experiments": plan.experiments[:cells]}))
     took: list[float] = []

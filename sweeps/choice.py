@@ -1,15 +1,18 @@
-"""How the best cell of a sweep is picked: on the selection half of the prompts, never on what is reported."""
+"""The rule the best cell of a sweep is chosen by: on the selection half of the prompts, never on what is reported."""
 
 import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from surgery.errors import InputError
 
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-_CONDITION = re.compile(r"(?P<name>\S+?)(?:/(?P<of>delta|base|ratio))?\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>[-+.\deE]+)")
+# A text is called by its file's name, in which anything may stand: it is the last sign and what follows that count.
+_CONDITION = re.compile(
+    r"(?P<name>.*?\S)(?:/(?P<of>delta|base|ratio))?\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>[-+.\deE]+)", re.DOTALL
+)
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
@@ -65,7 +68,10 @@ def value_of(metrics: Metrics, name: str, of: str) -> float | None:
 
 @dataclass(frozen=True)
 class Choice:
-    """The cell with the lowest (or highest) value of a metric among those where all conditions hold."""
+    """The cell with the lowest (or highest) value of a metric among those where all conditions hold.
+
+    Which cell that is, if any, `sweeps.chosen` says.
+    """
 
     metric: str
     lowest: bool
@@ -87,15 +93,3 @@ class Choice:
     def __str__(self) -> str:
         goal = f"{'lowest' if self.lowest else 'highest'} {self.metric}"
         return goal + (" with " + ", ".join(map(str, self.where)) if self.where else "")
-
-    def pick(self, cells: Iterable[tuple[str, Metrics]]) -> str | None:
-        """The id of the best of (id, metrics); None when no cell meets the conditions. Ties go to the first."""
-        best: tuple[float, str] | None = None
-        for cell, metrics in cells:
-            value = value_of(metrics, self.metric, "edited")
-            if value is None or not all(condition.holds(metrics) for condition in self.where):
-                continue
-            ranked = value if self.lowest else -value
-            if best is None or ranked < best[0]:
-                best = (ranked, cell)
-        return best[1] if best else None

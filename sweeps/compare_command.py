@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from surgery.errors import InputError
+from sweeps.chosen import choose
 from sweeps.difference import Difference, difference
 from sweeps.headlines import headline_metrics
 from sweeps.lookup import Name, Output, finished_records, shared_choice, sweep_folder
@@ -85,16 +86,24 @@ def _reasons(refused: Sequence[tuple[Record, Record]], folders: tuple[Path, Path
 
 
 def _chosen(done: list[Record], folder: Path, named: str, to: "Console") -> Record | None:
-    """The cell of those measured alike that a sweep's own rule picks on the selection half; says which, or why none."""
+    """The cell of those measured alike that a sweep's own rule picks on the selection half; says which, or why none.
+
+    Of pooled seeds the first stands in the table, since what is paired there are the samples of two cells.
+    """
     choice = shared_choice(folder, done)
-    found = choice.pick((record.cell, record.metrics) for record in done) if choice else None
-    if choice is None or found is None:
-        why = "its cells have no one rule to choose by" if choice is None else f"no cell qualifies for: {choice}"
+    found = choose(done, choice, folder) if choice else None
+    if choice is None or found is None or found.best is None:
+        why = "its cells have no one rule to choose by" if found is None else found.why
         to.print(f"{folder.name}{named}: {why}", markup=False, soft_wrap=True)
         return None
-    best = next(record for record in done if record.cell == found)
+    best = next(record for record in done if record.cell == found.best.cell)
     keys = " ".join(f"{key}={best.keys[key]}" for key in swept_keys([r.keys for r in done]) if key in best.keys)
-    told = f"{folder.name}{named}: chosen on the selection half {found} ({keys}), by {choice}"
+    seeds = found.best.seeds
+    pooled = f"; seeds {', '.join(map(str, seeds))} pooled, in the table is seed {seeds[0]}" if len(seeds) > 1 else ""
+    more = f"; {found.why}" if found.why else ""
+    told = (
+        f"{folder.name}{named}: chosen{found.half}: {', '.join(found.best.cells)} ({keys}{pooled}), by {choice}{more}"
+    )
     to.print(told, markup=False, soft_wrap=True)
     return best
 

@@ -1,7 +1,7 @@
 """Drives an engine through the cells of plans: what is kept, what is retried, what a person sees."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from time import monotonic
 
@@ -49,9 +49,10 @@ class Conductor:
         """How many cells run at once."""
         return self._engine.slots
 
-    def finished(self, count: int) -> None:
-        """Says how many cells of the command had ended before it began, where `start` could not know."""
-        self._progress.finished(count)
+    def finished(self, cells: Collection[str], known: Collection[str] = ()) -> None:
+        """Says which cells of the command had ended before it began, and which others are chosen among too."""
+        shown = {*cells, *known}
+        self._progress.finished(len(cells), [record for cell, record in self.records.items() if cell in shown])
 
     def submit(self, plan: Plan) -> None:
         """Takes the cells of a plan that have no record yet, or a failed one that is to be tried again."""

@@ -1,6 +1,6 @@
 """Cells that differ only in their seed, as one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -41,7 +41,7 @@ class Pooled:
         return self.cells[0]
 
 
-def pool(records: Sequence[Record], folder: Path) -> list[Pooled]:
+def pool(records: Sequence[Record], folder: Path, known: MutableMapping[Any, Pooled] | None = None) -> list[Pooled]:
     """Finished cells with their seeds pooled, in the order the first of each was given.
 
     Every sample's scores are averaged over the seeds, and base and edited are compared sample by sample as for one
@@ -53,18 +53,25 @@ def pool(records: Sequence[Record], folder: Path) -> list[Pooled]:
     Args:
         records: of a sweep.
         folder: the sweep's, with the samples of each cell.
+        known: what was pooled before, by the ids of its cells; what is pooled now is put there.
 
     Raises:
         InputError: when the samples of a cell to be pooled are not there.
     """
+    known = {} if known is None else known
     groups: dict[str, list[Record]] = {}
     for record in records:
         if record.status == "done":
             groups.setdefault(canonical_json([record.protocol, _without_seed(record.keys)]), []).append(record)
     pooled = []
     for group in groups.values():
-        together = [group] if _can_be_pooled(group, folder) else [[record] for record in group]
-        pooled += [_pooled(sorted(cells, key=_seed), folder) for cells in together]
+        group.sort(key=_seed)
+        key = _ids(group)
+        together = [group] if key in known or _can_be_pooled(group, folder) else [[record] for record in group]
+        for cells in together:
+            if _ids(cells) not in known:
+                known[_ids(cells)] = _pooled(cells, folder)
+            pooled.append(known[_ids(cells)])
     return pooled
 
 
@@ -86,6 +93,10 @@ def _can_be_pooled(group: Sequence[Record], folder: Path) -> bool:
         if not {"weight", "stratum"} <= set(parquet.read_schema(path).names):
             return False
     return True
+
+
+def _ids(group: Sequence[Record]) -> tuple[str, ...]:
+    return tuple(record.cell for record in group)
 
 
 def _without_seed(keys: Mapping[str, Any]) -> dict[str, Any]:

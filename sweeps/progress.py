@@ -1,17 +1,22 @@
 """What a person sees while cells run: one line a cell, the stage that is running, what is left, the best so far."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import mean
 from time import perf_counter
+from typing import Any
 
 from rich.console import Console
 
-from sweeps.degenerate import sound
+from surgery.errors import InputError
+from sweeps.choice import Choice, selected_name
+from sweeps.chosen import choose
 from sweeps.headlines import headline_metrics
 from sweeps.plan import Plan
+from sweeps.pooling import Pooled
 from sweeps.protocols import by_protocol
 from sweeps.records import Record
-from sweeps.tables import change
+from sweeps.tables import change, number
 
 # Without a terminal to redraw, a stage is told once it took this many seconds.
 LONG_STAGE = 20.0
@@ -48,23 +53,24 @@ class Progress:
     Args:
         console: where to.
         total: cells of the command, finished ones included.
-        finished: cells that were finished before.
         slots: how many cells run at once.
     """
 
-    def __init__(self, console: Console, total: int, finished: int, slots: int = 1) -> None:
+    def __init__(self, console: Console, total: int, slots: int = 1) -> None:
         self._console = console
         self._total = total
-        self._ended = finished
+        self._ended = 0
         self._slots = slots
         self._failed = 0
         self._own: list[float] = []
         self._running: dict[str, _Running] = {}
         self._done: dict[str, Record] = {}
+        self._pooled: dict[Any, Pooled] = {}
 
-    def finished(self, count: int) -> None:
-        """Says how many cells had ended before."""
+    def finished(self, count: int, records: Iterable[Record]) -> None:
+        """Says how many cells had ended before, and which of those there are can be the best so far."""
         self._ended = count
+        self._done |= {record.cell: record for record in records if record.status == "done"}
 
     def started(self, cell: str, label: str) -> None:
         """A cell runs now."""
@@ -100,8 +106,7 @@ class Progress:
         self._failed += record.status == "failed"
         if record.status == "done":
             self._done[record.cell] = record
-            shown = headline_metrics([record])[:3]
-            outcome = ", ".join(f"{name} {change(record.metrics[name])}" for name in shown) or "done"
+            outcome = _outcome(record, plan) or "done"
         else:
             outcome = f"{record.status}: {record.error}"
         if running:
@@ -122,13 +127,23 @@ class Progress:
         told = [f"{self._failed} failed"] if self._failed else []
         alike = len(by_protocol(list(self._done.values()))) == 1
         if left > 0 and len(self._done) > 1 and alike and plan.choice is not None:
-            best = plan.choice.pick((record.cell, record.metrics) for record in sound(self._done.values()))
-            told += [f"best so far {best}"] if best else []
+            told += self._best(plan.choice, plan)
         if left > 0 and self._slots > 1:
             told.append(f"{len(self._running)} running")
         if left > 0 and self._own:
             told.append(f"about {duration(left * mean(self._own) / self._slots)} left")
         return told
+
+    def _best(self, choice: Choice, plan: Plan) -> list[str]:
+        """The best so far with the number it is compared by, as the end of the command would choose it."""
+        try:
+            best = choose(list(self._done.values()), choice, plan.sweep_folder, self._pooled).best
+        except InputError:
+            return []  # samples that are missing are told at the end, when all that can be has been run
+        if best is None:
+            return []
+        name = selected_name(best.metrics, choice.metric)
+        return [f"best so far {'+'.join(best.cells)} with {name} {number(best.metrics[name]['edited'])}"]
 
     def _passing_line(self) -> None:
         """Says what runs now, on a line of the terminal that the next bar or line takes over."""
@@ -142,3 +157,12 @@ class Progress:
     def _clear(self) -> None:
         if self._console.is_terminal:
             print("\r\x1b[K", end="", file=self._console.file, flush=True)
+
+
+def _outcome(record: Record, plan: Plan) -> str:
+    """What a cell changed, by the numbers that cells are compared by: the selection half, where there is one."""
+    names = headline_metrics([record])
+    if plan.choice is not None and plan.choice.metric in record.metrics:
+        names = list(dict.fromkeys([plan.choice.metric, *names]))
+    shown = [selected_name(record.metrics, name) for name in names[:3]]
+    return ", ".join(f"{name} {change(record.metrics[name])}" for name in shown)

@@ -78,8 +78,9 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
     for what in damaged:
         progress_console.print(f"{what}; its cell counts as not run", markup=False, style="yellow")
     say_what_is_kept(plan, records, progress_console)
-    finished = len(plan.experiments) - len(waiting_cells(plan, records))
-    return Conductor(plan.sweep_folder, engine, Progress(progress_console, total, finished, engine.slots), records)
+    conductor = Conductor(plan.sweep_folder, engine, Progress(progress_console, total, engine.slots), records)
+    conductor.finished({experiment.cell.id for experiment in plan.experiments} - set(waiting_cells(plan, records)))
+    return conductor
 
 
 def tell(plan: Plan, records: dict[str, Record]) -> Outcome:

@@ -11,6 +11,7 @@ from sweeps.degenerate import sound
 from sweeps.disk import disk_full, is_disk_full
 from sweeps.engines.protocol import Engine
 from sweeps.pareto import Direction, pareto_front
+from sweeps.pooling import Pooled, pool
 from sweeps.records import Record
 from sweeps.run_plan import Outcome, start
 from sweeps.search import Search
@@ -41,7 +42,7 @@ def run_search(search: Search, engine: Engine) -> Outcome:
 
 def _run(search: Search, conductor: Conductor) -> None:
     search.know(conductor.records.values())
-    conductor.finished(len(search.study.asked()))
+    conductor.finished(search.study.asked(), search.cells())
     batch = search.settings.batch
     while True:
         room = conductor.slots * batch - conductor.open
@@ -72,16 +73,16 @@ def _tell(search: Search, records: dict[str, Record]) -> Outcome:
     return Outcome(ours, tuple(record.cell for record in ours if record.status == "failed"))
 
 
-def _front(search: Search, records: Sequence[Record]) -> list[Record]:
+def _front(search: Search, records: Sequence[Record]) -> list[Pooled]:
     """The cells that no other is better than in every objective, of those that meet the conditions with whole text."""
     qualified = [
-        record
-        for record in sound(records)
-        if record.status == "done" and all(condition.holds(record.metrics) for condition in search.conditions)
+        row
+        for row in sound(pool(records, search.first.sweep_folder))
+        if all(condition.holds(row.metrics) for condition in search.conditions)
     ]
     names = [objective.metric for objective in search.objectives]
     directions: list[Direction] = ["minimize" if objective.lowest else "maximize" for objective in search.objectives]
-    front = pareto_front([record.metrics for record in qualified], names, directions)
+    front = pareto_front([row.metrics for row in qualified], names, directions)
     return [qualified[index] for index in front]
 
 

@@ -1,14 +1,15 @@
 """What a command says when its cells have ended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from sweeps.choice import Choice
-from sweeps.degenerate import sound
+from sweeps.chosen import Chosen, choose, distinguishable
 from sweeps.headlines import headline_metrics
-from sweeps.pooling import Pooled, pool
+from sweeps.pooling import Pooled
 from sweeps.protocols import by_protocol, measured_alike
 from sweeps.records import RESULT, Record, swept_keys
 from sweeps.tables import cell_table, change, sweep_notes, sweep_table
@@ -42,11 +43,10 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
 
 
 def _show_alike(records: Sequence[Record], choice: Choice | None, folder: Path, title: str | None, to: Console) -> None:
-    rows = pool(records, folder) if choice else []
-    best = chosen(rows, choice) if choice else None
-    show_table(records, best, to, title)
-    if choice is not None:
-        show_choice(rows, best, choice, to)
+    found = choose(records, choice, folder) if choice else None
+    show_table(records, found.best if found else None, to, title)
+    if choice is not None and found is not None:
+        show_choice(found, choice, to)
 
 
 def show_table(records: Sequence[Record], best: Pooled | None, to: Console, title: str | None = None) -> None:
@@ -56,30 +56,23 @@ def show_table(records: Sequence[Record], best: Pooled | None, to: Console, titl
         to.print(note, markup=False)
 
 
-def chosen(rows: Sequence[Pooled], choice: Choice) -> Pooled | None:
-    """The best of the rows whose text is not broken; None when none qualifies."""
-    best = choice.pick((row.cell, row.metrics) for row in sound(rows))
-    return next((row for row in rows if row.cell == best), None)
-
-
-def show_choice(rows: Sequence[Pooled], best: Pooled | None, choice: Choice, to: Console) -> None:
-    """Prints which of the rows was chosen, by what, and what it measures on the report half."""
+def show_choice(found: Chosen, choice: Choice, to: Console) -> None:
+    """Prints which cell was chosen, by what, and what it measures on the report half; or why none was."""
+    best = found.best
     if best is None:
-        broken = len(rows) - len(sound(rows))
-        left_out = f"; {broken} of {len(rows)} broke the text" if broken else ""
-        to.print(f"no cell qualifies for: {choice} (on the selection half){left_out}")
+        to.print(found.why, markup=False)
         return
-    keys = _keys(best, swept_keys([row.keys for row in rows]))
+    keys = _keys(best, swept_keys([row.keys for row in found.rows]))
     pooled = f"; seeds {', '.join(map(str, best.seeds))} pooled" if len(best.seeds) > 1 else ""
-    to.print(
-        f"* chosen on the selection half: {', '.join(best.cells)} ({keys}{pooled}), by {choice}",
-        markup=False,
-    )
+    told = f"* chosen{found.half}: {', '.join(best.cells)} ({keys}{pooled}), by {choice}"
+    to.print(told, markup=False)
+    if found.why:
+        to.print(f"  {found.why}", markup=False)
     to.print("  told on the report half:", markup=False)
     _tell(best, headline_metrics([best]), to)
 
 
-def show_front(front: list[Record], metrics: list[str], to: Console) -> None:
+def show_front(front: Sequence[Pooled], metrics: list[str], to: Console) -> None:
     """Prints the cells that no other is better than in every objective, and what they measure on the report half."""
     if not front:
         to.print("no cell qualifies (on the selection half)")
@@ -91,18 +84,32 @@ def show_front(front: list[Record], metrics: list[str], to: Console) -> None:
         _tell(record, metrics, to)
 
 
-def _keys(record: Record | Pooled, names: list[str]) -> str:
-    return " ".join(f"{key}={record.keys[key]}" for key in names if key in record.keys)
+def _keys(row: Pooled, names: list[str]) -> str:
+    return " ".join(f"{key}={row.keys[key]}" for key in names if key in row.keys)
 
 
-def _tell(record: Record | Pooled, names: list[str], to: Console) -> None:
+def _tell(row: Pooled, names: list[str], to: Console) -> None:
     for name in names:
-        metric = record.metrics[name]
-        if metric["base"]:
-            low, high = metric["ci95"]
-            share = f"{metric['delta'] / metric['base']:+.0%}"
-            interval = f"95 % interval {low:+.3f} to {high:+.3f}"
-            spread = metric.get("sd_over_seeds")
-            seeds = "" if spread is None else f", sd over {metric['seeds']} seeds {spread:.3f}"
-            line = f"{change(metric)}  ({share}; change {metric['delta']:+.3f}, {interval}, n={metric['n']}{seeds})"
-            to.print(f"    {name:24} {line}", markup=False)
+        to.print(f"    {name:24} {told(row.metrics[name])}", markup=False)
+
+
+def told(metric: Mapping[str, Any]) -> str:
+    """A metric against its base in a line; a percentage only of what is distinguishable from no change."""
+    if metric["delta"] is None:
+        return change(metric)
+    low, high = metric["ci95"]
+    moved = f"{metric['delta']:+.3f}" + ("" if low is None else f", 95 % interval {low:+.3f} to {high:+.3f}")
+    spread = metric.get("sd_over_seeds")
+    seeds = "" if spread is None else f", sd over {metric['seeds']} seeds {spread:.3f}"
+    n = metric["n"]
+    if not distinguishable(metric):
+        counted = "" if n is None else f" (n = {n})"
+        return f"{change(metric)}  not distinguishable from no change{counted}: {moved}{seeds}"
+    share = f"{_percentage(metric['delta'] / metric['base'])}; " if metric["base"] else ""
+    counted = "" if n is None else f", n={n}"
+    return f"{change(metric)}  ({share}change {moved}{counted}{seeds})"
+
+
+def _percentage(share: float) -> str:
+    """Whole ones; what is distinguishable and still less than one has a digit more, so that it is not told as 0."""
+    return f"{share:+.0%}" if abs(share) >= 0.01 else f"{share:+.1%}"

@@ -92,9 +92,9 @@ def report(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Writes report.html and figures/, and prints the table of all cells and the chosen one."""
-    from sweeps.pooling import pool
+    from sweeps.chosen import choose
     from sweeps.report.write import FIGURES, write_report
-    from sweeps.summary import chosen, show_choice, show_table
+    from sweeps.summary import show_choice, show_table
 
     folder = sweep_folder(name, output_dir)
     records = measured_alike(finished_records(name, output_dir), folder, protocol)
@@ -103,12 +103,11 @@ def report(
         raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
     picked = [one_cell(start, done).cell for start in cell or []]
     choice = shared_choice(folder, done)
-    rows = pool(done, folder) if choice else []
-    best = chosen(rows, choice) if choice else None
+    found = choose(done, choice, folder) if choice else None
     to = console()
-    show_table(records, best, to, title=name)
-    if choice is not None:
-        show_choice(rows, best, choice, to)
+    show_table(records, found.best if found else None, to, title=name)
+    if choice is not None and found is not None:
+        show_choice(found, choice, to)
     path = write_report(folder, records, choice, picked, figures)
     to.print(f"report: {path}" + (f", {folder / FIGURES}" if figures else ""), markup=False, soft_wrap=True)
 
@@ -163,8 +162,8 @@ def best(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """The best cell by the selection half, told on the report half; by the rule of the sweep, or one of your own."""
-    from sweeps.pooling import pool
-    from sweeps.summary import chosen, show_choice
+    from sweeps.chosen import choose
+    from sweeps.summary import show_choice
 
     folder = sweep_folder(name, output_dir)
     done = [record for record in finished_records(name, output_dir) if record.status == "done"]
@@ -176,11 +175,10 @@ def best(
         choice = shared_choice(folder, done)
     if choice is None:
         raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
-    rows = pool(done, folder)
-    found = chosen(rows, choice)
-    show_choice(rows, found, choice, console())
-    if found is None:
-        raise InputError(f"none of {len(done)} cells meets the conditions")
+    found = choose(done, choice, folder)
+    if found.best is None:
+        raise InputError(found.why)
+    show_choice(found, choice, console())
 
 
 def _shown(value: object) -> str:

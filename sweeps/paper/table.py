@@ -155,17 +155,17 @@ def one_of(cells: list[Record], folder: Path, what: str) -> Record:
     Raises:
         InputError: when the rule chooses none; `what` says what they all are.
     """
-    from sweeps.pooling import pool
-    from sweeps.summary import chosen
+    from sweeps.chosen import choose
 
     if len(cells) == 1:
         return cells[0]
     choice = shared_choice(folder, cells)
-    best = chosen(pool(cells, folder), choice) if choice else None
-    if best is None:
+    found = choose(cells, choice, folder) if choice else None
+    if found is None or found.best is None:
         names = ", ".join(record.cell for record in cells)
-        raise InputError(f"{len(cells)} cells are {what}, and the sweep's rule chooses none: {names}")
-    return next(record for record in cells if record.cell == best.cell)
+        why = f": {found.why}" if found else ""
+        raise InputError(f"{len(cells)} cells are {what}, and the sweep's rule chooses none of {names}{why}")
+    return next(record for record in cells if record.cell == found.best.cell)
 
 
 def settings_of(folder: Path) -> dict[str, Any]:

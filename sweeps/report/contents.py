@@ -11,15 +11,16 @@ import yaml
 
 from sweeps.axes import better, trade_off
 from sweeps.choice import Choice
+from sweeps.chosen import choose
 from sweeps.degenerate import degenerate
 from sweeps.headlines import headline_metrics
 from sweeps.multiplicity import significant
 from sweeps.pareto import pareto_front
 from sweeps.pooling import Pooled, pool
+from sweeps.possible import possible
 from sweeps.random_cosines import random_counts
 from sweeps.records import Record, in_order, swept_keys
 from sweeps.report.samples import Samples, embedded_samples
-from sweeps.summary import chosen
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def contents(
         picked: cells whose samples are wanted beside those of the chosen one and the front.
     """
     done = in_order(record for record in records if record.status == "done")
-    rows = pool(done, folder)
+    outcome = choose(done, choice, folder) if choice else None
+    rows = list(outcome.rows) if outcome else pool(done, folder)
     by_cell = {record.cell: record for record in done}
     names = list(dict.fromkeys(metric for row in rows for metric in row.metrics if not metric.startswith("selection/")))
     headlines = headline_metrics(rows)
@@ -62,7 +64,7 @@ def contents(
         for name in [*headlines, *compared] or names
     }
     behavior, ability = trade_off(found, choice)
-    best = chosen(rows, choice) if choice else None
+    best = outcome.best if outcome else None
     front = _front(rows, (behavior, ability), choice)
     differs = significant(rows, headlines)
     swept = swept_keys([row.keys for row in rows])
@@ -79,9 +81,12 @@ def contents(
         "counts": {kind: sum(record.status == kind for record in records) for kind in ("done", "failed", "pruned")},
         "about": _about(done),
         "rule": str(choice) if choice else None,
+        "half": outcome.half if outcome else "",
+        "why": outcome.why if outcome else "",
         "metrics": [*headlines, *(metric for metric in names if metric not in headlines)],
         "headlines": headlines,
         "better": {metric: better(metric, choice) for metric in names},
+        "possible": {metric: _possible(rows, metric) for metric in names},
         "behavior": behavior,
         "ability": ability,
         "swept": swept,
@@ -144,6 +149,11 @@ def _with_random(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def _rounded(values: Sequence[float | None]) -> list[float | None]:
     """Six significant places are more than any interval here holds, and a third of the bytes."""
     return [None if value is None else float(f"{value:.6g}") for value in values]
+
+
+def _possible(rows: Sequence[Pooled], metric: str) -> list[float | None]:
+    measured = [row.metrics[metric] for row in rows if metric in row.metrics]
+    return list(possible(metric, [found[of] for found in measured for of in ("base", "edited")]))
 
 
 def _front(rows: Sequence[Pooled], names: tuple[str, str], choice: Choice | None) -> list[str]:

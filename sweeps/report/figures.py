@@ -121,7 +121,7 @@ def _trade_off(axes: "Axes", values: Mapping[str, Any]) -> None:
     groups = (
         ("cell", "o", 42, [row for row in rows if not row["chosen"] and not row["broken"]]),
         ("broke the text", "x", 42, [row for row in rows if row["broken"] and not row["chosen"]]),
-        ("chosen on the selection half", "*", 240, [row for row in rows if row["chosen"]]),
+        (f"chosen{values['half']}", "*", 240, [row for row in rows if row["chosen"]]),
     )
     colours = [row["keys"][by] for row in rows] if by else [0.0]
     scale: dict[str, Any] = {"vmin": min(colours), "vmax": max(colours), "cmap": _scale()} if by else {}
@@ -177,7 +177,7 @@ def _curves(axes: "Axes", values: Mapping[str, Any], rows: Sequence[Row], metric
     for index, (name, group) in enumerate(lines.items()):
         group.sort(key=lambda row: row["keys"][over])
         y = [_value(row, metric) for row in group]
-        reach = [[_off(row, metric, bound) for row in group] for bound in (LOW, HIGH)]
+        reach = [[_reach(row, metric, bound, values["possible"]) for row in group] for bound in (LOW, HIGH)]
         style: dict[str, Any] = {
             "color": COLOURS[index % 6],
             "marker": MARKERS[index % 6],
@@ -190,9 +190,17 @@ def _curves(axes: "Axes", values: Mapping[str, Any], rows: Sequence[Row], metric
     axes.legend(frameon=False, fontsize=9)
 
 
-def _off(row: Row, metric: str, bound: int) -> float:
-    change, limit = _value(row, metric, CHANGE), _value(row, metric, bound)
-    return 0.0 if math.isnan(limit) else abs(limit - change)
+def _reach(row: Row, metric: str, bound: int, possible: Mapping[str, Sequence[float | None]]) -> float:
+    """How far the interval of the change goes from the edited value, as far as the metric itself can go."""
+    change, limit, edited = _value(row, metric, CHANGE), _value(row, metric, bound), _value(row, metric)
+    if math.isnan(limit):
+        return 0.0
+    end, (low, high) = edited + limit - change, possible[metric]
+    if low is not None:
+        end = max(low, end)
+    if high is not None:
+        end = min(high, end)
+    return abs(end - edited)
 
 
 def _cosines(axes: "Axes", row: Row) -> None:

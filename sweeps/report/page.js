@@ -81,7 +81,7 @@
       const interval = known(m[LOW]) ? ` (${number(m[LOW], true)} to ${number(m[HIGH], true)})` : "";
       lines.push(`${plain(metric)}: ${number(m[BASE])} → ${number(m[EDITED])}${interval}`);
     }
-    if (row.chosen) lines.push("chosen on the selection half");
+    if (row.chosen) lines.push(`chosen${data.half}`);
     if (row.broken) lines.push(`broke the text: ${plain(row.broken)}`);
     return lines.join("<br>");
   }
@@ -299,7 +299,13 @@
       const lines = scattered ? [["cells", [...groups.values()].flat()]] : [...groups];
       const traces = lines.map(([name, rows], index) => {
         rows.sort((a, b) => a.keys[key] - b.keys[key]);
-        const off = (row, bound) => (known(value(row, metric, bound)) ? Math.abs(value(row, metric, bound) - value(row, metric, CHANGE)) : 0);
+        // The interval is of the change; around the edited value it ends where the metric itself does.
+        const [lowest, highest] = data.possible[metric];
+        const off = (row, bound) => {
+          if (!known(value(row, metric, bound))) return 0;
+          const end = value(row, metric) + value(row, metric, bound) - value(row, metric, CHANGE);
+          return Math.abs(Math.min(highest ?? Infinity, Math.max(lowest ?? -Infinity, end)) - value(row, metric));
+        };
         return {
           name: plain(name), mode: scattered ? "markers" : "lines+markers", x: rows.map((row) => row.keys[key]), y: rows.map((row) => value(row, metric)),
           error_y: { type: "data", symmetric: false, array: rows.map((row) => off(row, HIGH)), arrayminus: rows.map((row) => off(row, LOW)), thickness: 1.2, width: 3 },
@@ -418,7 +424,7 @@
     ]);
     at("cell-body").replaceChildren(
       el("h2", { textContent: row.cell }),
-      el("p", { textContent: `${keysOf(row)}${row.chosen ? " · chosen on the selection half" : ""}${row.broken ? ` · broke the text: ${row.broken}` : ""}` }),
+      el("p", { textContent: `${keysOf(row)}${row.chosen ? ` · chosen${data.half}` : ""}${row.broken ? ` · broke the text: ${row.broken}` : ""}` }),
       ...commands,
       el("div", { className: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((text, i) => el("th", { className: i ? "num" : "", textContent: text })))), el("tbody", {}, ...metrics))),
     );

@@ -4,32 +4,6 @@ from surgery import InputError
 from sweeps.choice import Choice, Condition
 
 
-def metric(base: float, edited: float) -> dict:
-    return {"base": base, "edited": edited, "delta": edited - base, "ci95": [None, None], "n": 10}
-
-
-CELLS = [
-    ("a", {"selection/toxic": metric(0.8, 0.3), "toxic": metric(0.8, 0.0), "ability": metric(1.0, 0.99)}),
-    ("b", {"selection/toxic": metric(0.8, 0.2), "toxic": metric(0.8, 0.9), "ability": metric(1.0, 0.98)}),
-    ("c", {"selection/toxic": metric(0.8, 0.1), "toxic": metric(0.8, 0.1), "ability": metric(1.0, 0.5)}),
-]
-
-
-def test_the_choice_looks_at_the_selection_half_and_never_at_the_report_half() -> None:
-    rule = Choice.parse({"minimize": "toxic", "where": ["ability/delta >= -0.03"]})
-    assert rule.pick(CELLS) == "b"
-
-
-def test_conditions_hold_on_the_selection_half_where_there_is_one() -> None:
-    rule = Choice.parse({"maximize": "ability", "where": ["toxic <= 0.25"]})
-    assert rule.pick(CELLS) == "b"
-
-
-def test_no_cell_is_chosen_when_none_qualifies_or_nothing_was_measured() -> None:
-    assert Choice.parse({"minimize": "toxic", "where": ["ability/ratio >= 0.999"]}).pick(CELLS) is None
-    assert Choice.parse({"minimize": "unmeasured"}).pick(CELLS) is None
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -37,6 +11,10 @@ def test_no_cell_is_chosen_when_none_qualifies_or_nothing_was_measured() -> None
         ("perplexity/held/ratio <= 1.1", Condition("perplexity/held", "ratio", "<=", 1.1)),
         ("toxicity/toxic_rate/base > 0", Condition("toxicity/toxic_rate", "base", ">", 0.0)),
         ("toxicity/toxic_rate < 5e-2", Condition("toxicity/toxic_rate", "edited", "<", 0.05)),
+        # A text's perplexity is called by its file's name, in which anything may stand.
+        ("perplexity/my story (2)/ratio <= 1.1", Condition("perplexity/my story (2)", "ratio", "<=", 1.1)),
+        ("perplexity/a<=3 > b/ratio <= 1.1", Condition("perplexity/a<=3 > b", "ratio", "<=", 1.1)),
+        ("perplexity/ratio/ratio <= 1.1", Condition("perplexity/ratio", "ratio", "<=", 1.1)),
     ],
 )
 def test_conditions_are_read_as_written(text: str, expected: Condition) -> None:

@@ -44,6 +44,23 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert (values["output_dir"], values["sweep"], values["tracking"]["kind"]) == ("outputs", "x-a", "wandb")
 
 
+@pytest.mark.parametrize(
+    ("behavior", "limit"),
+    [
+        # Fewer texts make another probe, and the toy world's effect goes with it.
+        *((option.partition("=")[2], None) for option in OPTIONS if option.startswith("behavior=toyworld")),
+        ("detoxify", 400),
+        ("tabular", 400),
+    ],
+)
+def test_quick_limits_texts_but_not_those_that_the_toy_worlds_effect_hangs_on(behavior: str, limit: int | None) -> None:
+    resolvers.register()
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", ["quick=true", f"behavior={behavior}", *NEEDED.get(f"behavior={behavior}", [])])
+    assert read_settings(plain(config)).behavior.limit == limit
+    assert plain(config)["evaluation"]["limit"] == 40
+
+
 def test_a_path_alone_chooses_the_group_it_belongs_to() -> None:
     from sweeps.surgery_command import completed
 

@@ -127,15 +127,18 @@ def test_best_picks_on_the_selection_half_by_any_rule(surgery, sweeps, arguments
         f"evaluation.detoxify.config={scorer / 'config'}",
     ]
     assert surgery(*arguments, *judged, "-m", "alpha=-3,1,4", "top_k=40").code == 0
-    means = {cell: record["metrics"]["selection/toxicity/mean"]["edited"] for cell, record in results().items()}
-    ran = sweeps("best", "tiny-texts", "--minimize", "toxicity/mean")
-    assert ran.code == 0
-    assert f"chosen on the selection half: {min(means, key=means.__getitem__)}" in ran.out
-    ran = sweeps("best", "tiny-texts", "--maximize", "toxicity/mean", "--where", "perplexity/story/ratio > 0")
-    assert f"chosen on the selection half: {max(means, key=means.__getitem__)}" in ran.out
+    measured = {cell: record["metrics"]["selection/toxicity/mean"] for cell, record in results().items()}
+    for goal, pick, sign in (("--minimize", min, -1), ("--maximize", max, 1)):
+        ran = sweeps("best", "tiny-texts", goal, "toxicity/mean", "--where", "perplexity/story/ratio > 0")
+        # By hand: those whose whole interval lies on the wanted side of no change.
+        beyond = {cell: m["edited"] for cell, m in measured.items() if min(sign * end for end in m["ci95"]) > 0}
+        if beyond:
+            assert f"chosen on the selection half: {pick(beyond, key=beyond.__getitem__)}" in ran.out
+        else:
+            assert (ran.code, "no cell is chosen: toxicity/mean" in ran.err) == (1, True)
     nothing = sweeps("best", "tiny-texts", "--minimize", "toxicity/mean", "--where", "perplexity/story/ratio < 0")
     assert nothing.code == 1
-    assert "none of 3 cells" in nothing.err
+    assert "no cell qualifies for: lowest toxicity/mean with perplexity/story/ratio < 0" in nothing.err
 
 
 def test_ask_shows_what_base_and_edited_model_say(sweeps, cell, world) -> None:

@@ -58,7 +58,7 @@ def test_a_grid_loads_the_model_once_and_measures_the_base_once(surgery, argumen
     assert len({row["perplexity/story"] for row in table}) == 4
     assert "[4/4]" in ran.err
     assert ran.out.count("perplexity/story") >= 1
-    assert "chosen on the selection half" in ran.out or "no cell qualifies" in ran.out
+    assert "* chosen on all samples, since it has no selection half: " in ran.out or "no cell" in ran.out
 
 
 def test_a_sweep_over_layers_reads_the_texts_once(surgery, arguments, calls, tmp_path) -> None:
@@ -211,7 +211,7 @@ def test_list_status_and_report_tell_of_a_sweep(surgery, sweeps, arguments, resu
     report = sweeps("report", "tiny-texts").out
     for cell in results():
         assert cell in report
-    assert "chosen on the selection half" in report
+    assert "chosen on all samples" in report
 
 
 def test_cells_with_different_keys_stand_in_one_table(surgery, sweeps, arguments) -> None:
@@ -220,7 +220,7 @@ def test_cells_with_different_keys_stand_in_one_table(surgery, sweeps, arguments
     )
     report = sweeps("report", "tiny-texts")
     assert report.code == 0
-    assert "chosen on the selection half" in report.out
+    assert "chosen on all samples" in report.out
 
 
 def test_sweeps_commands_refuse_what_is_not_there_in_one_line(surgery, sweeps, arguments) -> None:

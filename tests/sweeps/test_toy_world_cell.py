@@ -95,12 +95,25 @@ def test_own_evaluation_takes_anyones_prompts_scorer_text_and_tasks(surgery, arg
 
 @pytest.mark.slow
 def test_quick_measures_the_same_names_on_fewer_samples(surgery, tmp_path) -> None:
-    assert surgery("quick=true", "tracking=none", "top_k=32").code == 0
+    assert surgery("quick=true", "tracking=none").code == 0
     [result] = (tmp_path / "outputs").glob("runs/*/*/result.json")
     record = json.loads(result.read_text())
     assert {name for name in record["metrics"] if not name.startswith("selection/")} == REPORTED
-    assert record["probe"]["texts"] == 400
     assert record["metrics"]["lm_eval/toy_sums/acc"]["n"] == 40
+    # With 400 texts the probe is another one and nothing is to be seen.
+    assert record["probe"]["texts"] == 1600
+    assert record["metrics"]["toxicity/toxic_rate"]["ci95"][1] < -0.5
+
+
+@pytest.mark.slow
+def test_quick_rows_of_a_table_are_enough_for_its_claims_to_hold(surgery, sweeps) -> None:
+    rows = "variant=ours,random_probe,random_region"
+    leave = [f"evaluation.measurements.{name}=null" for name in ("lm_eval", "perplexity")]
+    ran = surgery("experiment=paper/table9", "quick=true", "tracking=none", "sweep=quick", rows, *leave)
+    assert ran.code == 0, ran.err
+    told = sweeps("paper", "table9", "quick").out
+    assert "holds: A random probe reduces toxicity less than the behavior probe" in told
+    assert "holds: A random region reduces toxicity less than the behavior region" in told
 
 
 # What a working point is told by; the rest of the chat model's evaluation is measured in other tests.

@@ -1,0 +1,36 @@
+"""What values a metric can have at all: where nothing is left to gain, and where an interval drawn has to end."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from typing import TypeAlias
+
+Limits: TypeAlias = tuple[float | None, float | None]
+
+# Everything else that is measured is a share, as long as its values are: docs/measurements.md.
+NO_SHARES: tuple[tuple[str, Limits], ...] = (
+    ("*perplexity*", (1.0, None)),
+    ("*loss*", (0.0, None)),
+    ("divergence/*", (0.0, None)),
+    ("*length*", (0.0, None)),
+    ("*bits_per_byte*", (0.0, None)),
+    ("*likelihood*", (None, None)),
+)
+
+
+def possible(metric: str, values: Iterable[float | None]) -> Limits:
+    """The lowest and the highest value that a metric can have; None where there is no end.
+
+    Args:
+        metric: its name, `selection/` or not.
+        values: that were measured of it. A metric of somebody's own is taken for a share where all are from 0 to 1.
+    """
+    known = [value for value in values if value is not None]
+    name = metric.removeprefix("selection/")
+    limits = next((limits for pattern, limits in NO_SHARES if fnmatch(name, pattern)), (0.0, 1.0))
+    low, high = limits
+    # Where a value lies beyond, the name says something else here than it does to us.
+    if low is not None and any(value < low for value in known):
+        low = None
+    if high is not None and any(value > high for value in known):
+        high = None
+    return low, high
