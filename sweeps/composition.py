@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from sweeps.halves import require_both_halves
 from sweeps.settings import plain
 
 
@@ -40,8 +41,10 @@ def compose_jobs(loader: Any, master: DictConfig, jobs: Sequence[Sequence[str]])
 
     Raises:
         HydraException, OmegaConfBaseException: as Hydra raises them for what can't be composed.
-        InputError: see `plain`.
+        InputError: see `plain` and `require_both_halves`.
     """
+    command = OmegaConf.select(master, "hydra.overrides.task", default=[])
+    config_name = OmegaConf.select(master, "hydra.job.config_name", default="config")
     parser = OverridesParser.create(config_loader=loader)
     parsed: dict[str, Override] = {}
     is_group: dict[str, bool] = {}
@@ -61,6 +64,7 @@ def compose_jobs(loader: Any, master: DictConfig, jobs: Sequence[Sequence[str]])
             alike[key] = _Alike(loader.load_sweep_config(master, list(job)))
         values = {parsed[text].key_or_group: parsed[text].value() for text in job if is_value[text]}
         composed.append(Composed(alike[key].with_values(values), tuple(job)))
+        require_both_halves(composed[-1].values, job, command, loader, config_name)
     return composed
 
 

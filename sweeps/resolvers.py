@@ -33,6 +33,11 @@ def _either(condition: bool, yes: Any, no: Any) -> Any:
     return yes if condition else no
 
 
+def _priced(text: object) -> list[str]:
+    """What an edit may cost of the perplexity of a text, which is called by its file's name; nothing without a text."""
+    return [f"perplexity/{Path(str(text)).stem}/ratio <= 1.1"] if text is not None else []
+
+
 def _alphas(own: float, *papers: float) -> str:
     """Alphas of the paper, whose own is 1.08 (Table 14), as the same shares of a behavior's own: values to sweep."""
     return ",".join(str(round(alpha * own / 1.08, 6)) for alpha in papers)
@@ -46,6 +51,7 @@ def register() -> None:
         "basename": _last_part,
         "stem": lambda path: Path(path).stem,
         "when": _either,
+        "priced": _priced,
         "alphas": _alphas,
         "minus": lambda number: -number,
     }

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_module
 from hydra import main as hydra_main
@@ -70,19 +70,24 @@ def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engi
 def _compose_and_run() -> None:
     """Lets Hydra compose; runs a single cell once Hydra is done, which would report its errors in its own way."""
     single: list[DictConfig] = []
+    loaders: list[Any] = []
 
     def keep(config: DictConfig) -> None:
         # A sweep's configs carry their overrides; a single one's are known only while Hydra calls this.
         with open_dict(config):
             config.hydra = {"overrides": {"task": list(HydraConfig.get().overrides.task)}}
         single.append(config)
+        loaders.append(GlobalHydra.instance().config_loader())
 
     hydra_main(version_base="1.3", config_path="pkg://conf", config_name="config")(keep)()
     if single:
         from sweeps.composition import Composed
         from sweeps.engines import local_engine
+        from sweeps.halves import require_both_halves
 
-        run_composed([Composed.of(config) for config in single], lambda: local_engine(0, 1))
+        one = Composed.of(single[0])
+        require_both_halves(one.values, one.overrides, one.overrides, loaders[0], "config")
+        run_composed([one], lambda: local_engine(0, 1))
 
 
 def completed(arguments: Sequence[str]) -> list[str]:

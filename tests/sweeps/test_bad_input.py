@@ -45,15 +45,15 @@ def assert_refused(ran, *parts: str, folder: Path) -> None:
         ("model.dtype=int3", ("model.dtype=int3 is not possible", "bfloat16")),
         ("sweep=a/b", ("sweep=a/b can't name a folder",)),
         ("alpha=[1", ("'alpha=[1' can't be read",)),
-        ("model.path=./not-there", ("model.path './not-there' is not there", "hub name")),
-        ("behavior.path=./not-there.csv", ("behavior.path 'not-there.csv' is not there",)),
+        ("model.path=./not-there behavior=toyworld_toxicity", ("model.path './not-there' is not there", "hub name")),
+        ("behavior.path=./not-there.csv model=toyworld", ("behavior.path 'not-there.csv' is not there",)),
         ("probe.path=./not-there.safetensors", ("probe.path './not-there.safetensors' is not there",)),
         ("probe=file", ("probe.path is not given",)),
         ("behavior=tabular", ("behavior.path is not given",)),
     ],
 )
 def test_a_bad_value_is_refused_in_one_line(surgery, tmp_path, argument: str, parts: tuple[str, ...]) -> None:
-    assert_refused(surgery(argument), *parts, folder=tmp_path)
+    assert_refused(surgery(*argument.split(" ")), *parts, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,9 @@ def test_a_bad_table_is_refused(surgery, world, tmp_path, name, content, extra, 
 
 def test_a_folder_without_a_model_is_refused(surgery, tmp_path) -> None:
     (tmp_path / "folder").mkdir()
-    assert_refused(surgery("model.path=./folder"), "holds no config.json", folder=tmp_path)
+    assert_refused(
+        surgery("model.path=./folder", "behavior=toyworld_toxicity"), "holds no config.json", folder=tmp_path
+    )
 
 
 def test_a_model_without_a_gated_mlp_is_refused_with_its_name_and_what_was_found(surgery, world, tmp_path) -> None:
@@ -157,7 +159,7 @@ def test_an_output_folder_that_can_not_be_written_is_refused(surgery, arguments,
 def test_a_changed_file_of_the_toy_world_is_noticed(surgery, tmp_path) -> None:
     sums = write(tmp_path, "SHA256SUMS", f"{'0' * 64}  texts.csv\n")
     texts = write(tmp_path, "texts.csv", LABELLED)
-    refused = surgery(f"behavior.path={texts}", f"behavior.checksums={sums}")
+    refused = surgery("model=toyworld", f"behavior.path={texts}", f"behavior.checksums={sums}")
     assert_refused(refused, "is not the file that SHA256SUMS lists", folder=tmp_path)
 
 
