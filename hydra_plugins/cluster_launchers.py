@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class SlurmLauncher(EngineLauncher):
     """Jobs of a SLURM cluster; the keys are those of sweeps.engines.slurm.Slurm."""
 
+    here = False
+
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
 
@@ -25,6 +27,8 @@ class SlurmLauncher(EngineLauncher):
 
 class RayLauncher(EngineLauncher):
     """Tasks of a Ray cluster; the keys are those of sweeps.engines.ray_engine.RayEngine."""
+
+    here = False
 
     def __init__(self, **settings: Any) -> None:
         self._settings = settings

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class EngineLauncher(Launcher):
     """Composes the cells and runs them on an engine; each kind says which."""
 
+    # Whether cells run on this machine, so that what it does not have can be told before any of them does.
+    here = True
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.loader: Any = hydra_context.config_loader
         self.config = config
@@ -28,7 +31,7 @@ class EngineLauncher(Launcher):
         from sweeps.composition import compose_jobs
         from sweeps.surgery_command import run_composed
 
-        run_composed(compose_jobs(self.loader, self.config, job_overrides), self.make_engine)
+        run_composed(compose_jobs(self.loader, self.config, job_overrides), self.make_engine, self.here)
         return []
 
 

@@ -16,11 +16,53 @@ from surgery.quantisation import unpacking
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
+# Device maps that accelerate makes by itself, of what there is.
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+
+
+def require_device(device: str | dict[str, Any]) -> None:
+    """Refuses a device, or a device map with one, that this process does not have.
+
+    Raises:
+        InputError: which says what there is.
+    """
+    for place in device.values() if isinstance(device, dict) else [device]:
+        if place not in (*DEVICE_MAPS, "disk"):
+            _require_place(place)
+
+
+def _require_place(place: object) -> None:
+    try:
+        # A bare number is a GPU's, as in accelerate's device maps.
+        named = torch.device("cuda", place) if type(place) is int else torch.device(place)  # type: ignore[call-overload]
+    except (RuntimeError, TypeError):
+        raise InputError(
+            f"model.device={place} is no device; it is auto, cpu, cuda, cuda:1 or a device map "
+            f"({', '.join(DEVICE_MAPS[1:])}, or which module is where)"
+        ) from None
+    if named.type == "cpu":
+        return
+    there, kind = _count(named.type), named.type.upper()
+    if not there:
+        raise InputError(f"model.device={place}, but no {kind} device is here; use model.device=cpu or auto")
+    if (named.index or 0) >= there:
+        known = f"{named.type}:0" if there == 1 else f"{named.type}:0 to {named.type}:{there - 1}"
+        raise InputError(f"model.device={place}, but of {kind} devices there is here {known}")
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind torch finds."""
+    try:
+        module = torch.get_device_module(kind)
+        return int(module.device_count()) if module.is_available() else 0
+    except (RuntimeError, AttributeError):
+        return 0  # such as meta, which holds no values
+
+
 def _placement(device: str | dict[str, Any]) -> str | dict[str, Any]:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if isinstance(device, str) and device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"model.device={device}, but no CUDA device is here; use model.device=cpu or auto")
+    require_device(device)
     return device
 
 

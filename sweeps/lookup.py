@@ -9,7 +9,7 @@ import yaml
 
 from surgery.errors import InputError
 from sweeps.choice import Choice
-from sweeps.records import CONFIG, Record, load_records
+from sweeps.records import CONFIG, Record, load_records, sweep_folders
 
 Output = Annotated[Path, typer.Option("--output-dir", "-o", help="the folder that `surgery` wrote to")]
 Name = Annotated[str, typer.Argument(help="the sweep, as `sweeps list` names it")]
@@ -22,7 +22,7 @@ Protocol = Annotated[
 
 def sweep_folder(name: str, output_dir: Path) -> Path:
     runs = output_dir / "runs"
-    there = sorted(folder.name for folder in runs.glob("*/")) if runs.is_dir() else []
+    there = [folder.name for folder in sweep_folders(runs)]
     if name not in there:
         known = f"there are {', '.join(there)}" if there else f"there are none in '{output_dir}' (--output-dir?)"
         raise InputError(f"no sweep is called '{name}'; {known}")

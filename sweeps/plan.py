@@ -93,6 +93,13 @@ class Plan:
         """A cell's id and what was swept, for a line of progress."""
         return f"{cell} {self.swept_values(self.experiment(cell))}"
 
+    def require_devices(self) -> None:
+        """Raises InputError for the first cell whose model is to be on a device that this machine does not have."""
+        from surgery.models import require_device
+
+        for experiment in self.experiments:
+            require_device(experiment.cell.settings.model.device)
+
     @property
     def sweep_folder(self) -> Path:
         """Where the records go."""

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -22,6 +23,8 @@ EARLIER = "earlier-{}.safetensors"
 TABLE = "results.csv"
 CHECKSUM = "sha256"
 LOCKS = ".locks"
+# See `Cell.id`.
+CELL_ID = re.compile("[0-9a-f]{12}")
 Status = Literal["done", "failed", "pruned"]
 
 # What can change a number, so that a record says what made it.
@@ -119,26 +122,40 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
+def sweep_folders(runs: Path) -> list[Path]:
+    """The folders of sweeps, by name: what holds a cell, or the locks of one that is run for the first time."""
+    there = sorted(folder for folder in runs.glob("*/") if not folder.name.startswith("."))
+    return [folder for folder in there if (folder / LOCKS).is_dir() or cell_folders(folder)]
+
+
+def cell_folders(sweep_folder: Path) -> list[Path]:
+    """The folders of a sweep's cells, by id, also of those that run or were cut off; figures and the like are none."""
+    there = sorted(folder for folder in sweep_folder.glob("*/") if not folder.name.startswith("."))
+    return [folder for folder in there if (folder / RESULT).is_file() or CELL_ID.fullmatch(folder.name)]
+
+
 def load_records(sweep_folder: Path) -> list[Record]:
     """The records of a sweep, by id; cells that were cut off have none.
 
     Raises:
         InputError: for a damaged record.
     """
-    return [Record.load(result.parent) for result in sorted(sweep_folder.glob(f"*/{RESULT}"))]
+    return [Record.load(folder) for folder in cell_folders(sweep_folder) if (folder / RESULT).is_file()]
 
 
 def sound_records(sweep_folder: Path) -> tuple[dict[str, Record], list[str]]:
     """The records of a sweep by id whose files are all what was written; and for each other, what is wrong with it."""
     records, damaged = {}, []
-    for result in sorted(sweep_folder.glob(f"*/{RESULT}")):
+    for folder in cell_folders(sweep_folder):
+        if not (folder / RESULT).is_file():
+            continue
         try:
-            record = Record.load(result.parent)
+            record = Record.load(folder)
         except InputError as error:
             damaged.append(str(error))
             continue
-        if name := record.damaged_file(result.parent):
-            damaged.append(f"'{result.parent / name}' is damaged: it is not what was written")
+        if name := record.damaged_file(folder):
+            damaged.append(f"'{folder / name}' is damaged: it is not what was written")
         else:
             records[record.cell] = record
     return records, damaged

@@ -9,6 +9,7 @@ from rich.table import Table
 from sweeps.conductor import Conductor
 from sweeps.degenerate import sound
 from sweeps.disk import disk_full, is_disk_full
+from sweeps.dry_run import estimate
 from sweeps.engines.protocol import Engine
 from sweeps.pareto import Direction, pareto_front
 from sweeps.pooling import Pooled, pool
@@ -100,4 +101,9 @@ def show_search(search: Search, to: Console) -> None:
     for condition in search.conditions:
         to.print(f"  with {condition}", markup=False)
     given_up = "cells without hope are given up early" if settings.prune else "no cell is given up"
-    to.print(f"{settings.n_trials} cells in all, sampler {settings.sampler}, {given_up}; nothing was run")
+    asked = search.first.experiments
+    told = estimate([asked[index % len(asked)] for index in range(settings.n_trials)], search.first.output_dir, {})
+    to.print(
+        f"{settings.n_trials} cells in all, sampler {settings.sampler}, {given_up}; {told}; nothing was run",
+        soft_wrap=True,
+    )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class Launcher(Protocol):
     """What a search needs of a launcher."""
 
+    here: bool
+
     def make_engine(self) -> "Engine":
         """The engine that runs the cells."""
 
@@ -53,6 +55,8 @@ def search(
     from sweeps.tables import console
 
     found = Search.of(SearchSettings(**_plain(dict(settings))), space, loader, master)
+    if launcher.here:
+        found.first.require_devices()
     if found.first.dry_run:
         show_search(found, console())
         return

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from sweeps.disk import disk_full, is_disk_full
 from sweeps.store_entry import IDENTITY, damage, seal, to_disk
 
 LOCKS = ".locks"
+# See `Store.path`.
+KEY = re.compile("[0-9a-f]{16}")
 # Raised when entries are written in another way, so that older ones are not taken for damaged ones.
 LAYOUT = 2
 # After so many seconds a person is told what is waited for.

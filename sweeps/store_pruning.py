@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from surgery.errors import InputError
 from sweeps.records import RESULT
-from sweeps.store import LOCKS, Store
+from sweeps.store import KEY, Store
 
 # The field of result.json that names the entries a cell's result rests on, as `stage/key`.
 USED = "store"
@@ -70,11 +70,12 @@ def entries(root: Path, referring: Mapping[str, int]) -> list[Entry]:
     """All entries, by stage and key; what dead processes left of some, or perhaps live ones are making, among them."""
     found = []
     for folder in sorted(root.glob("*/*/")):
-        if folder.name == LOCKS:
-            continue
-        # `.KEY.making` and `.KEY.old` are what a process is making, or a dead one left.
+        # `.KEY.making` and `.KEY.old` are what a process makes, or a dead one left. Whatever else lies there (locks,
+        # somebody's own folder) is no entry, and not ours to remove.
         unfinished = folder.name.startswith(".")
         key = folder.name.split(".")[1] if unfinished else folder.name
+        if not KEY.fullmatch(key):
+            continue
         made, size = 0.0, 0
         for status in _statuses(folder):
             size, made = size + status.st_size, max(made, status.st_mtime)

@@ -32,8 +32,13 @@ class CellsFailed(Exception):
     """Some cells failed; each was shown when it did."""
 
 
-def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engine]") -> None:
+def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engine]", here: bool = True) -> None:
     """Plans and runs composed cells; those that follow others once these are there.
+
+    Args:
+        composed: the cells.
+        make_engine: makes what runs them.
+        here: whether that is on this machine, which then has to have the devices they name.
 
     Raises:
         InputError: for anything that is wrong before a model is loaded.
@@ -49,6 +54,8 @@ def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engi
     if later:
         # Whatever else is wrong with them is told now, not when the first have run.
         make_plan([on_its_own(one) for one, _ in later], materials)
+    if here:
+        plan.require_devices()
     if plan.dry_run:
         from sweeps.dry_run import show_plan
 

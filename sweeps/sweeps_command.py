@@ -16,7 +16,7 @@ from sweeps.export_commands import ask, export
 from sweeps.lookup import Cell, Name, Output, Protocol, finished_records, one_cell, shared_choice, sweep_folder
 from sweeps.paper_command import paper
 from sweeps.protocols import measured_alike
-from sweeps.records import RESULT, load_records
+from sweeps.records import RESULT, cell_folders, load_records, sweep_folders
 from sweeps.store_command import store
 from sweeps.sync_command import sync
 from sweeps.tables import change, console, number
@@ -48,11 +48,12 @@ def list_sweeps(output_dir: Output = Path("outputs")) -> None:
     from rich.table import Table
 
     table = Table("sweep", "cells", "failed", "last cell ended")
-    folders = [folder for folder in (output_dir / "runs").glob("*/") if any(folder.glob(f"*/{RESULT}"))]
+    runs = {folder: load_records(folder) for folder in sweep_folders(output_dir / "runs")}
+    folders = [folder for folder, records in runs.items() if records]
     if not folders:
         raise InputError(f"there are no sweeps in '{output_dir}'; run `surgery`, or name the folder with --output-dir")
     for folder in sorted(folders, key=_last_change):
-        records = load_records(folder)
+        records = runs[folder]
         failed = sum(record.status == "failed" for record in records)
         ended = datetime.fromtimestamp(_last_change(folder), UTC).astimezone().strftime("%Y-%m-%d %H:%M")
         table.add_row(folder.name, str(len(records)), str(failed or "-"), ended)
@@ -60,7 +61,7 @@ def list_sweeps(output_dir: Output = Path("outputs")) -> None:
 
 
 def _last_change(folder: Path) -> float:
-    return max(result.stat().st_mtime for result in folder.glob(f"*/{RESULT}"))
+    return max((cell / RESULT).stat().st_mtime for cell in cell_folders(folder) if (cell / RESULT).is_file())
 
 
 @app.command()
@@ -70,7 +71,7 @@ def status(name: Name, output_dir: Output = Path("outputs")) -> None:
     records = load_records(folder)
     to = console()
     counts = {kind: sum(record.status == kind for record in records) for kind in ("done", "failed", "pruned")}
-    cut_off = [place.name for place in folder.glob("*/") if not (place / RESULT).exists()]
+    cut_off = [place.name for place in cell_folders(folder) if not (place / RESULT).exists()]
     to.print(", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "no finished cell")
     if cut_off:
         to.print(f"{len(cut_off)} running or cut off: {', '.join(sorted(cut_off))}")

@@ -27,17 +27,17 @@ def verify(
 ) -> None:
     """Recomputes checksums, versions, model and texts, and one cell of your choice; exit code 1 where they differ."""
     from sweeps.quiet import quiet_libraries
-    from sweeps.records import RESULT
+    from sweeps.records import RESULT, cell_folders
     from sweeps.resolvers import register
     from sweeps.verification import check_files, check_identities, check_records, check_table, check_versions, rerun
 
     register()
     folder, to = sweep_folder(name, output_dir), console()
-    results = sorted(folder.glob(f"*/{RESULT}"))
-    if not results:
+    finished = [place for place in cell_folders(folder) if (place / RESULT).is_file()]
+    if not finished:
         raise InputError(f"sweep '{name}' has no finished cell yet")
-    asked = [_asked(start, [result.parent for result in results]) for start in cell or []]
-    read, records = check_records(asked or [result.parent for result in results])
+    asked = [_asked(start, finished) for start in cell or []]
+    read, records = check_records(asked or finished)
     chosen = _rerun_of(again, records) if again else None
     checks = [read, check_files(folder, records), check_versions(records)]
     if not asked and not read.wrong:

@@ -18,7 +18,7 @@ from sweeps.resolvers import package_path
 def composed(monkeypatch: pytest.MonkeyPatch) -> list[Composed]:
     """What the command would have run."""
     kept: list[Composed] = []
-    monkeypatch.setattr("sweeps.surgery_command.run_composed", lambda cells, make_engine: kept.extend(cells))
+    monkeypatch.setattr("sweeps.surgery_command.run_composed", lambda cells, *_: kept.extend(cells))
     return kept
 
 
