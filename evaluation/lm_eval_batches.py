@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evaluation.measurement import JSON
+from surgery.encoding import token_ids
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -68,7 +69,7 @@ def _run(
 def longest_request(lm: "HFLM", kind: str, requests: "Sequence[Instance]") -> int:
     """Tokens of the longest request, new ones included, within what the model takes."""
     texts = ["".join(part for part in request.args if isinstance(part, str)) for request in requests]
-    encoded: list[list[int]] = lm.tokenizer(texts, verbose=False)["input_ids"]
+    encoded = token_ids(lm.tokenizer, texts)
     new = [_new_tokens(lm, request) if kind == "generate_until" else 0 for request in requests]
     lengths = [len(ids) + count for ids, count in zip(encoded, new, strict=True)]
     return int(min(lm.max_length, max(1, *lengths)))

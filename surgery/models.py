@@ -6,12 +6,15 @@ from weakref import finalize
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from surgery.chat import DEFAULT_DATE
+from surgery.encoding import padding_id
 from surgery.errors import InputError
 from surgery.fingerprints import note_source
 from surgery.model_files import model_folder
 from surgery.quantisation import unpacking
+from surgery.tokenizer import load_tokenizer
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -31,6 +34,7 @@ def load_model(
     dtype: str = "auto",
     device: str | dict[str, Any] = "auto",
     trust_remote_code: bool = False,
+    date: str = DEFAULT_DATE,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a causal language model, in evaluation mode and without gradients, and its tokenizer.
 
@@ -44,6 +48,7 @@ def load_model(
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, or an accelerate device map
             (`balanced`, `sequential` or a dict from module to device, `cpu` and `disk` among them).
         trust_remote_code: run Python that comes with the model.
+        date: the day that the chat template is rendered on, YEAR-MONTH-DAY.
 
     Raises:
         InputError: when the model isn't there, can't be read or is quantised in another way, or the device isn't here.
@@ -52,11 +57,11 @@ def load_model(
         raise InputError(f"model.dtype={dtype} is unknown; it is one of {', '.join(DTYPES)}")
     placement = _placement(device)
     folder = model_folder(path, revision)
+    tokenizer = load_tokenizer(folder, path, trust_remote_code=trust_remote_code, date=date)
     offloaded = TemporaryDirectory(prefix="offloaded-")
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         unpacked = unpacking(config, path)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -75,9 +80,8 @@ def load_model(
     if missing := sorted(loading["missing_keys"]):
         # transformers would fill them with random numbers and go on.
         raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")
-    if tokenizer.pad_token_id is None:
-        # Padding is always masked, so which token pads is of no account.
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    if tokenizer.pad_token_id != (pad := padding_id(model, tokenizer)):
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
     model.eval().requires_grad_(False)
     note_source(model, folder, trust_remote_code)
     return model, tokenizer

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from surgery.chat import DEFAULT_DATE, require_date
 from sweeps.canonical import canonical_json
 
 # Raised when the same settings would give another result than before.
@@ -42,6 +43,7 @@ class ModelSettings:
     top_k: PositiveInt | None
     trust_remote_code: bool
     checksums: str | None
+    date: Annotated[str, AfterValidator(require_date)] = DEFAULT_DATE
 
 
 @dataclass(frozen=True, config=_SETTINGS)
@@ -194,6 +196,7 @@ class Cell:
         return {
             "version": VERSION,
             "model": [self.model_fingerprint, settings.model.dtype, settings.model.chat],
+            **({"date": settings.model.date} if self.renders_chat else {}),
             "texts": self.texts_identity(),
             "probe": probe | {"fingerprint": self.probe_fingerprint},
             **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.has_region else {}),
@@ -207,6 +210,12 @@ class Cell:
         }
 
     @property
+    def renders_chat(self) -> bool:
+        """Whether anything is put into a chat template, which may ask for the date."""
+        settings = self.settings
+        return settings.model.chat or settings.behavior.chat or renders_chat(self.evaluation)
+
+    @property
     def subject_fingerprint(self) -> str:
         """Of the model that is probed and edited: the base with what `composition` applies first."""
         from surgery.fingerprints import chain_fingerprint
@@ -214,9 +223,9 @@ class Cell:
         return chain_fingerprint(self.model_fingerprint, self.earlier)
 
     def texts_identity(self) -> list[Any]:
-        """What the model is shown of the behavior: the texts, cut, and whether in its chat template."""
+        """What the model is shown of the behavior: the texts, cut, and on which date in its chat template."""
         behavior = self.settings.behavior
-        return [self.texts_fingerprint, behavior.max_length, *["chat"] * behavior.chat]
+        return [self.texts_fingerprint, behavior.max_length, *["chat", self.settings.model.date] * behavior.chat]
 
     def keys(self) -> dict[str, Any]:
         """The keys that were composed, flat, as a person would type them: for tables and results.csv."""
@@ -234,6 +243,7 @@ class Cell:
             "method": settings.method.name,
             "seed": settings.seed,
             "model.dtype": settings.model.dtype,
+            **({"model.date": settings.model.date} if self.renders_chat else {}),
             "behavior.max_length": settings.behavior.max_length,
             "behavior.limit": settings.behavior.limit,
         }
@@ -249,3 +259,10 @@ class Cell:
                 if one.name not in ignored and value is not None:
                     keys[f"{name}.{one.name}"] = ",".join(map(str, value)) if isinstance(value, list) else value
         return keys
+
+
+def renders_chat(evaluator: Any) -> bool:
+    """Whether the identity of an evaluator, or of several, says that prompts go into the chat template."""
+    if isinstance(evaluator, Mapping):
+        return bool(evaluator.get("chat")) or any(renders_chat(value) for value in evaluator.values())
+    return isinstance(evaluator, list | tuple) and any(renders_chat(value) for value in evaluator)

@@ -34,6 +34,8 @@ def show_plan(plan: Plan, following: int = 0) -> None:
         table.add_row(experiment.cell.id, *(str(keys.get(name, "-")) for name in named), would)
     to.print(table)
     _show_stages(plan)
+    for said in plan.notes:
+        to.print(said, markup=False)
     if following:
         to.print(
             f"{following} more follow these: what they start from, and so their names, is known once these have run"

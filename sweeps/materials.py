@@ -19,7 +19,7 @@ from sweeps.canonical import canonical_json
 from sweeps.cell import Settings
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from evaluation.evaluator import Evaluator
     from surgery.intervention import Intervention
@@ -79,6 +79,9 @@ class Materials:
     _checked: set[str] = field(default_factory=set)
     _models: dict[str, ModelFacts] = field(default_factory=dict)
     _earlier: "dict[str, tuple[Intervention, ...]]" = field(default_factory=dict)
+    _shapes: "dict[str, tuple[Path, PreTrainedModel]]" = field(default_factory=dict)
+    _tokenizers: "dict[str, PreTrainedTokenizerBase]" = field(default_factory=dict)
+    _shown: dict[str, list[str]] = field(default_factory=dict)
 
     def texts(self, settings: Settings) -> LabelledTexts:
         """The labelled texts of the behavior."""
@@ -155,19 +158,69 @@ class Materials:
                 )
         return chain
 
-    def model(self, settings: Settings) -> ModelFacts:
-        """The model's shapes and fingerprint; fetched from the hub where it is not here."""
-        from surgery.fingerprints import fingerprint, folder_fingerprint
+    def shapes(self, settings: Settings) -> "tuple[Path, PreTrainedModel]":
+        """The model's folder and its skeleton; fetched from the hub where it is not here."""
         from surgery.model_files import model_folder, skeleton
-        from surgery.models import load_model
         from surgery.quantisation import unpacking
 
         model = settings.model
         key = canonical_json([model.path, model.revision, model.trust_remote_code])
-        if key not in self._models:
+        if key not in self._shapes:
             folder = model_folder(model.path, model.revision)
             shapes = skeleton(folder, model.trust_remote_code)
             unpacking(shapes.config, model.path)
+            self._shapes[key] = folder, shapes
+        return self._shapes[key]
+
+    def shown(self, settings: Settings, values: Mapping[str, Any]) -> list[str]:
+        """Holds texts and prompts against the tokenizer, as they will be shown to the model.
+
+        Returns:
+            What a person should know of it, in sentences.
+
+        Raises:
+            InputError: for a tokenizer or chat template that can't be used, one that leaves no room for a text, and a
+                token that the model has no embedding of.
+        """
+        from evaluation.evaluator import ShowsPrompts
+        from surgery.locator import locate
+        from surgery.text_batches import reading_of_texts
+
+        behavior, model = settings.behavior, settings.model
+        named = [model.path, model.revision, model.trust_remote_code, model.date]
+        key = canonical_json([named, str(behavior), settings.seed, values["evaluation"]["measurements"]])
+        if key not in self._shown:
+            folder, shapes = self.shapes(settings)
+            # A model that can't be edited at all is told first.
+            locate(shapes, settings.region.component)
+            tokenizer = self._tokenizer(folder, settings)
+            reading = reading_of_texts(shapes, behavior.max_length, behavior.chat, group="behavior.")
+            reading.check(shapes, tokenizer, self.texts(settings).texts)
+            made = self.evaluators(values).made.values()
+            prompting = [evaluator for evaluator in made if isinstance(evaluator, ShowsPrompts)]
+            self._shown[key] = [said for one in prompting for said in one.check_prompts(shapes, tokenizer)]
+        return self._shown[key]
+
+    def _tokenizer(self, folder: Path, settings: Settings) -> "PreTrainedTokenizerBase":
+        from surgery.tokenizer import load_tokenizer
+
+        model = settings.model
+        key = canonical_json([str(folder), model.trust_remote_code, model.date])
+        if key not in self._tokenizers:
+            self._tokenizers[key] = load_tokenizer(
+                folder, model.path, trust_remote_code=model.trust_remote_code, date=model.date
+            )
+        return self._tokenizers[key]
+
+    def model(self, settings: Settings) -> ModelFacts:
+        """The model's shapes and fingerprint; fetched from the hub where it is not here."""
+        from surgery.fingerprints import fingerprint, folder_fingerprint
+        from surgery.models import load_model
+
+        model = settings.model
+        key = canonical_json([model.path, model.revision, model.trust_remote_code])
+        if key not in self._models:
+            folder, shapes = self.shapes(settings)
             found = folder_fingerprint(folder, model.trust_remote_code, shapes)
             if found is None:
                 found = fingerprint(load_model(str(folder), device="cpu", trust_remote_code=model.trust_remote_code)[0])

@@ -50,7 +50,11 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of one command, checked, without duplicates, in the order they were asked for."""
+    """The cells of one command, checked, without duplicates, in the order they were asked for.
+
+    Attributes:
+        notes: what a person should know before they run, in sentences.
+    """
 
     experiments: tuple[Experiment, ...]
     sweep: str
@@ -61,6 +65,7 @@ class Plan:
     dry_run: bool = False
     fail_fast: bool = False
     retry_failed: bool = False
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def swept(self) -> list[str]:
@@ -128,6 +133,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
         materials.texts(one)
         materials.evaluators(value)
         materials.files(one)
+    notes = [said for one, value in zip(settings, values, strict=True) for said in materials.shown(one, value)]
     experiments: dict[str, Experiment] = {}
     for one, value, command in zip(settings, values, commands, strict=True):
         experiment = _experiment(one, value, command, materials)
@@ -141,6 +147,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
         dry_run=bool(first["dry_run"]),
         fail_fast=bool(first["fail_fast"]),
         retry_failed=bool(first["retry_failed"]),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 

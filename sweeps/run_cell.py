@@ -105,6 +105,7 @@ def run_cell(
             "left_out": experiment.texts.left_out,
             "fingerprint": probe.fingerprint,
             "norm": float(probe.direction(1).norm()),
+            **({"shown": session.shown_texts(experiment)} if cell.settings.behavior.chat else {}),
             **probe.metrics,
         },
         edit={

@@ -77,6 +77,8 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
     records, damaged = sound_records(plan.sweep_folder)
     for what in damaged:
         progress_console.print(f"{what}; its cell counts as not run", markup=False, style="yellow")
+    for said in plan.notes:
+        progress_console.print(said, markup=False, style="yellow")
     say_what_is_kept(plan, records, progress_console)
     finished = len(plan.experiments) - len(waiting_cells(plan, records))
     return Conductor(plan.sweep_folder, engine, Progress(progress_console, total, finished, engine.slots), records)

@@ -79,6 +79,7 @@ class Session(MeasuredStages):
             "dtype": settings.dtype,
             "device": settings.device,
             "trust_remote_code": settings.trust_remote_code,
+            "date": settings.date,
         }
         key = canonical_json(arguments)
         if self._loaded is None or self._loaded[0] != key:
@@ -107,12 +108,19 @@ class Session(MeasuredStages):
 
     def states_batches(self, experiment: Experiment) -> dict[str, Any]:
         """The notes of the batches that the cell's hidden states were made in; none where they are not in the store."""
+        return self._states_notes(experiment, "batches")
+
+    def shown_texts(self, experiment: Experiment) -> dict[str, Any]:
+        """What the model was shown of the behavior's texts: the first of them, and a SHA-256 of all in their order."""
+        return self._states_notes(experiment, "shown")
+
+    def _states_notes(self, experiment: Experiment, name: str) -> dict[str, Any]:
         cell = experiment.cell
         place = self._store.find("hidden_states", states_identity(cell) | {"layer": cell.layer})
         if place is None:
             return {}
         with safe_open(place / STATES, "pt") as opened:
-            return dict(json.loads((opened.metadata() or {}).get("batches", "{}")))
+            return dict(json.loads((opened.metadata() or {}).get(name, "{}")))
 
     def _collect_states(self, experiment: Experiment, shared: Mapping[str, Any]) -> None:
         """Makes the states of all layers that will be asked for and are not there."""
@@ -254,5 +262,6 @@ class Session(MeasuredStages):
 
 
 def _save_states(states: HiddenStates, layer: int, folder: Path) -> None:
-    notes = {"batches": canonical_json(states.batches)}
+    shown = {"first": states.shown[0], "sha256": states.texts_fingerprint}
+    notes = {"batches": canonical_json(states.batches), "shown": canonical_json(shown)}
     save_file({"features": states[layer].contiguous()}, folder / STATES, metadata=notes)

@@ -34,6 +34,7 @@ POSSIBLE = {
     "layer": "it is 1 to the number of layers, or first, middle, last_but_one, last",
     "seed": "it is a whole number from 0",
     "probe.test_share": "it is a share between 0 and 1",
+    "model.date": "it is a date written as YEAR-MONTH-DAY, such as 2024-07-26",
 }
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.cell import Cell
+from sweeps.cell import Cell, renders_chat
 from sweeps.plan import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"trained": 2, "hidden_states": 2, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
+VERSIONS = {"trained": 3, "hidden_states": 3, "probe": 2, "ranking": 1, "base": 2, "edited": 2}
 
 
 def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
@@ -57,7 +57,9 @@ def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
 
 def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
     """Of what one evaluator measures on the unedited model."""
-    return _model_identity(cell, "base", cell.model_fingerprint) | {"evaluator": cell.evaluation[evaluator]}
+    measured = cell.evaluation[evaluator]
+    date = {"date": cell.settings.model.date} if renders_chat(measured) else {}
+    return _model_identity(cell, "base", cell.model_fingerprint) | {"evaluator": measured, **date}
 
 
 def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
