@@ -44,14 +44,15 @@ class ModelInMemory(HFLM):
         self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """The turns in the chat template; without a system's where the template refuses one, as lm-eval does it."""
-        goes_on = not add_generation_prompt
+        turns = list(chat_history)
+        options: Any = {"answer_follows": add_generation_prompt, "last_goes_on": not add_generation_prompt}
         try:
-            return render(self.tokenizer, chat_history, answer_follows=add_generation_prompt, last_goes_on=goes_on)
+            return render(self.tokenizer, turns, key="model.chat", **options)
         except InputError:
-            others = [turn for turn in chat_history if turn["role"] != "system"]
-            if len(others) == len(chat_history):
+            others = [turn for turn in turns if turn["role"] != "system"]
+            if others == turns:
                 raise
-            return render(self.tokenizer, others, answer_follows=add_generation_prompt, last_goes_on=goes_on)
+            return render(self.tokenizer, others, key="model.chat", **options)
 
     def tok_encode(
         self,

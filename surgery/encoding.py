@@ -101,9 +101,12 @@ class Reading:
 def start_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """What the tokenizer puts before a text, such as a BOS; nothing where it begins with the text itself."""
     alone: list[int] = tokenizer("a", add_special_tokens=False, verbose=False)["input_ids"]
-    whole: list[int] = tokenizer("a", verbose=False)["input_ids"]
-    places = range(len(whole) - len(alone) + 1)
-    return whole[: next((place for place in places if whole[place : place + len(alone)] == alone), 0)]
+    encoded = tokenizer("a", return_special_tokens_mask=True, verbose=False)
+    whole, added = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
+    places = [place for place in range(len(whole) - len(alone) + 1) if whole[place : place + len(alone)] == alone]
+    # Where the letter is unknown and BOS stands for what is unknown, it could be either.
+    told = next((place for place, special in enumerate(added) if not special), 0)
+    return whole[: told if told in places else next(iter(places), 0)]
 
 
 def token_ids(
@@ -215,7 +218,7 @@ def _cut_within(
     text = text.strip()
 
     def part(count: int) -> str:
-        return text[:count] if reading.keep == "start" else text[len(text) - count :]
+        return (text[:count] if reading.keep == "start" else text[len(text) - count :]).strip()
 
     def length(count: int) -> int:
         return len(_as_they_are(tokenizer, [part(count)], reading)[1][0])

@@ -138,7 +138,8 @@ def _batches(
     found: dict[str, list[dict[str, Any]]] = {}
 
     def tell(work: str, batches: Mapping[str, Any]) -> None:
-        told = {name: batches[name] for name in ("tokens_per_batch", "texts_per_batch", "halvings") if name in batches}
+        names = ("tokens_per_batch", "texts_per_batch", "halvings", "prompts_cut")
+        told = {name: batches[name] for name in names if name in batches}
         of_work = found.setdefault(work, [])
         of_work += [] if told in of_work else [told]
 
