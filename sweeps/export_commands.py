@@ -70,6 +70,8 @@ def ask(
     if max_new_tokens is not None and max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens} is not possible: it is 1 or more")
     if not cell and (Path(name) / ADAPTER_CONFIG).is_file():
+        if measurement:
+            raise InputError(f"--measurement {measurement} needs the cell; an adapter knows of one way to answer")
         quiet_libraries()
         pair = Pair.of_adapter(Path(name), max_new_tokens)
     else:

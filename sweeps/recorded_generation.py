@@ -38,6 +38,9 @@ def as_measured(config: Mapping[str, Any], measurement: str = "", max_new_tokens
     chat = bool(config["model"]["chat"])
     named = {name: list(generations(node)) for name, node in measurements.items() if isinstance(node, Mapping)}
     named = {name: found for name, found in named.items() if found}
+    if "max_new_tokens" in measurements:
+        # All of `evaluation=own` is one node, which makes measurements of these names.
+        named = {"continuations": [measurements]}
     if measurement and measurement not in named:
         there = ", ".join(named) or "none that continues prompts"
         raise InputError(f"the cell has no measurement '{measurement}' that continues prompts; it has {there}")
