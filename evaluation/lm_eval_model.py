@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-class ModelInMemory(HFLM):
+class ModelInMemory(HFLM):  # type: ignore[misc]
     """lm-eval's model, but that no context ends in what the tokenizer ends texts with, no token is fed that the model
     has no embedding of, and chat templates are rendered on the tokenizer's date.
 
@@ -40,9 +40,7 @@ class ModelInMemory(HFLM):
         """What stands before a text without a context."""
         return self._prefix
 
-    def apply_chat_template(
-        self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
-    ) -> str:
+    def apply_chat_template(self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
         """The turns in the chat template; without a system's where the template refuses one, as lm-eval does it."""
         turns = list(chat_history)
         options: Any = {"answer_follows": add_generation_prompt, "last_goes_on": not add_generation_prompt}

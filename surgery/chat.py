@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
 
@@ -22,6 +22,8 @@ DATE_VARIABLES = {
 }
 # What stands between % and a letter in strftime, and the letters.
 _FLAGS, _LETTERS = ("", "-", "_", "0", "^", "#", "E", "O"), "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyYzZ+"
+# Where a tokenizer keeps the date, so that copies of it have it too.
+_DATE = "rendered_on"
 # Two texts that no template has a reason to refuse or to write alike.
 _TRIALS = ("What is a lighthouse?", "Where do swallows go in winter?")
 
@@ -39,14 +41,14 @@ def require_date(value: str) -> str:
 def set_date(tokenizer: "PreTrainedTokenizerBase", date: str) -> None:
     """Fixes the day that this tokenizer's chat template is rendered on; raises InputError for what is no date."""
     try:
-        tokenizer.rendered_on = require_date(date)  # type: ignore[attr-defined]
+        setattr(tokenizer, _DATE, require_date(date))
     except ValueError as error:
         raise InputError(f"date={date} is not possible: {error}") from None
 
 
 def date_of(tokenizer: "PreTrainedTokenizerBase") -> str:
     """The day that this tokenizer's chat template is rendered on."""
-    return str(getattr(tokenizer, "rendered_on", DEFAULT_DATE))
+    return str(getattr(tokenizer, _DATE, DEFAULT_DATE))
 
 
 def render(
@@ -136,7 +138,7 @@ def _template(tokenizer: "PreTrainedTokenizerBase", key: str) -> str:
     return str(tokenizer.get_chat_template())
 
 
-def _dates(date: str) -> dict[str, str]:
+def _dates(date: str) -> dict[str, Any]:
     day = datetime.strptime(date, "%Y-%m-%d")
     return {name: day.strftime(written) for name, written in DATE_VARIABLES.items()}
 

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from surgery.chat import in_chat_template, require_template
 from surgery.errors import InputError
@@ -127,7 +127,8 @@ def token_ids(
 
 def embedding_rows(model: "PreTrainedModel") -> int:
     """How many token ids the model can be fed."""
-    return int(model.get_input_embeddings().weight.shape[0])
+    embedding: Any = model.get_input_embeddings()
+    return int(embedding.weight.shape[0])
 
 
 def padding_id(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:

@@ -33,7 +33,7 @@ def load_tokenizer(
             "files there again"
         ) from None
     # Of a folder without a vocabulary some classes make a tokenizer that knows its special tokens alone.
-    if set(tokenizer.get_vocab()) <= {*tokenizer.added_tokens_encoder, *tokenizer.all_special_tokens}:
+    if set(tokenizer.get_vocab()) <= {*getattr(tokenizer, "added_tokens_encoder", ()), *tokenizer.all_special_tokens}:
         raise _none(path)
     set_date(tokenizer, date)
     return tokenizer

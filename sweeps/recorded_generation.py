@@ -47,7 +47,8 @@ def as_measured(config: Mapping[str, Any], measurement: str = "", max_new_tokens
     rule = config["evaluation"].get("choose")
     chosen = measurement or (Choice.parse(rule).metric.partition("/")[0] if rule else "")
     others = (one for one in generations(measurements) if bool(one.get("chat")) == chat)
-    node = named[chosen][0] if chosen in named else next(others, {"max_new_tokens": NEW_TOKENS, "chat": chat})
+    alone: Mapping[str, Any] = {"max_new_tokens": NEW_TOKENS, "chat": chat}
+    node = named[chosen][0] if chosen in named else next(others, alone)
     return Generation(
         max_new_tokens=max_new_tokens or int(node["max_new_tokens"]),
         chat=bool(node.get("chat")),

@@ -51,7 +51,9 @@ def judged(world) -> list[str]:
 
 def samples(tmp_path: Path) -> dict[str, pd.DataFrame]:
     """Of each cell: the continuations."""
-    found = {path.parent.name: pd.read_parquet(path) for path in (tmp_path / "outputs").glob("runs/s/*/samples.parquet")}
+    found = {
+        path.parent.name: pd.read_parquet(path) for path in (tmp_path / "outputs").glob("runs/s/*/samples.parquet")
+    }
     return {cell: table[table["edited"].notna()] for cell, table in found.items()}
 
 
@@ -94,7 +96,9 @@ def test_what_is_no_date_is_refused(surgery, arguments, date: str) -> None:
 
 
 WANTS = "{% if messages[0]['role'] != 'system' %}{{ raise_exception('a system turn is needed') }}{% endif %}"
-SEVERAL = json.dumps({"chat_template": [{"name": "rag", "template": "{{ 1 }}"}, {"name": "tool", "template": "{{ 2 }}"}]})
+SEVERAL = json.dumps(
+    {"chat_template": [{"name": "rag", "template": "{{ 1 }}"}, {"name": "tool", "template": "{{ 2 }}"}]}
+)
 LONG = "a " * 100 + "{{ messages[0].content }}"
 
 
@@ -201,7 +205,7 @@ def test_ask_goes_by_the_measurement_that_is_named_or_chosen_by_or_like_the_mode
     config["evaluation"]["choose"] = {"minimize": "jailbreak/refusal_rate"}
     assert as_measured(config) == Generation(9, chat=True)
     assert as_measured(config, "diary", 3) == Generation(3, stop=("\n",))
-    with pytest.raises(InputError, match="no measurement 'refusals' .* it has diary, toxicity, jailbreak"):
+    with pytest.raises(InputError, match=r"no measurement 'refusals' .* it has diary, toxicity, jailbreak"):
         as_measured(config, "refusals")
     assert as_measured(measured()) == Generation(60, chat=True)
     own = {"model": {"chat": False}, "evaluation": {"measurements": {"max_new_tokens": 20, "chat": False}}}
