@@ -7,6 +7,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from surgery.chat import DEFAULT_DATE, set_date
 from surgery.errors import InputError
 
+# What holds a vocabulary, by name.
+FILES = ("tokenizer*.json", "*.model", "vocab*", "merges.txt", "*.tiktoken", "tekken.json", "*.vocab")
+LFS_POINTER = b"version https://git-lfs"
+NONE = "holds no tokenizer; copy its files there (tokenizer.json and tokenizer_config.json, say)"
+
 
 def load_tokenizer(
     folder: Path, path: str, *, trust_remote_code: bool = False, date: str = DEFAULT_DATE
@@ -25,26 +30,24 @@ def load_tokenizer(
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # each kind of file has a reader of its own, which raises what it likes
-        if not _holds_one(folder):
-            raise _none(path) from None
-        reason = next(iter(str(error).strip().splitlines()), "")
-        raise InputError(
-            f"model.path '{path}': its tokenizer can't be read ({type(error).__name__} {reason}); copy the tokenizer's "
-            "files there again"
-        ) from None
+        raise InputError(f"model.path '{path}' {_why(folder, error)}") from None
     # Of a folder without a vocabulary some classes make a tokenizer that knows its special tokens alone.
     if set(tokenizer.get_vocab()) <= {*getattr(tokenizer, "added_tokens_encoder", ()), *tokenizer.all_special_tokens}:
-        raise _none(path)
+        raise InputError(f"model.path '{path}' {NONE}")
     set_date(tokenizer, date)
     return tokenizer
 
 
-def _holds_one(folder: Path) -> bool:
-    names = ("tokenizer*.json", "*.model", "vocab*", "merges.txt", "*.tiktoken", "tekken.json", "spiece*", "*.vocab")
-    return any(file.name != "tokenizer_config.json" for name in names for file in folder.glob(name))
-
-
-def _none(path: str) -> InputError:
-    return InputError(
-        f"model.path '{path}' holds no tokenizer; copy its files there (tokenizer.json and tokenizer_config.json, say)"
-    )
+def _why(folder: Path, error: Exception) -> str:
+    """What is wrong with the tokenizer's files, and what to do."""
+    files = [file for name in FILES for file in folder.glob(name) if file.is_file()]
+    if all(file.name == "tokenizer_config.json" for file in files):
+        return NONE
+    for file in files:
+        with file.open("rb") as opened:
+            if opened.read(len(LFS_POINTER)) == LFS_POINTER:
+                return f"holds '{file.name}' as a pointer of Git LFS, not the file; fetch it with `git lfs pull`"
+    if "trust_remote_code" in str(error):
+        return "has a tokenizer that is Python of its own; if you trust it, say model.trust_remote_code=true"
+    reason = " ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+    return f"has a tokenizer that can't be read ({reason}); copy the tokenizer's files there again"

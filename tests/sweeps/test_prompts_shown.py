@@ -114,8 +114,9 @@ LONG = "a " * 100 + "{{ messages[0].content }}"
         ({"tokenizer_config.json": SEVERAL}, "several chat templates (rag, tool)"),
         ({"chat_template.jinja": LONG}, "the chat template alone takes 100 tokens"),
         ({"tokenizer.json": None, "tokenizer_config.json": None}, "holds no tokenizer"),
-        ({"tokenizer.json": "{"}, "its tokenizer can't be read"),
-        ({"tokenizer.json": '{"version": "1.0"}'}, "its tokenizer can't be read"),
+        ({"tokenizer.json": "{"}, "has a tokenizer that can't be read"),
+        ({"tokenizer.json": "version https://git-lfs.github.com/spec/v1\noid sha256:0"}, "a pointer of Git LFS"),
+        ({"tokenizer.json": '{"version": "1.0"}'}, "has a tokenizer that can't be read"),
     ],
 )
 def test_what_a_tokenizer_can_not_do_is_one_line_before_anything_runs(
