@@ -5,10 +5,9 @@ from typing import Any
 from weakref import finalize
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from surgery.errors import InputError
+from surgery.errors import InputError, foreign_errors
 from surgery.fingerprints import note_source
 from surgery.model_files import model_folder
 from surgery.quantisation import unpacking
@@ -53,7 +52,7 @@ def load_model(
     placement = _placement(device)
     folder = model_folder(path, revision)
     offloaded = TemporaryDirectory(prefix="offloaded-")
-    try:
+    with foreign_errors(f"model.path '{path}' can't be loaded"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         unpacked = unpacking(config, path)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
@@ -66,9 +65,6 @@ def load_model(
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
-    except (ValueError, OSError, KeyError, ImportError, SafetensorError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"model.path '{path}' can't be loaded: {reason}") from None
     model: PreTrainedModel
     model, loading = loaded
     finalize(model, offloaded.cleanup)

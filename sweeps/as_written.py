@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.grammar_parser import parse
 
+from surgery.local_paths import is_there
 from sweeps.key_types import is_mapping, items, members, written_as_text
 from sweeps.settings import COMMAND_KEYS
 
@@ -57,6 +58,12 @@ def quoted(text: str) -> str:
     return QuotedString(literal, Quote.single).with_quotes()
 
 
+def source(text: str) -> str:
+    """A text in Hydra's grammar, unquoted where it can stand so."""
+    read = _read(text)
+    return text if read is not None and _is_text(read, text) else quoted(text)
+
+
 def _read(value: str) -> Override | None:
     """What Hydra makes of a value; None where it can't read it."""
     try:
@@ -67,29 +74,37 @@ def _read(value: str) -> Override | None:
 
 def _is_text(read: Override, written: str) -> bool:
     """Whether Hydra takes a value for the text that it is."""
-    return not read.is_sweep_override() and isinstance(read._value, str) and read._value == written != ""
+    return not read.is_sweep_override() and read._value == written and "${" not in written
 
 
 def _source(value: str, annotation: Any, read: Override | None, may_sweep: bool) -> str:
     """What Hydra has to be given for a value of a type that is known."""
     takes_text = str in members(annotation)
-    if takes_text and _is_there(value):
-        return quoted(value)
+    if takes_text and is_there(value):
+        return _there(value)
     if may_sweep:
         swept = read._value if read is not None else None
         if read is not None and read.is_sweep_override() and not (isinstance(swept, ChoiceSweep) and swept.simple_form):
             return value  # choice(...), range(...) and their like
-        parts = list(_parts(value))
+        parts = list(_parts(value, brackets=items(annotation) is not None or is_mapping(annotation)))
         if len(parts) > 1 and any(part.strip() for part in parts):
-            return ",".join(_one(part if _is_there(part) else part.strip(), annotation) for part in parts)
+            return ",".join(
+                _there(part) if takes_text and is_there(part) else _one(part.strip(), annotation) for part in parts
+            )
     return _one(value, annotation)
+
+
+def _there(path: str) -> str:
+    """What Hydra has to be given for a file or folder that is there."""
+    # One that is itself named with a ~ is not one of anybody's home.
+    return quoted(str(Path(path).absolute()) if path.startswith("~") and Path(path).exists() else path)
 
 
 def _one(value: str, annotation: Any) -> str:
     """What Hydra has to be given for one value, not a sweep."""
     item = items(annotation)
     if item is not None and value[:1] == "[" and value[-1:] == "]":
-        inside = list(_parts(value[1:-1])) if value[1:-1].strip() else []
+        inside = list(_parts(value[1:-1], brackets=True)) if value[1:-1].strip() else []
         return f"[{','.join(_one(part.strip(), item) for part in inside)}]"
     if is_mapping(annotation) and value[:1] == "{":
         return value
@@ -103,8 +118,13 @@ def _one(value: str, annotation: Any) -> str:
     return quoted(value)
 
 
-def _parts(value: str) -> Iterator[str]:
-    """What commas part, but for those within quotation marks and brackets, which count where an item begins."""
+def _parts(value: str, brackets: bool) -> Iterator[str]:
+    """What commas part, but for those within quotation marks and brackets, which count where an item begins.
+
+    Args:
+        value: the parts.
+        brackets: whether a part may be a list or a mapping.
+    """
     part, quote, closing = "", "", ""
     for character in value:
         begins = not part.strip() or part.rstrip()[-1] in "[{,:" and bool(closing)
@@ -114,7 +134,7 @@ def _parts(value: str) -> Iterator[str]:
             quote = "" if character == quote and not escaped else quote
         elif begins and character in "'\"":
             quote = character
-        elif begins and character in _BRACKETS:
+        elif brackets and begins and character in _BRACKETS:
             closing += _BRACKETS[character]
         elif closing.endswith(character):
             closing = closing[:-1]
@@ -136,9 +156,3 @@ def _has_interpolation(value: str) -> bool:
         return False
     return True
 
-
-def _is_there(written: str) -> bool:
-    try:
-        return Path(written).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # too long for a name, a zero byte, ~ of nobody
-        return False

@@ -117,7 +117,7 @@ class Materials:
             except HydraException as error:
                 raise _not_made(error, evaluation["measurements"]) from error
             if evaluation["checksums"]:
-                root = Path(evaluation["checksums"]).parent
+                root = Path(evaluation["checksums"]).expanduser().parent
                 verify_checksums(evaluation["checksums"], [path for path in _paths(evaluation) if root in path.parents])
             for evaluator in made.values():
                 evaluator.check()
@@ -159,15 +159,17 @@ class Materials:
     def model(self, settings: Settings) -> ModelFacts:
         """The model's shapes and fingerprint; fetched from the hub where it is not here."""
         from surgery.fingerprints import fingerprint, folder_fingerprint
-        from surgery.model_files import model_folder, skeleton
+        from surgery.model_files import model_folder, require_fit, skeleton
         from surgery.models import load_model
         from surgery.quantisation import unpacking
+        from surgery.safetensors_file import weight_files
 
         model = settings.model
         key = canonical_json([model.path, model.revision, model.trust_remote_code])
         if key not in self._models:
             folder = model_folder(model.path, model.revision)
             shapes = skeleton(folder, model.trust_remote_code)
+            require_fit(shapes, weight_files(folder), f"model.path '{model.path}'")
             unpacking(shapes.config, model.path)
             found = folder_fingerprint(folder, model.trust_remote_code, shapes)
             if found is None:

@@ -4,20 +4,18 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from itertools import islice, pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra import main as hydra_main
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from surgery.errors import InputError
 from sweeps import resolvers
-from sweeps.as_written import as_written
 from sweeps.chosen_config import ChosenConfig
+from sweeps.command_line import completed, config_dir, parted
 from sweeps.config_files import file_in, place_of, read_config_files
 from sweeps.settings import KeyIsWrong
 from sweeps.terminal import speak_plainly
@@ -25,13 +23,6 @@ from sweeps.terminal import speak_plainly
 if TYPE_CHECKING:
     from sweeps.composition import Composed
     from sweeps.engines.protocol import Engine
-
-# A path alone names its group: nobody who gives a model of his own wants the toy world's settings for it.
-IMPLIED = {"model.path": ("model", "local"), "behavior.path": ("behavior", "tabular"), "probe.path": ("probe", "file")}
-
-# Hydra's flags that take a value.
-WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p")
-
 
 class CellsFailed(Exception):
     """Some cells failed; each was shown when it did."""
@@ -75,73 +66,19 @@ def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engi
 def _compose_and_run() -> None:
     """Lets Hydra compose; runs a single cell once Hydra is done, which would report its errors in its own way."""
     sys.argv[1:] = completed(sys.argv[1:])
-    single: list[DictConfig] = []
+    single: list[tuple[DictConfig, list[str]]] = []
 
     def keep(config: DictConfig) -> None:
-        # A sweep's configs carry their overrides; a single one's are known only while Hydra calls this.
-        with open_dict(config):
-            config.hydra = {"overrides": {"task": list(HydraConfig.get().overrides.task)}}
-        single.append(config)
+        # Known only while Hydra calls this; a ${...} in one of them is not to be filled in.
+        given: Any = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)
+        single.append((config, given["task"]))
 
     hydra_main(version_base="1.3", config_path="pkg://conf", config_name="config")(keep)()
     if single:
         from sweeps.composition import Composed
         from sweeps.engines import local_engine
 
-        run_composed([Composed.of(config) for config in single], lambda: local_engine(0, 1))
-
-
-def completed(arguments: Sequence[str]) -> list[str]:
-    """The arguments as Hydra wants them: flags first, overrides together, texts quoted, implied groups added.
-
-    `model=local` is added where `model.path=` stands without `model=`, and the like.
-
-    Raises:
-        InputError: when an argument is not UTF-8, or `--config-dir` names no folder.
-    """
-    flags, overrides = _parted(arguments)
-    given = {override.split("=", 1)[0].lstrip("+") for override in overrides}
-    implied = [f"{group}={option}" for key, (group, option) in IMPLIED.items() if key in given and group not in given]
-    chosen = ChosenConfig([*overrides, *implied], _config_dir(flags))
-    # An experiment may be a sweep without anyone saying -m.
-    may_sweep = not {"-m", "--multirun"}.isdisjoint(flags) or not {"experiment", "hydra.mode"}.isdisjoint(given)
-    return [*flags, *(as_written(override, chosen.type_of, may_sweep) for override in overrides), *implied]
-
-
-def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Flags with their values, and overrides."""
-    flags: list[str] = []
-    overrides: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        if not _is_utf8(argument):
-            raise InputError(f"{ascii(argument)[1:-1]} is not UTF-8; give the file a name that is")
-        if argument in WITH_VALUE:
-            flags += [argument, *(str(Path(value).expanduser()) for value in islice(rest, 1))]
-        elif argument.startswith("~") or ("=" in argument and not argument.startswith("-")):
-            overrides.append(argument)
-        else:
-            flags.append(argument)
-    return flags, overrides
-
-
-def _is_utf8(argument: str) -> bool:
-    try:
-        argument.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _config_dir(flags: Sequence[str]) -> str | None:
-    """The folder that `--config-dir` names."""
-    joined = {first: second for first, second in pairwise(flags)} | dict(
-        flag.split("=", 1) for flag in flags if flag.startswith("--config-dir=")
-    )
-    folder = joined.get("--config-dir", joined.get("-cd"))
-    if folder is not None and not Path(folder).is_dir():
-        raise InputError(f"--config-dir '{folder}' is no folder; name one that holds model/, behavior/ and the like")
-    return folder
+        run_composed([Composed.of(config, overrides) for config, overrides in single], lambda: local_engine(0, 1))
 
 
 def main() -> None:
@@ -171,8 +108,9 @@ def _guarded(app: Callable[[], None], full_error: bool) -> None:
     except KeyboardInterrupt:
         print("\nstopped: the cell in flight is dropped, all else is kept; the same command goes on", file=sys.stderr)
         sys.exit(130)
-    except (InputError, HydraException, OmegaConfBaseException) as error:
-        if full_error:
+    except (InputError, HydraException, OmegaConfBaseException, RuntimeError) as error:
+        # What pathlib raises for ~NAME is not its own kind of error.
+        if full_error or (type(error) is RuntimeError and "home directory" not in str(error)):
             raise
         print(f"surgery: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
@@ -180,6 +118,8 @@ def _guarded(app: Callable[[], None], full_error: bool) -> None:
 
 def one_line(error: Exception) -> str:
     """An error of ours or of Hydra's as one sentence that says what would be right."""
+    if type(error) is RuntimeError:
+        return "a path begins with ~NAME, and there is no user of that name; write the whole path"
     if isinstance(error, HydraException | OmegaConfBaseException) and (place := file_in(str(error))):
         # What a file's defaults ask for; Hydra adds the folders it looked in.
         return f"{place}: {' '.join(re.sub(r'^In [^:]*: ', '', str(error)).partition('Config search path')[0].split())}"
@@ -212,8 +152,8 @@ def _unknown_option(error: MissingConfigException) -> InputError:
 
 def _explained(key: str) -> InputError:
     """What would be right in place of a key, in the config that the command chose."""
-    flags, overrides = _parted(sys.argv[1:])
-    return ChosenConfig(overrides, _config_dir(flags)).explain(key)
+    flags, overrides = parted(sys.argv[1:])
+    return ChosenConfig(overrides, config_dir(flags)).explain(key)
 
 
 def _is_given(key: str) -> bool:

@@ -58,6 +58,11 @@ def _nearest(character: str) -> str:
 class _Descriptor(io.FileIO):
     """A place to write to; once its reader has left, what is written goes nowhere, and the command goes on."""
 
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        super().__init__(stream.fileno(), "w", closefd=False)
+        # Which would close the descriptor as it goes.
+        self._stream = stream
+
     def write(self, data: "io.ReadableBuffer") -> int:  # type: ignore[name-defined]
         try:
             return super().write(data) or 0
@@ -78,11 +83,13 @@ def speak_plainly() -> None:
 def _forgiving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     if stream is None:  # closed by whoever started the command
         return open(os.devnull, "w", encoding="utf-8")
-    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    buffer = getattr(stream, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)  # under PYTHONUNBUFFERED there is nothing between
     if type(raw) is io.FileIO:
         stream.flush()
+        place = _Descriptor(stream)
         return io.TextIOWrapper(
-            io.BufferedWriter(_Descriptor(raw.fileno(), "w", closefd=False)),
+            place if buffer is raw else io.BufferedWriter(place),  # type: ignore[arg-type]
             encoding=stream.encoding,
             errors=HANDLER,
             line_buffering=stream.line_buffering,
