@@ -114,6 +114,6 @@ def require_fit(model: PreTrainedModel, files: Files, told: str) -> None:
         beyond = shape is None and _LAYER.search(tensor.name) and _LAYER.sub(".N.", tensor.name) in known
         if beyond and not any(pattern.search(tensor.name) for pattern in ignored):
             raise InputError(
-                f"{told}: the weights hold {tensor.name}, but config.json counts fewer layers; use the config.json that "
-                "the weights were saved with"
+                f"{told}: the weights hold {tensor.name}, but config.json counts fewer layers; use the config.json "
+                "that the weights were saved with"
             )

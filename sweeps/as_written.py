@@ -127,7 +127,7 @@ def _parts(value: str, brackets: bool) -> Iterator[str]:
     """
     part, quote, closing = "", "", ""
     for character in value:
-        begins = not part.strip() or part.rstrip()[-1] in "[{,:" and bool(closing)
+        begins = not part.strip() or (part.rstrip()[-1] in "[{,:" and bool(closing))
         if quote:
             # An odd number of backslashes keeps a quotation mark from ending anything.
             escaped = (len(part) - len(part.rstrip("\\"))) % 2 == 1
@@ -155,4 +155,3 @@ def _has_interpolation(value: str) -> bool:
     except OmegaConfBaseException:
         return False
     return True
-

@@ -59,9 +59,8 @@ def _is_utf8(argument: str) -> bool:
 
 def config_dir(flags: Sequence[str]) -> str | None:
     """The folder that `--config-dir` names."""
-    joined = {first: second for first, second in pairwise(flags)} | dict(
-        flag.split("=", 1) for flag in flags if flag.startswith("--config-dir=")
-    )
+    joined = dict(pairwise(flags))
+    joined |= dict(flag.split("=", 1) for flag in flags if flag.startswith("--config-dir="))
     folder = joined.get("--config-dir", joined.get("-cd"))
     if folder is not None and not Path(folder).is_dir():
         raise InputError(f"--config-dir '{folder}' is no folder; name one that holds model/, behavior/ and the like")

@@ -45,7 +45,7 @@ def place_of(key: str) -> str | None:
 
 
 def file_in(message: str) -> str | None:
-    """`FILE, line N` of the file whose name in Hydra a message holds, with the line of its defaults that it is about."""
+    """`FILE, line N` of the file whose name in Hydra a message holds; the line is that of its defaults list."""
     for name, (file, defaults) in _files.items():
         if re.search(rf"(?<![\w/]){re.escape(name)}(?![\w/])", message):
             told = message.replace(name, "")
@@ -76,13 +76,13 @@ class FileConfigSource(file_config_source.FileConfigSource):
         settles = header["package"] or group in ("experiment", "variant", "multirun")
         if settles and prefix and prefix.split(".")[0] not in ("hydra", *CELL_GROUPS, "tracking", "evaluation"):
             raise _wrong(
-                file, 1, f"its keys would stand below '{prefix}', where none is known; begin it with # @package _global_"
+                file,
+                1,
+                f"its keys would stand below '{prefix}', where none is known; begin with # @package _global_",
             )
         config = _config(text, file, prefix)
         _files[config_path] = (file, list(_default_lines(text)))
-        return ConfigResult(
-            config=config, path=f"{self.scheme()}://{self.path}", provider=self.provider, header=header
-        )
+        return ConfigResult(config=config, path=f"{self.scheme()}://{self.path}", provider=self.provider, header=header)
 
 
 def _wrong(file: Path, line: int, what: str) -> InputError:
@@ -166,15 +166,12 @@ def _check(node: yaml.Node, file: Path, above: set[int]) -> None:
     if id(node) in above:
         raise _wrong(file, line, "it holds itself; write out what the * stands for")
     within = above | {id(node)}
-    if isinstance(node, yaml.ScalarNode):
-        if "${" in node.value:
-            try:
-                parse(node.value)
-            except OmegaConfBaseException as error:
-                reason = str(error).splitlines()[0]
-                raise _wrong(
-                    file, line, f"'{node.value}' can't be read ({reason}); write ${{KEY}}, or \\${{ for a plain text"
-                ) from None
+    if isinstance(node, yaml.ScalarNode) and "${" in node.value:
+        try:
+            parse(node.value)
+        except OmegaConfBaseException as error:
+            told = f"'{node.value}' can't be read ({str(error).splitlines()[0]})"
+            raise _wrong(file, line, f"{told}; write ${{KEY}}, or \\${{ for a plain text") from None
     seen: dict[str, int] = {}
     for key, value in _pairs(node):
         at = key.start_mark.line + 1

@@ -32,7 +32,7 @@ def type_in(config: DictConfig, key: str) -> Any:
 def parameters(target: object) -> Mapping[str, Any]:
     """{name: type} of what a `_target_` takes; empty where it can't be had or does not say."""
     try:
-        found = get_object(str(target))
+        found: Any = get_object(str(target))
         return get_type_hints(found if is_dataclass(found) or not isinstance(found, type) else found.__init__)
     except (HydraException, ImportError, ValueError, AttributeError, NameError, TypeError):
         return {}

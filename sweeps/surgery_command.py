@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sweeps.composition import Composed
     from sweeps.engines.protocol import Engine
 
+
 class CellsFailed(Exception):
     """Some cells failed; each was shown when it did."""
 

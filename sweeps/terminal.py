@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import unicodedata
+from typing import Any
 
 HANDLER = "nearest"
 # What a terminal without the sign is shown, where its letters without their accents would not do.
@@ -63,7 +64,7 @@ class _Descriptor(io.FileIO):
         # Which would close the descriptor as it goes.
         self._stream = stream
 
-    def write(self, data: "io.ReadableBuffer") -> int:  # type: ignore[name-defined]
+    def write(self, data: Any) -> int:
         try:
             return super().write(data) or 0
         except BrokenPipeError:
@@ -80,7 +81,7 @@ def speak_plainly() -> None:
     sys.stderr = _forgiving(sys.stderr)
 
 
-def _forgiving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+def _forgiving(stream: Any) -> Any:
     if stream is None:  # closed by whoever started the command
         return open(os.devnull, "w", encoding="utf-8")
     buffer = getattr(stream, "buffer", None)
@@ -89,7 +90,7 @@ def _forgiving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
         stream.flush()
         place = _Descriptor(stream)
         return io.TextIOWrapper(
-            place if buffer is raw else io.BufferedWriter(place),  # type: ignore[arg-type]
+            place if buffer is raw else io.BufferedWriter(place),
             encoding=stream.encoding,
             errors=HANDLER,
             line_buffering=stream.line_buffering,

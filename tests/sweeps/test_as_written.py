@@ -22,7 +22,7 @@ from sweeps.key_types import declared_type
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
 SIGNS = st.text(" =()#'\"&,~$[]{}%\\\\:;|?*!@+-._a1é日😀", min_size=1, max_size=8)
 NUMBERS = st.from_regex(r"[-+]?(0[xo])?[0-9_]{1,6}(\.[0-9]*)?(e[0-9]+)?", fullmatch=True)
-WORDS = st.sampled_from(["true", "False", "off", "yes", "no", "null", "inf", "nan", "1:30", "0x10", "007", "1_5", "1e3"])
+WORDS = st.sampled_from(["true", "False", "off", "no", "null", "inf", "nan", "1:30", "0x10", "007", "1_5", "1e3"])
 
 
 def taken(override: str) -> Any:

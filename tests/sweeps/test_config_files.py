@@ -73,8 +73,8 @@ def test_a_mark_of_utf8_is_no_mistake(tmp_path: Path) -> None:
 
 
 def test_texts_stay_as_they_are_written_and_numbers_numbers(tmp_path: Path) -> None:
-    written = "name: 007\npath: 2024\ntext: 1_5\nlabel: 3\navoid: [off, yes, 1, 1e3, true]\nmax_length: 50\nlimit: null\n"
-    assert load(tmp_path, written + "labels: {on: [no, 1:30]}\nchat: yes\n") == {
+    written = "name: 007\npath: 2024\ntext: 1_5\nlabel: 3\navoid: [off, yes, 1, 1e3, true]\nlimit: null\n"
+    assert load(tmp_path, written + "max_length: 50\nlabels: {on: [no, 1:30]}\nchat: yes\n") == {
         **{"name": "007", "path": "2024", "text": "1_5", "label": 3, "max_length": 50, "limit": None, "chat": True},
         **{"avoid": ["off", "yes", 1, "1e3", True], "labels": {"on": ["no", "1:30"]}},
     }

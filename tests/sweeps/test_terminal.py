@@ -17,7 +17,7 @@ def spoken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Makes stdout a file in an encoding; gives back what was written there."""
 
     def open_in(encoding: str) -> Path:
-        file = open(tmp_path / "out", "w", encoding=encoding)
+        file = open(tmp_path / "out", "w", encoding=encoding)  # noqa: SIM115
         monkeypatch.setattr(sys, "stdout", file)
         monkeypatch.setattr(sys, "stderr", io.StringIO())
         return tmp_path / "out"
