@@ -44,10 +44,7 @@ def model_folder(path: str, revision: str | None = None, weights: bool = True) -
     """
     require_folder(path)
     folder = Path(path).expanduser() if names_a_folder(path) else _fetched(path, revision, weights)
-    told = f"model.path '{path}'"
-    require_saved_model(folder, told)
-    if weights:
-        require_plain_names(weight_files(folder), told)
+    require_saved_model(folder, f"model.path '{path}'")
     return folder
 
 
@@ -70,8 +67,13 @@ def skeleton(folder: Path, trust_remote_code: bool = False) -> PreTrainedModel:
     return model
 
 
-def require_plain_names(files: Files, told: str) -> None:
-    """Raises InputError when tensors are named as the wrapper of a training run names them."""
+def sound_weights(folder: Path, told: str) -> Files:
+    """What each file of a folder's weights holds.
+
+    Raises:
+        InputError: when they are missing or damaged, or named as the wrapper of a training run names them.
+    """
+    files = weight_files(folder)
     for tensors in files.values():
         for tensor in tensors:
             if match := WRAPPED.search(tensor.name):
@@ -80,6 +82,7 @@ def require_plain_names(files: Files, told: str) -> None:
                     f"{told} was saved inside a wrapper of {WRAPPERS[word.split('.')[0]]}: its tensors are named as "
                     f"{tensor.name}; save the model that is inside it, which has no '{word}' in its names"
                 )
+    return files
 
 
 def require_fit(model: PreTrainedModel, files: Files, told: str) -> None:

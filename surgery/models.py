@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from surgery.errors import InputError, foreign_errors
 from surgery.fingerprints import note_source
-from surgery.model_files import model_folder
+from surgery.model_files import model_folder, sound_weights
 from surgery.quantisation import unpacking
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -55,6 +55,7 @@ def load_model(
     with foreign_errors(f"model.path '{path}' can't be loaded"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         unpacked = unpacking(config, path)
+        sound_weights(folder, f"model.path '{path}'")
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,

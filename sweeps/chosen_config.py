@@ -29,7 +29,7 @@ class ChosenConfig:
 
     def __init__(self, overrides: Sequence[str], config_dir: str | None = None) -> None:
         self._overrides = tuple(overrides)
-        self._config_dir = config_dir
+        self._config_dir = None if config_dir is None else str(Path(config_dir).absolute())
 
     def type_of(self, key: str) -> Any:
         """The type of a key; None where nothing tells, or the groups that are asked for can't be composed."""
@@ -94,7 +94,7 @@ def _elsewhere(config: DictConfig, key: str) -> str | None:
 
 @lru_cache(maxsize=4)
 def _composed(overrides: tuple[str, ...], config_dir: str | None) -> DictConfig:
-    found = [f"hydra.searchpath=[{quoted(f'file://{Path(config_dir).absolute()}')}]"] if config_dir else []
+    found = [f"hydra.searchpath=[{quoted(f'file://{config_dir}')}]"] if config_dir else []
     GlobalHydra.instance().clear()
     with initialize_config_module("conf", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()

@@ -33,7 +33,8 @@ def parameters(target: object) -> Mapping[str, Any]:
     """{name: type} of what a `_target_` takes; empty where it can't be had or does not say."""
     try:
         found: Any = get_object(str(target))
-        return get_type_hints(found if is_dataclass(found) or not isinstance(found, type) else found.__init__)
+        is_plain_class = isinstance(found, type) and not is_dataclass(found)
+        return get_type_hints(found.__init__ if is_plain_class else found)
     except (HydraException, ImportError, ValueError, AttributeError, NameError, TypeError):
         return {}
 

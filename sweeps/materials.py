@@ -159,18 +159,18 @@ class Materials:
     def model(self, settings: Settings) -> ModelFacts:
         """The model's shapes and fingerprint; fetched from the hub where it is not here."""
         from surgery.fingerprints import fingerprint, folder_fingerprint
-        from surgery.model_files import model_folder, require_fit, skeleton
+        from surgery.model_files import model_folder, require_fit, skeleton, sound_weights
         from surgery.models import load_model
         from surgery.quantisation import unpacking
-        from surgery.safetensors_file import weight_files
 
         model = settings.model
         key = canonical_json([model.path, model.revision, model.trust_remote_code])
         if key not in self._models:
             folder = model_folder(model.path, model.revision)
             shapes = skeleton(folder, model.trust_remote_code)
-            require_fit(shapes, weight_files(folder), f"model.path '{model.path}'")
             unpacking(shapes.config, model.path)
+            told = f"model.path '{model.path}'"
+            require_fit(shapes, sound_weights(folder, told), told)
             found = folder_fingerprint(folder, model.trust_remote_code, shapes)
             if found is None:
                 found = fingerprint(load_model(str(folder), device="cpu", trust_remote_code=model.trust_remote_code)[0])

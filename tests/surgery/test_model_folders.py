@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from surgery import InputError
-from surgery.model_files import model_folder, require_fit, skeleton
-from surgery.safetensors_file import INDEX, SINGLE, read_header, weight_files
+from surgery.model_files import model_folder, require_fit, skeleton, sound_weights
+from surgery.safetensors_file import INDEX, SINGLE, read_header
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1044992\n"
 
@@ -28,7 +28,7 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 def planned(folder: Path) -> None:
     """What is done with a folder before a cell runs."""
     place = model_folder(str(folder))
-    require_fit(skeleton(place), weight_files(place), f"model.path '{folder}'")
+    require_fit(skeleton(place), sound_weights(place, f"model.path '{folder}'"), f"model.path '{folder}'")
 
 
 def refusal(folder: Path) -> str:
