@@ -5,14 +5,13 @@ from typing import Any
 from weakref import finalize
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.chat import DEFAULT_DATE
 from surgery.encoding import padding_id
-from surgery.errors import InputError
+from surgery.errors import InputError, foreign_errors
 from surgery.fingerprints import note_source
-from surgery.model_files import model_folder
+from surgery.model_files import model_folder, sound_weights
 from surgery.quantisation import unpacking
 from surgery.tokenizer import load_tokenizer
 
@@ -59,9 +58,10 @@ def load_model(
     folder = model_folder(path, revision)
     tokenizer = load_tokenizer(folder, path, trust_remote_code=trust_remote_code, date=date)
     offloaded = TemporaryDirectory(prefix="offloaded-")
-    try:
+    with foreign_errors(f"model.path '{path}' can't be loaded"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         unpacked = unpacking(config, path)
+        sound_weights(folder, f"model.path '{path}'")
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -71,9 +71,6 @@ def load_model(
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
-    except (ValueError, OSError, KeyError, ImportError, SafetensorError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"model.path '{path}' can't be loaded: {reason}") from None
     model: PreTrainedModel
     model, loading = loaded
     finalize(model, offloaded.cleanup)

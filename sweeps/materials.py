@@ -1,6 +1,7 @@
 """What the cells of a command share, each read once: texts, evaluators, and what a model's folder tells."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ from surgery.local_paths import names_a_folder, require_folder
 from surgery.texts import LabelledTexts, read_texts
 from sweeps.canonical import canonical_json
 from sweeps.cell import Settings
+from sweeps.settings import KeyIsWrong, unknown_key
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -116,10 +118,9 @@ class Materials:
                 # `evaluation.measurements.NAME=null` leaves one out.
                 made = {name: evaluator for name, evaluator in found.items() if evaluator is not None}
             except HydraException as error:
-                cause = error.__cause__
-                raise (cause if isinstance(cause, InputError) else InputError(f"evaluation: {error}")) from None
+                raise _not_made(error, evaluation["measurements"]) from error
             if evaluation["checksums"]:
-                root = Path(evaluation["checksums"]).parent
+                root = Path(evaluation["checksums"]).expanduser().parent
                 verify_checksums(evaluation["checksums"], [path for path in _paths(evaluation) if root in path.parents])
             for evaluator in made.values():
                 evaluator.check()
@@ -160,7 +161,7 @@ class Materials:
 
     def shapes(self, settings: Settings) -> "tuple[Path, PreTrainedModel]":
         """The model's folder and its skeleton; fetched from the hub where it is not here."""
-        from surgery.model_files import model_folder, skeleton
+        from surgery.model_files import model_folder, require_fit, skeleton, sound_weights
         from surgery.quantisation import unpacking
 
         model = settings.model
@@ -169,6 +170,8 @@ class Materials:
             folder = model_folder(model.path, model.revision)
             shapes = skeleton(folder, model.trust_remote_code)
             unpacking(shapes.config, model.path)
+            told = f"model.path '{model.path}'"
+            require_fit(shapes, sound_weights(folder, told), told)
             self._shapes[key] = folder, shapes
         return self._shapes[key]
 
@@ -226,6 +229,27 @@ class Materials:
                 found = fingerprint(load_model(str(folder), device="cpu", trust_remote_code=model.trust_remote_code)[0])
             self._models[key] = ModelFacts(shapes, found)
         return self._models[key]
+
+
+def _not_made(error: HydraException, measurements: Mapping[str, Any]) -> InputError:
+    """What is wrong with a node of `evaluation.measurements` that nothing can be made of."""
+    from sweeps.key_types import TARGET, parameters
+
+    cause = error.__cause__
+    if isinstance(cause, InputError):
+        return cause
+    said, below = str(error), re.search(r"^full_key: (\S+)$", str(error), re.MULTILINE)
+    path = ["evaluation", "measurements", *(below[1].split(".") if below else [])]
+    node: Any = {"evaluation": {"measurements": measurements}}
+    for name in path:
+        node = node.get(name, {}) if isinstance(node, Mapping) else {}
+    if match := re.search(r"got an unexpected keyword argument '(\w+)'", said):
+        takes = [name for name in parameters(node.get(TARGET)) if name != "return"]
+        return unknown_key(match[1], takes, f"{'.'.join(path)}.")
+    if match := re.search(r"missing \d+ required \w+ arguments?: '(\w+)'", said):
+        key = ".".join([*path, match[1]])
+        return KeyIsWrong(f"{key} is not given; say {key}=...", key)
+    return KeyIsWrong(f"{'.'.join(path)}: {said.splitlines()[0]}", ".".join(path))
 
 
 def _check_probe_file(path: Path, given: str) -> None:

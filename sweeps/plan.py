@@ -1,7 +1,6 @@
 """Everything that can be checked before a model is loaded, and what the cells then need."""
 
 import os
-import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
+from surgery.local_paths import is_name
 from surgery.texts import LabelledTexts
 from sweeps.cell import Cell, Settings
 from sweeps.choice import Choice
 from sweeps.composition import Composed
 from sweeps.materials import Materials, ModelFacts
 from sweeps.records import Record, swept_keys
-from sweeps.settings import read_settings
+from sweeps.settings import COMMAND_KEYS, read_settings
 
 if TYPE_CHECKING:
     from evaluation.evaluator import Evaluator
@@ -123,7 +123,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
     commands = [shlex.join(["surgery", *one.overrides]) for one in composed]
     settings = [read_settings(value) for value in values]
     first = values[0]
-    for key in ("sweep", "output_dir", "tracking", "dry_run", "fail_fast", "retry_failed"):
+    for key in COMMAND_KEYS:
         if any(value[key] != first[key] for value in values):
             raise InputError(f"{key} must be the same for all cells of a sweep; name the sweep with sweep=NAME")
     choice = _choice(values)
@@ -159,8 +159,8 @@ def _choice(values: Sequence[Mapping[str, Any]]) -> Choice | None:
 
 def _writable(values: Mapping[str, Any]) -> Path:
     sweep, output_dir = values["sweep"], Path(values["output_dir"]).expanduser()
-    if not re.fullmatch(r"[\w.+=,@-]+", str(sweep)) or str(sweep).startswith("."):
-        raise InputError(f"sweep={sweep} can't name a folder; use letters, digits and . _ - only")
+    if not is_name(sweep):
+        raise InputError(f"sweep={sweep} can't name a folder; use letters, digits and . _ - only, at most 200 bytes")
     nearest = next(folder for folder in (output_dir, *output_dir.absolute().parents) if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"output_dir={output_dir} can't be written to: '{nearest}' does not let this user write")

@@ -20,6 +20,7 @@ from sweeps.records import RESULT, load_records
 from sweeps.store_command import store
 from sweeps.sync_command import sync
 from sweeps.tables import change, console, number
+from sweeps.terminal import speak_plainly
 from sweeps.verify_command import verify
 
 app = typer.Typer(
@@ -205,6 +206,7 @@ app.command()(verify)
 
 def main() -> None:
     """Runs the command; an error is one line and exit code 1."""
+    speak_plainly()
     arguments = sys.argv[1:] or ["--help"]
     try:
         app(arguments, standalone_mode=False)
