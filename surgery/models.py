@@ -1,5 +1,6 @@
 """Models and tokenizers from a folder or a hub name."""
 
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from weakref import finalize
@@ -10,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 from surgery.chat import DEFAULT_DATE
 from surgery.encoding import padding_id
 from surgery.errors import InputError, foreign_errors
-from surgery.fingerprints import note_source
+from surgery.fingerprints import Keep, keep_in_process, note_source
 from surgery.model_files import model_folder, sound_weights
 from surgery.quantisation import unpacking
 from surgery.tokenizer import load_tokenizer
@@ -34,6 +35,7 @@ def load_model(
     device: str | dict[str, Any] = "auto",
     trust_remote_code: bool = False,
     date: str = DEFAULT_DATE,
+    keep: Keep = keep_in_process,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a causal language model, in evaluation mode and without gradients, and its tokenizer.
 
@@ -48,6 +50,7 @@ def load_model(
             (`balanced`, `sequential` or a dict from module to device, `cpu` and `disk` among them).
         trust_remote_code: run Python that comes with the model.
         date: the day that the chat template is rendered on, YEAR-MONTH-DAY.
+        keep: where the digest of the folder's weights is kept, see `surgery.fingerprints`.
 
     Raises:
         InputError: when the model isn't there, can't be read or is quantised in another way, or the device isn't here.
@@ -57,6 +60,17 @@ def load_model(
     placement = _placement(device)
     folder = model_folder(path, revision)
     tokenizer = load_tokenizer(folder, path, trust_remote_code=trust_remote_code, date=date)
+    model = load_weights(folder, path, dtype=dtype, placement=placement, trust_remote_code=trust_remote_code)
+    if tokenizer.pad_token_id != (pad := padding_id(model, tokenizer)):
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
+    note_source(model, folder, as_saved=dtype == "auto", trust_remote_code=trust_remote_code, keep=keep)
+    return model, tokenizer
+
+
+def load_weights(
+    folder: Path, path: str, *, dtype: str, placement: str | dict[str, Any], trust_remote_code: bool
+) -> PreTrainedModel:
+    """The model in a folder; the arguments are those of `load_model`, `path` is what a person called it."""
     offloaded = TemporaryDirectory(prefix="offloaded-")
     with foreign_errors(f"model.path '{path}' can't be loaded"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
@@ -77,8 +91,5 @@ def load_model(
     if missing := sorted(loading["missing_keys"]):
         # transformers would fill them with random numbers and go on.
         raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")
-    if tokenizer.pad_token_id != (pad := padding_id(model, tokenizer)):
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
     model.eval().requires_grad_(False)
-    note_source(model, folder, trust_remote_code)
-    return model, tokenizer
+    return model

@@ -11,10 +11,12 @@ from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from surgery.chat import DEFAULT_DATE, require_date
+from surgery.model_identity import ModelIdentity
 from sweeps.canonical import canonical_json
 
-# Raised when the same settings would give another result than before.
-VERSION = 1
+# Raised when the same settings would give another result than before, or what they name is known by other means:
+# until 1 a model was known by a sample of its weights, and not by its config and tokenizer.
+VERSION = 2
 
 _SETTINGS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -164,8 +166,8 @@ class Cell:
     Attributes:
         settings: as given.
         layer, top_k: the numbers that `last` and the like, and the default, stand for.
-        model_fingerprint, texts_fingerprint, probe_fingerprint: of what the settings name (the last for a probe
-            from a file).
+        model_identity: of the model that the settings name.
+        texts_fingerprint, probe_fingerprint: likewise (the last for a probe from a file).
         evaluation: the identities of what is measured, by name.
         earlier: fingerprints of what its `composition` applies first, oldest first.
     """
@@ -173,7 +175,7 @@ class Cell:
     settings: Settings
     layer: int
     top_k: int
-    model_fingerprint: str
+    model_identity: ModelIdentity
     texts_fingerprint: str
     probe_fingerprint: str | None
     evaluation: Mapping[str, Any]
@@ -195,7 +197,7 @@ class Cell:
         probe = {key: value for key, value in asdict(settings.probe).items() if key != "path"}
         return {
             "version": VERSION,
-            "model": [self.model_fingerprint, settings.model.dtype, settings.model.chat],
+            "model": [*self.model_identity.parts().values(), settings.model.dtype, settings.model.chat],
             **({"date": settings.model.date} if self.renders_chat else {}),
             "texts": self.texts_identity(),
             "probe": probe | {"fingerprint": self.probe_fingerprint},
@@ -208,6 +210,11 @@ class Cell:
             "evaluation": self.evaluation,
             **({"composition": list(self.earlier)} if self.earlier else {}),
         }
+
+    @property
+    def model_fingerprint(self) -> str:
+        """Of the model without what `composition` applies: what edits are held against."""
+        return self.model_identity.fingerprint
 
     @property
     def renders_chat(self) -> bool:

@@ -54,6 +54,7 @@ def export_cell(
         raise InputError(f"--as {kind} is unknown; it is one of {', '.join(KINDS)}")
     if record.status != "done":
         raise InputError(f"cell {record.cell} can't be exported: it {record.status} ({record.error})")
+    record.require_this_identity()
     if verify and kind != "checkpoint":
         raise InputError("--verify is for checkpoints; an adapter holds nothing but the edit")
     config = cell_config(cell_folder)

@@ -78,6 +78,7 @@ def ask(
         record = one_cell(cell, finished_records(name, output_dir))
         if record.status != "done":
             raise InputError(f"cell {record.cell} has no edit to ask: it {record.status}")
+        record.require_this_identity()
         quiet_libraries()
         pair = Pair.of_cell(sweep_folder(name, output_dir) / record.cell, max_new_tokens, measurement)
     if prompt:

@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 
 from surgery.errors import InputError
 from surgery.files import clear_leftovers, written_whole
+from sweeps.cell import VERSION
 from sweeps.disk import disk_full, is_disk_full
 from sweeps.engines.protocol import Busy, Ended, Listener, Said, StageEnded, Started
 from sweeps.guarded_tracking import GuardedTracking
@@ -114,6 +115,8 @@ def failed_record(experiment: Experiment, error: BaseException | str) -> Record:
         error=(reason.splitlines() or ["unknown"])[0],
         command=experiment.command,
         protocol=experiment.cell.protocol,
+        identity=VERSION,
+        model=experiment.cell.model_identity.parts(),
         keys=experiment.cell.keys(),
     )
 

@@ -14,10 +14,12 @@ from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
 from surgery.files import verify_checksums
+from surgery.model_identity import ModelIdentity
 from surgery.local_paths import names_a_folder, require_folder
 from surgery.texts import LabelledTexts, read_texts
 from sweeps.canonical import canonical_json
 from sweeps.cell import Settings
+from sweeps.kept_digests import KeptDigests
 from sweeps.settings import KeyIsWrong, unknown_key
 
 if TYPE_CHECKING:
@@ -32,7 +34,12 @@ class ModelFacts:
     """What a model's folder tells without its weights being loaded."""
 
     skeleton: "PreTrainedModel"
-    fingerprint: str
+    identity: ModelIdentity
+
+    @property
+    def fingerprint(self) -> str:
+        """What edits are held against."""
+        return self.identity.fingerprint
 
     @cached_property
     def depth(self) -> int:
@@ -74,8 +81,13 @@ class Evaluators:
 
 @dataclass
 class Materials:
-    """Reads, checks and keeps. Every method raises InputError for what is wrong."""
+    """Reads, checks and keeps. Every method raises InputError for what is wrong.
 
+    Attributes:
+        store: the store's folder, where the digests of weights are kept; None keeps them as long as the process lasts.
+    """
+
+    store: Path | None = None
     _texts: dict[str, LabelledTexts] = field(default_factory=dict)
     _evaluators: dict[str, Evaluators] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
@@ -217,17 +229,14 @@ class Materials:
 
     def model(self, settings: Settings) -> ModelFacts:
         """The model's shapes and fingerprint; fetched from the hub where it is not here."""
-        from surgery.fingerprints import fingerprint, folder_fingerprint
-        from surgery.models import load_model
+        from surgery.fingerprints import model_identity
 
         model = settings.model
         key = canonical_json([model.path, model.revision, model.trust_remote_code])
         if key not in self._models:
             folder, shapes = self.shapes(settings)
-            found = folder_fingerprint(folder, model.trust_remote_code, shapes)
-            if found is None:
-                found = fingerprint(load_model(str(folder), device="cpu", trust_remote_code=model.trust_remote_code)[0])
-            self._models[key] = ModelFacts(shapes, found)
+            keep = KeptDigests(self.store)
+            self._models[key] = ModelFacts(shapes, model_identity(folder, model.trust_remote_code, shapes, keep))
         return self._models[key]
 
 

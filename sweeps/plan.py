@@ -18,6 +18,8 @@ from sweeps.materials import Materials, ModelFacts
 from sweeps.records import Record, swept_keys
 from sweeps.settings import COMMAND_KEYS, read_settings
 
+STORE = "store"
+
 if TYPE_CHECKING:
     from evaluation.evaluator import Evaluator
     from surgery.intervention import Intervention
@@ -106,7 +108,7 @@ class Plan:
     @property
     def store_folder(self) -> Path:
         """Where what the stages make is kept."""
-        return self.output_dir / "store"
+        return self.output_dir / STORE
 
 
 def make_plan(composed: Sequence[Composed], materials: Materials | None = None) -> Plan:
@@ -129,6 +131,10 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
     choice = _choice(values)
     output_dir = _writable(first)
     materials = materials or Materials()
+    store = output_dir / STORE
+    if materials.store is None and (store.is_dir() or not first["dry_run"]):
+        # A dry run makes no folders.
+        materials.store = store
     for one, value in zip(settings, values, strict=True):
         materials.texts(one)
         materials.evaluators(value)
@@ -250,7 +256,7 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         settings=settings,
         layer=layer,
         top_k=top_k,
-        model_fingerprint=model.fingerprint,
+        model_identity=model.identity,
         texts_fingerprint=texts.fingerprint,
         probe_fingerprint=probe.fingerprint if probe else None,
         evaluation=dict(evaluators.identities) | {"probe_loss": probe_loss},

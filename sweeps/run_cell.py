@@ -12,6 +12,7 @@ from evaluation.statistics import compare
 from surgery.edit import Edit
 from surgery.files import sha256_of_file, written_whole
 from surgery.intervention import Intervention, described
+from sweeps.cell import VERSION
 from sweeps.chain_files import applied
 from sweeps.cosines import cosine_histogram
 from sweeps.machine import machine
@@ -95,6 +96,8 @@ def run_cell(
         status="done",
         command=experiment.command,
         protocol=cell.protocol,
+        identity=VERSION,
+        model=cell.model_identity.parts(),
         keys=cell.keys(),
         metrics=metrics,
         probe={
@@ -181,6 +184,8 @@ def _pruned(
         error=reason,
         command=experiment.command,
         protocol=experiment.cell.protocol,
+        identity=VERSION,
+        model=experiment.cell.model_identity.parts(),
         keys=experiment.cell.keys(),
         metrics=metrics,
         batches=_batches(session, experiment, measured),

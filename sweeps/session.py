@@ -26,6 +26,7 @@ from sweeps.batch_limits import BatchLimits
 from sweeps.canonical import canonical_json
 from sweeps.cell import ModelSettings
 from sweeps.chain_files import applied
+from sweeps.kept_digests import KeptDigests
 from sweeps.interventions import make_intervention
 from sweeps.measured_stages import Loaded, MeasuredStages
 from sweeps.plan import Experiment, chosen_layers
@@ -85,7 +86,7 @@ class Session(MeasuredStages):
         if self._loaded is None or self._loaded[0] != key:
             # The old one goes before the new one comes: two may not fit.
             self._loaded = self._ranking = None
-            self._loaded = (key, load_model(**arguments))
+            self._loaded = (key, load_model(**arguments, keep=KeptDigests(self._store.root)))
             self._limits.recall(self._loaded[1][0])
         return self._loaded[1]
 
@@ -195,10 +196,10 @@ class Session(MeasuredStages):
         """Raises InputError when the model is no longer the one the cell was planned with."""
         cell = experiment.cell
         model, _ = self.model(cell.settings.model)
-        if fingerprint(model) != cell.model_fingerprint:
+        path, now = cell.settings.model.path, fingerprint(model)
+        if now != cell.model_fingerprint:
             raise InputError(
-                f"model.path '{cell.settings.model.path}' changed while this ran: it was {cell.model_fingerprint}, "
-                f"now it is {fingerprint(model)}"
+                f"model.path '{path}' changed while this ran: it was {cell.model_fingerprint}, now it is {now}"
             )
 
     def region(self, experiment: Experiment) -> Region:

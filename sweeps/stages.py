@@ -12,7 +12,8 @@ VERSIONS = {"trained": 3, "hidden_states": 3, "probe": 2, "ranking": 1, "base": 
 
 def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
     model = cell.settings.model
-    return {"version": VERSIONS[stage], "model": [fingerprint, model.dtype, model.chat]}
+    read = cell.model_identity.reading()
+    return {"version": VERSIONS[stage], "model": [fingerprint, *read, model.dtype, model.chat]}
 
 
 def states_identity(cell: Cell) -> dict[str, Any]:

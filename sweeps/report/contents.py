@@ -166,6 +166,8 @@ def _about(done: Sequence[Record]) -> dict[str, str]:
     keys = [key for key in ("model", "behavior", "layer", "method", "seed") if any(key in r.keys for r in done)]
     about = {key: shared([record.keys.get(key) for record in done]) for key in keys}
     about["model's fingerprint"] = shared([record.edit.get("base", "not recorded") for record in done])
+    if older := sum(record.older_identity is not None for record in done):
+        about["older identity"] = f"{older} of {len(done)} cells: their model was known by a sample of its weights"
     about["what was measured (hash)"] = shared([record.protocol or "not recorded" for record in done])
     places = [", ".join(f"{key} {value}" for key, value in record.machine.items()) for record in done]
     about["machine"] = shared([place or "not recorded" for place in places])
