@@ -15,7 +15,7 @@ from sweeps.cell import Cell, Settings
 from sweeps.choice import Choice
 from sweeps.composition import Composed
 from sweeps.materials import Materials, ModelFacts
-from sweeps.records import Record, swept_keys
+from sweeps.records import AT_CHANCE, Record, swept_keys
 from sweeps.settings import read_settings
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Plan:
     dry_run: bool = False
     fail_fast: bool = False
     retry_failed: bool = False
+    strict: bool = False
 
     @cached_property
     def swept(self) -> list[str]:
@@ -70,11 +71,15 @@ class Plan:
     def stands(self, record: Record | None) -> bool:
         """Whether a cell with this record is not run.
 
-        It is where the cell failed and is to be tried again, and where a search gave it up but no search asks now.
+        It is where the cell failed and is to be tried again, and where a search gave it up, or `strict` refused it,
+        but no search or no `strict` asks now.
         """
-        if record is None or (record.status == "failed" and self.retry_failed):
+        if record is None or (record.status == "failed" and (self.retry_failed or self._was_refused(record))):
             return False
         return record.status != "pruned" or self.pruning is not None
+
+    def _was_refused(self, record: Record) -> bool:
+        return AT_CHANCE in record.probe and not self.strict
 
     def experiment(self, cell: str) -> Experiment:
         """The experiment of a cell, by id."""
@@ -118,7 +123,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
     commands = [shlex.join(["surgery", *one.overrides]) for one in composed]
     settings = [read_settings(value) for value in values]
     first = values[0]
-    for key in ("sweep", "output_dir", "tracking", "dry_run", "fail_fast", "retry_failed"):
+    for key in ("sweep", "output_dir", "tracking", "dry_run", "fail_fast", "retry_failed", "strict"):
         if any(value[key] != first[key] for value in values):
             raise InputError(f"{key} must be the same for all cells of a sweep; name the sweep with sweep=NAME")
     choice = _choice(values)
@@ -141,6 +146,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
         dry_run=bool(first["dry_run"]),
         fail_fast=bool(first["fail_fast"]),
         retry_failed=bool(first["retry_failed"]),
+        strict=bool(first["strict"]),
     )
 
 

@@ -22,6 +22,8 @@ EARLIER = "earlier-{}.safetensors"
 TABLE = "results.csv"
 CHECKSUM = "sha256"
 LOCKS = ".locks"
+# In `probe`: why its test accuracy can't be told from chance, one sentence; None where it can.
+AT_CHANCE = "at_chance"
 Status = Literal["done", "failed", "pruned"]
 
 # What can change a number, so that a record says what made it.
@@ -52,7 +54,8 @@ class Record:
         keys: the composed keys, flat.
         metrics: {name: {"base", "edited", "delta", "ci95": [low, high], "p", "n"}}; numbers are None where there are
             none. Records of earlier versions have no p.
-        probe, edit: metrics of the probe; receipt of the edit.
+        probe, edit: metrics of the probe, and what it was made of; receipt of the edit. Of a cell that `strict` refused,
+            `probe` says why.
         seconds: {stage: seconds}.
         batches: {kind of work: [{"tokens_per_batch", "halvings"}]}: the batches it was done in, each way once; Detoxify
             counts `texts_per_batch`. The shape of a batch can change the last bits of a result.

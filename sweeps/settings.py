@@ -18,6 +18,7 @@ RUN_KEYS = (
     "dry_run",
     "fail_fast",
     "retry_failed",
+    "strict",
     "trust_checkpoint",
     "tracking",
     "evaluation",

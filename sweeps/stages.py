@@ -7,7 +7,7 @@ from sweeps.cell import Cell
 from sweeps.plan import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"trained": 2, "hidden_states": 2, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
+VERSIONS = {"trained": 3, "hidden_states": 2, "probe": 2, "ranking": 1, "base": 1, "edited": 1}
 
 
 def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
         **_model_identity(cell, "base", cell.model_fingerprint),
         "texts": cell.texts_identity(),
         "probe": probe_fingerprint,
-        "split": [cell.settings.probe.test_share, cell.settings.seed],
+        "split": [cell.settings.probe.test_share, cell.settings.seed, "different texts"],
     }
 
 

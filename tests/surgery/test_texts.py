@@ -96,7 +96,7 @@ def test_several_label_columns_name_the_labels_a_row_carries(tmp_path: Path) -> 
     pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
     found = read_texts(tmp_path / "t.csv", "said", FLAGS, avoid=FLAGS)
     assert found.labels == tuple(int(i % 2 or i == 0) for i in range(40))
-    assert found.left_out == "1 of neither class or of both"
+    assert found.left_out == "1 of neither class: no judgement (-1)"
     assert read_texts(tmp_path / "t.parquet", "said", FLAGS, avoid=FLAGS).fingerprint == found.fingerprint
     with pytest.raises(InputError, match="avoid=\\['threat'\\] gives 1 texts"):
         read_texts(tmp_path / "t.csv", "said", FLAGS, avoid=["threat"])
