@@ -1,6 +1,7 @@
 """Prompts from anyone's file, and their fixed halves."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,8 @@ def _rows(path: Path, column: str, where: Mapping[str, Label | list[Label]], cat
     lines = text.split("\n")
     if all(is_json_object(line) for line in lines if line.strip()):
         raise InputError(f"{_WHAT} '{path}' holds a JSON object in each line; a file of these is named .jsonl")
+    if column in (names := [name.strip(' "\r') for name in re.split("[,;\t]", lines[0])]) and len(names) > 1:
+        raise InputError(f"{_WHAT} '{path}' names columns in line 1 ({', '.join(names)}); name it .csv or .tsv")
     return [(line.rstrip("\r"), None, f"line {number}") for number, line in enumerate(lines, 1)]
 
 
@@ -129,7 +132,8 @@ def _table_rows(path: Path, column: str, where: Mapping[str, Label | list[Label]
     if isinstance(category, int):
         raise InputError(f"{_WHAT} '{path}' has columns, so a category is the name of one; it is {category}")
     table = read_table(path, _WHAT)
-    values = table.column(column)
+    # Of texts alone, as a JSON list of them, none has a name.
+    values = table.column(0 if list(table.columns) == [0] else column)
     groups = table.column(category) if category is not None else [None] * len(table)
     kept = range(len(table))
     for name, wanted in where.items():

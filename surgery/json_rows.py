@@ -1,14 +1,14 @@
-"""Tables of JSON objects: one a line, or a list of them."""
+"""Tables of JSON objects, or of texts alone: one a line, or a list of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from surgery.errors import Damaged
 from surgery.text_file import unreadable
 
-# One row, and the line it begins in.
-Object = tuple[int, Mapping[str, Any]]
+# One row, and the line it begins in. A text alone is in column 0, as in a file that names no columns.
+Object = tuple[int, Mapping[str | int, Any]]
 
 
 def json_lines(text: str) -> list[Object]:
@@ -21,12 +21,13 @@ def json_lines(text: str) -> list[Object]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
+        hint = "; a list of objects is named .json" if line.strip()[0] == "[" or line.strip() == "{" else ""
         try:
-            value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deeply"
-            hint = "; a list of objects over several lines is named .json" if line.strip() in ("[", "{") else ""
-            raise Damaged(f"is not JSON in line {number}: {reason}{hint}") from None
+            value = json.loads(line, object_pairs_hook=_once)
+        except (ValueError, RecursionError, KeyError) as error:
+            raise Damaged(f"is not JSON in line {number}: {_reason(error)}{hint}") from None
+        if isinstance(value, list):
+            raise Damaged(f"holds a list in line {number}, not an object {{…}}{hint}")
         rows.append((number, _object(value, number, line)))
     return rows
 
@@ -37,9 +38,9 @@ def json_list(text: str) -> list[Object]:
     Raises:
         Damaged: for anything else, and where the file ends too early or goes on too long. Says the line.
     """
-    decoder, position, line = json.JSONDecoder(), _after_space(text, 0), 1
+    decoder, position, line = json.JSONDecoder(object_pairs_hook=_once), _after_space(text, 0), 1
     if text[position] == "{":
-        return _from_columns(text, position)
+        return _from_columns(decoder, text, position)
     if text[position] != "[":
         raise Damaged("is not JSON in line 1; a .json file holds a list of objects")
     rows: list[Object] = []
@@ -60,8 +61,8 @@ def json_list(text: str) -> list[Object]:
     return rows
 
 
-def _from_columns(text: str, position: int) -> list[Object]:
-    value, end = _decoded(json.JSONDecoder(), text, position)
+def _from_columns(decoder: json.JSONDecoder, text: str, position: int) -> list[Object]:
+    value, end = _decoded(decoder, text, position)
     _require_end(text, end)
     columns = list(value.values())
     if columns and all(isinstance(one, dict) for one in columns):
@@ -78,9 +79,27 @@ def _decoded(decoder: json.JSONDecoder, text: str, position: int) -> tuple[Any, 
         return decoder.raw_decode(text, position)
     except json.JSONDecodeError as error:
         raise Damaged(f"is not JSON in line {error.lineno}: {error.msg}") from None
-    except RecursionError:
+    except (ValueError, RecursionError, KeyError) as error:
         at = text.count("\n", 0, position) + 1
-        raise Damaged(f"is not JSON in line {at}: it is nested too deeply") from None
+        raise Damaged(f"is not JSON in line {at}: {_reason(error)}") from None
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a key that it gives twice JSON itself would silently keep the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise KeyError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"an object gives '{error.args[0]}' twice"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    # Python itself refuses a number of more than 4,300 digits.
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def _require_end(text: str, position: int) -> None:
@@ -89,7 +108,9 @@ def _require_end(text: str, position: int) -> None:
         raise Damaged(f"goes on in line {at}, after the end of its JSON; a file with an object a line is named .jsonl")
 
 
-def _object(value: Any, line: int, source: str) -> Mapping[str, Any]:
+def _object(value: Any, line: int, source: str) -> Mapping[str | int, Any]:
+    if isinstance(value, str):
+        value = {0: value}
     if not isinstance(value, dict):
         raise Damaged(f"has no object in line {line}; each row has to be {{…}}")
     # Only an escape can spell what the file itself could not hold.

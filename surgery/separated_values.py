@@ -14,36 +14,43 @@ Line = tuple[int, list[str]]
 def separated_rows(text: str, ending: str) -> list[Line]:
     """Every row of a `.csv` or `.tsv`, the first one included; blank lines are none.
 
-    Between commas (or semicolons, as a spreadsheet writes them where the comma is in its numbers) quotation marks
-    keep a value together. Between tabs a quotation mark is a character like any other.
+    In a `.csv` quotation marks keep a value together. Where its first line has no comma, a semicolon (which
+    spreadsheets write where the comma is in their numbers) or a tab stands between values. In a `.tsv` a quotation
+    mark is a character like any other, unless the rows are of one length only when it is not.
 
     Raises:
         Damaged: for a quotation mark that is never closed or stands alone within quotes, a row that is longer or
-            shorter than the first, JSON, or values that are separated in another way. Says the line.
+            shorter than the first, JSON, or a `.tsv` without tabs. Says the line.
     """
     _require_no_json(text)
-    rows = list(_same_length(_rows(text, _delimiter(text, ending), quoted=ending == ".csv")))
+    first = next(line for line in StringIO(text, newline="") if line.strip())
+    if ending == ".csv":
+        rows = _same_length(text, _delimiter(first), quoted=True)
+    elif "\t" not in first and any(_fields(first, delimiter) > 1 for delimiter in ",;"):
+        raise Damaged("has no tab in its first line, but commas or semicolons; name it .csv")
+    else:
+        rows = _tab_separated(text)
     if not rows:
         raise Damaged("holds no rows")
     return rows
 
 
-def _delimiter(text: str, ending: str) -> str:
-    """The one of the ending; a semicolon where the first line of a `.csv` has that alone."""
-    first = next(line for line in StringIO(text, newline="") if line.strip())
+def _delimiter(first: str) -> str:
+    return next((delimiter for delimiter in ",;\t" if _fields(first, delimiter) > 1), ",")
 
-    def fields(delimiter: str) -> int:
-        return len(next(csv.reader([first], delimiter=delimiter)))
 
-    if ending == ".tsv":
-        if "\t" not in first and (fields(",") > 1 or fields(";") > 1):
-            raise Damaged("has no tab in its first line, but commas or semicolons; name it .csv")
-        return "\t"
-    if fields(",") > 1:
-        return ","
-    if fields("\t") > 1:
-        raise Damaged("has no comma in its first line, but tabs; name it .tsv")
-    return ";" if fields(";") > 1 else ","
+def _fields(line: str, delimiter: str) -> int:
+    return len(next(csv.reader([line], delimiter=delimiter)))
+
+
+def _tab_separated(text: str) -> list[Line]:
+    try:
+        return _same_length(text, "\t", quoted=False)
+    except Damaged as damage:
+        try:
+            return _same_length(text, "\t", quoted=True)
+        except Damaged:
+            raise damage from None
 
 
 def _rows(text: str, delimiter: str, quoted: bool) -> Iterator[Line]:
@@ -78,13 +85,14 @@ def _quotes(text: str, delimiter: str, begins: int, found: int, reason: str) -> 
     )
 
 
-def _same_length(rows: Iterator[Line]) -> Iterator[Line]:
-    first: Line | None = None
+def _same_length(text: str, delimiter: str, quoted: bool) -> list[Line]:
+    rows = list(_rows(text, delimiter, quoted))
     for line, row in rows:
-        first = first or (line, row)
-        if len(row) != len(first[1]):
-            raise Damaged(f"is damaged in line {line}: it has {len(row)} values, but line {first[0]} has {len(first[1])}")
-        yield line, row
+        if len(row) != len(rows[0][1]):
+            raise Damaged(
+                f"is damaged in line {line}: it has {len(row)} values, but line {rows[0][0]} has {len(rows[0][1])}"
+            )
+    return rows
 
 
 def _require_no_json(text: str) -> None:
