@@ -6,7 +6,3 @@ class InputError(ValueError):
 
     The commands print it without a traceback and exit with 1.
     """
-
-
-class Damaged(ValueError):
-    """What a file's content is not: the end of a sentence whose beginning, which file it is, its reader knows."""

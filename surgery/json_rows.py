@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from surgery.errors import Damaged
-from surgery.text_file import unreadable
+from surgery.text_file import Damaged, unreadable
 
 # One row, and the line it begins in. A text alone is in column 0, as in a file that names no columns.
 Object = tuple[int, Mapping[str | int, Any]]

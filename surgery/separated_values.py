@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from io import StringIO
 
-from surgery.errors import Damaged
+from surgery.text_file import Damaged
 
 # One row, and the line it begins in.
 Line = tuple[int, list[str]]

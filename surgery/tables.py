@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from surgery.errors import Damaged, InputError
+from surgery.errors import InputError
 from surgery.hub import HubFiles, on_the_hub
 from surgery.json_rows import Object, json_lines, json_list
 from surgery.separated_values import separated_rows
-from surgery.text_file import read_text, unreadable
+from surgery.text_file import Damaged, read_text, unreadable
 
 FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 SEPARATED = (".csv", ".tsv")

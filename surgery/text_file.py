@@ -8,6 +8,10 @@ from surgery.errors import InputError
 _OTHER_ENCODINGS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32's other begins as UTF-16's
 
 
+class Damaged(ValueError):
+    """What a file's content is not: the end of a sentence whose beginning, which file it is, its reader knows."""
+
+
 def require_file(path: str | Path, what: str) -> Path:
     """The path, when a file is there.
 
