@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evaluation.files import file_digest
 from evaluation.generation import Generation, check_prompts, generate
 from evaluation.measurement import JSON, Half, Measurement
-from evaluation.prompts import Prompt, halves, prompt_files, read_prompts
+from evaluation.prompts import Label, Prompt, halves, prompt_files, read_prompts
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Continuations:
 
     prompts: str | Path | Sequence[str | Path]
     column: str = "prompt"
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Label | list[Label]] = field(default_factory=dict)
     category: str | int | None = None
     by_category: Sequence[str] = ()
     unescape: bool = False
@@ -115,7 +115,7 @@ class Continuations:
         files = prompt_files(self.prompts, self.source)
         digests: list[JSON] = [file_digest(path) for path in files]
         read: dict[str, JSON] = {
-            "where": dict(self.where),
+            "where": {name: [*value] if isinstance(value, list) else value for name, value in self.where.items()},
             "category": self.category,
             "by_category": list(self.by_category),
             "unescape": self.unescape,
@@ -124,7 +124,7 @@ class Continuations:
             "kind": "continuations",
             "prompts": {
                 "sha256": digests[0] if len(digests) == 1 else digests,
-                "format": files[0].suffix,
+                "format": files[0].suffix.lower(),
                 "column": self.column,
                 **{name: value for name, value in read.items() if value},
             },

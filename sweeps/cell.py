@@ -30,6 +30,8 @@ def _finite_but_zero(value: float) -> float:
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+# As a table or a config file writes it; None is an empty cell.
+Label = str | int | float | bool | None
 
 
 @dataclass(frozen=True, config=_SETTINGS)
@@ -57,11 +59,11 @@ class BehaviorSettings:
     source: str | None
     text: str | int | list[str]
     label: str | int | list[str] | None
-    labels: dict[str, list[str | int | float | bool]]
+    labels: dict[str, list[Label]]
     separator: str | None
     columns: list[str]
-    avoid: list[str | int | float | bool]
-    against: list[str | int | float | bool]
+    avoid: list[Label]
+    against: list[Label]
     balance: bool
     chat: bool
     max_length: PositiveInt
@@ -135,6 +137,11 @@ class MethodSettings:
     def identity(self) -> str | dict[str, Any]:
         """Its name, and how it trains where it does."""
         return {"name": self.name, **self.numbers()} if self.numbers() else self.name
+
+    @property
+    def uses_probe(self) -> bool:
+        """Whether a probe decides what it does to the model; fine-tuning looks at the texts alone."""
+        return self.name not in ("lora", "task_vector")
 
     @property
     def has_region(self) -> bool:

@@ -15,7 +15,7 @@ from sweeps.cell import Cell, Settings
 from sweeps.choice import Choice
 from sweeps.composition import Composed
 from sweeps.materials import Materials, ModelFacts
-from sweeps.records import Record, swept_keys
+from sweeps.records import AT_CHANCE, Record, swept_keys
 from sweeps.settings import COMMAND_KEYS, read_settings
 
 STORE = "store"
@@ -68,6 +68,7 @@ class Plan:
     fail_fast: bool = False
     retry_failed: bool = False
     notes: tuple[str, ...] = ()
+    strict: bool = False
 
     @cached_property
     def swept(self) -> list[str]:
@@ -77,11 +78,15 @@ class Plan:
     def stands(self, record: Record | None) -> bool:
         """Whether a cell with this record is not run.
 
-        It is where the cell failed and is to be tried again, and where a search gave it up but no search asks now.
+        It is where the cell failed and is to be tried again, and where a search gave it up, or `strict` refused it,
+        but no search or no `strict` asks now.
         """
-        if record is None or (record.status == "failed" and self.retry_failed):
+        if record is None or (record.status == "failed" and (self.retry_failed or self._was_refused(record))):
             return False
         return record.status != "pruned" or self.pruning is not None
+
+    def _was_refused(self, record: Record) -> bool:
+        return AT_CHANCE in record.probe and not self.strict
 
     def experiment(self, cell: str) -> Experiment:
         """The experiment of a cell, by id."""
@@ -154,6 +159,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
         fail_fast=bool(first["fail_fast"]),
         retry_failed=bool(first["retry_failed"]),
         notes=tuple(dict.fromkeys(notes)),
+        strict=bool(first["strict"]),
     )
 
 

@@ -185,6 +185,7 @@ class Session(MeasuredStages):
             **numbers,
             test_share=given.test_share,
             seed=cell.settings.seed,
+            texts=texts.texts,
             replaces=replaces,
             classes=texts.classes,
             layer=cell.layer,

@@ -41,6 +41,7 @@ class RunSettings(TypedDict):
     dry_run: bool
     fail_fast: bool
     retry_failed: bool
+    strict: bool
     trust_checkpoint: bool
     tracking: TrackingSettings
     evaluation: EvaluationSettings
@@ -50,7 +51,7 @@ class RunSettings(TypedDict):
 
 RUN_KEYS = tuple(RunSettings.__annotations__)
 # What a command has once, for all its cells.
-COMMAND_KEYS = ("sweep", "output_dir", "tracking", "dry_run", "fail_fast", "retry_failed")
+COMMAND_KEYS = ("sweep", "output_dir", "tracking", "dry_run", "fail_fast", "retry_failed", "strict")
 CELL_GROUPS = ("model", "behavior", "probe", "region", "method")
 CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed", "composition")
 

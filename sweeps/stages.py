@@ -7,7 +7,7 @@ from sweeps.cell import Cell, renders_chat
 from sweeps.plan import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"trained": 3, "hidden_states": 3, "probe": 2, "ranking": 1, "base": 2, "edited": 2}
+VERSIONS = {"trained": 4, "hidden_states": 3, "probe": 3, "ranking": 1, "base": 2, "edited": 2}
 
 
 def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
         **_model_identity(cell, "base", cell.model_fingerprint),
         "texts": cell.texts_identity(),
         "probe": probe_fingerprint,
-        "split": [cell.settings.probe.test_share, cell.settings.seed],
+        "split": [cell.settings.probe.test_share, cell.settings.seed, "different texts"],
     }
 
 

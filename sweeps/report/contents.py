@@ -17,7 +17,7 @@ from sweeps.multiplicity import significant
 from sweeps.pareto import pareto_front
 from sweeps.pooling import Pooled, pool
 from sweeps.random_cosines import random_counts
-from sweeps.records import Record, in_order, swept_keys
+from sweeps.records import AT_CHANCE, Record, in_order, swept_keys
 from sweeps.report.samples import Samples, embedded_samples
 from sweeps.summary import chosen
 
@@ -180,7 +180,7 @@ def _probes(done: Sequence[Record]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for record in done:
         if (key := str(record.probe.get("fingerprint"))) not in found and record.probe:
-            names = ("method", "layer", "texts", "train_accuracy", "test_accuracy")
+            names = ("method", "layer", "texts", "train_accuracy", "test_accuracy", AT_CHANCE)
             found[key] = {name: record.probe.get(name) for name in names} | {"cells": 0, "cell": record.cell}
         if key in found:
             found[key]["cells"] += 1

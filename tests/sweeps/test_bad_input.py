@@ -100,7 +100,7 @@ LABELLED = "text,label\n" + "".join(f"some words here {i},{i % 2}\n" for i in ra
         ("few.csv", LABELLED, ["behavior.avoid=[7]"], ("behavior.avoid=['7'] gives 0 texts", "labels there are 0, 1")),
         ("latin.csv", LABELLED.replace("words", "wörds").encode("latin-1"), [], ("is not UTF-8",)),
         ("texts.docx", LABELLED, [], ("unknown kind", ".parquet")),
-        ("broken.jsonl", '{"text": "a", "label": 1}\n{"text": ', [], ("can't be read as jsonl",)),
+        ("broken.jsonl", '{"text": "a", "label": 1}\n{"text": ', [], ("is not JSON in line 2",)),
         ("broken.parquet", "not parquet", [], ("can't be read as parquet",)),
     ],
 )
