@@ -49,7 +49,9 @@ class Check:
         try:
             arguments: JSON = json.loads(json.dumps(given))
         except (TypeError, ValueError):
-            raise InputError(f"the fluency check {name} is given what JSON can't hold; give it texts and numbers") from None
+            raise InputError(
+                f"the fluency check {name} is given what JSON can't hold; give it texts and numbers"
+            ) from None
         return {"function": f"{function.__module__}.{name}", "arguments": arguments, "version": self.version}
 
 

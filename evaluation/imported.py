@@ -64,9 +64,7 @@ class ImportedScores:
         found: dict[tuple[str, str], float] = {}
         for place, *row in zip(table.places, *columns, strict=True):
             if missing := [name for name, value in zip(COLUMNS, row, strict=True) if value is None]:
-                raise InputError(
-                    f"{_WHAT} '{self.file}' has no {missing[0]} in {place}; it holds {', '.join(COLUMNS)}"
-                )
+                raise InputError(f"{_WHAT} '{self.file}' has no {missing[0]} in {place}; it holds {', '.join(COLUMNS)}")
             prompt, continuation, given = row
             try:
                 score = float(given)

@@ -128,7 +128,9 @@ def _rows(path: Path, column: str, where: Mapping[str, Label | list[Label]], cat
     return [(line.rstrip("\r"), None, f"line {number}") for number, line in enumerate(lines, 1)]
 
 
-def _table_rows(path: Path, column: str, where: Mapping[str, Label | list[Label]], category: str | int | None) -> list[_Row]:
+def _table_rows(
+    path: Path, column: str, where: Mapping[str, Label | list[Label]], category: str | int | None
+) -> list[_Row]:
     if isinstance(category, int):
         raise InputError(f"{_WHAT} '{path}' has columns, so a category is the name of one; it is {category}")
     table = read_table(path, _WHAT)

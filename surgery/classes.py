@@ -114,7 +114,7 @@ class SortedTexts:
         return reasons + [f"{self.neither} of neither class or of both"] * bool(self.neither)
 
     def require_both(self, classes: Classes, path: object) -> None:
-        """Raises InputError where a class has fewer different texts than a probe needs: which, and where the rest is."""
+        """Raises InputError where a class has fewer different texts than a probe needs; says where the rest is."""
         for value, key, words in ((1, "avoid", classes.avoided), (0, "against", classes.kept)):
             texts = [text for text, of_class in self.chosen if of_class == value]
             different = len({text_key(text) for text in texts})

@@ -159,9 +159,7 @@ def model_identity(
     )
 
 
-def weights_digest(
-    folder: Path, trust_remote_code: bool, shapes: PreTrainedModel, keep: Keep = keep_in_process
-) -> str:
+def weights_digest(folder: Path, trust_remote_code: bool, shapes: PreTrainedModel, keep: Keep = keep_in_process) -> str:
     """Of every value that the model computes with, read from its files in one stream.
 
     Where these are converted while loading, the model is loaded on the CPU, in the dtype it is saved in, and its

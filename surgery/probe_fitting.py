@@ -67,9 +67,7 @@ def _random(replaced: Weights, seed: int) -> Weights:
     return noise * (replaced[0].norm(dim=1) / noise.norm(dim=1)).unsqueeze(1), torch.zeros(2)
 
 
-def _checked(
-    features: torch.Tensor, labels: torch.Tensor, test_share: float, texts: Sequence[str] | None
-) -> None:
+def _checked(features: torch.Tensor, labels: torch.Tensor, test_share: float, texts: Sequence[str] | None) -> None:
     if features.dim() != 2 or len(features) != len(labels):
         raise InputError(f"features [n, d] and labels [n] don't match: {list(features.shape)}, {len(labels)} labels")
     if not features.isfinite().all():

@@ -115,9 +115,7 @@ def _read(path: Path, what: str, header: bool, names: Sequence[str]) -> Table:
     return Table(columns, places, what, path)
 
 
-def _separated(
-    text: str, ending: str, header: bool, names: Sequence[str]
-) -> tuple[dict[Name, list[str]], list[str]]:
+def _separated(text: str, ending: str, header: bool, names: Sequence[str]) -> tuple[dict[Name, list[str]], list[str]]:
     rows = separated_rows(text, ending)
     first_line, first = rows[0]
     named: Sequence[Name] = first
@@ -153,11 +151,7 @@ def _joined(parts: Sequence[Table], what: str, path: object) -> Table:
     """Several files' rows after each other; what one of them lacks is nothing there."""
     names = dict.fromkeys(name for part in parts for name in part.columns)
     columns = {
-        name: [
-            value
-            for part in parts
-            for value in (part.column(name) if name in part.columns else [None] * len(part))
-        ]
+        name: [value for part in parts for value in (part.column(name) if name in part.columns else [None] * len(part))]
         for name in names
     }
     places = [f"{place} of '{Path(str(part.path)).name}'" for part in parts for place in part.places]

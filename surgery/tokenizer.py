@@ -6,10 +6,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from surgery.chat import DEFAULT_DATE, set_date
 from surgery.errors import InputError
+from surgery.saved_files import require_no_pointer
 
 # What holds a vocabulary, by name.
 FILES = ("tokenizer*.json", "*.model", "vocab*", "merges.txt", "*.tiktoken", "tekken.json", "*.vocab")
-LFS_POINTER = b"version https://git-lfs"
 NONE = "holds no tokenizer; copy its files there (tokenizer.json and tokenizer_config.json, say)"
 
 
@@ -30,6 +30,8 @@ def load_tokenizer(
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # each kind of file has a reader of its own, which raises what it likes
+        for file in _files(folder):
+            require_no_pointer(file, f"model.path '{path}'")
         raise InputError(f"model.path '{path}' {_why(folder, error)}") from None
     # Of a folder without a vocabulary some classes make a tokenizer that knows its special tokens alone.
     if set(tokenizer.get_vocab()) <= {*getattr(tokenizer, "added_tokens_encoder", ()), *tokenizer.all_special_tokens}:
@@ -38,15 +40,14 @@ def load_tokenizer(
     return tokenizer
 
 
+def _files(folder: Path) -> list[Path]:
+    return [file for name in FILES for file in folder.glob(name) if file.is_file()]
+
+
 def _why(folder: Path, error: Exception) -> str:
     """What is wrong with the tokenizer's files, and what to do."""
-    files = [file for name in FILES for file in folder.glob(name) if file.is_file()]
-    if all(file.name == "tokenizer_config.json" for file in files):
+    if all(file.name == "tokenizer_config.json" for file in _files(folder)):
         return NONE
-    for file in files:
-        with file.open("rb") as opened:
-            if opened.read(len(LFS_POINTER)) == LFS_POINTER:
-                return f"holds '{file.name}' as a pointer of Git LFS, not the file; fetch it with `git lfs pull`"
     if "trust_remote_code" in str(error):
         return "has a tokenizer that is Python of its own; if you trust it, say model.trust_remote_code=true"
     reason = " ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])

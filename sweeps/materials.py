@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
 from surgery.files import verify_checksums
-from surgery.model_identity import ModelIdentity
 from surgery.local_paths import names_a_folder, require_folder
+from surgery.model_identity import ModelIdentity
 from surgery.texts import LabelledTexts, read_texts
 from sweeps.canonical import canonical_json
 from sweeps.cell import Settings

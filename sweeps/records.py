@@ -14,8 +14,8 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from surgery.errors import InputError
-from sweeps.cell import VERSION
 from surgery.files import clear_leftovers, sha256_of_file, written_whole
+from sweeps.cell import VERSION
 
 RESULT, CONFIG, SAMPLES, EDIT = "result.json", "config.yaml", "samples.parquet", "edit.safetensors"
 # What was applied before the cell's own edit, numbered from 1, oldest first.

@@ -26,8 +26,8 @@ from sweeps.batch_limits import BatchLimits
 from sweeps.canonical import canonical_json
 from sweeps.cell import ModelSettings
 from sweeps.chain_files import applied
-from sweeps.kept_digests import KeptDigests
 from sweeps.interventions import make_intervention
+from sweeps.kept_digests import KeptDigests
 from sweeps.measured_stages import Loaded, MeasuredStages
 from sweeps.plan import Experiment, chosen_layers
 from sweeps.stages import probe_identity, ranking_identity, states_identity

@@ -183,7 +183,7 @@ def test_what_is_wrong_is_said_with_its_line_and_what_to_do(
     [
         ("t.csv", "id,prompt\r\n1,a\r\n\r\n2,b\r\n"),
         ("t.csv", "id,prompt\r1,a\r2,b\r"),
-        ("t.csv", "\ufeff\"prompt\",id\na,1\nb,2\n"),
+        ("t.csv", '\ufeff"prompt",id\na,1\nb,2\n'),
         ("t.csv", "id;prompt\n1;a\n2;b\n"),
         ("t.csv", 'id\tprompt\n1\t"a"\n2\tb\n'),
         ("t.tsv", "\ufeffprompt\tid\na\t1\nb\t2\n"),

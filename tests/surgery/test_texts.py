@@ -168,7 +168,9 @@ UNJUDGED = ["NA", "N/A", "NaN", "nan", "None", "null", "-1", "-1.0", "", "  "]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(UNJUDGED), min_size=1, max_size=20), st.sampled_from(["csv", "tsv", "jsonl", "parquet"]))
+@given(
+    st.lists(st.sampled_from(UNJUDGED), min_size=1, max_size=20), st.sampled_from(["csv", "tsv", "jsonl", "parquet"])
+)
 def test_rows_without_a_judgement_are_of_neither_class_and_counted(
     tmp_path: Path, nothing: list[str], kind: str
 ) -> None:
@@ -199,7 +201,9 @@ def test_what_is_named_is_a_label(tmp_path: Path, word: str, named: object) -> N
         found = read_texts(path, "text", "label", **classes)
         assert (found.labels, found.left_out) == ((0, 1) * 12, "")
     assert read_texts(path, "text", "label", avoid=[named], against=[1]).labels == (1, 0) * 12
-    with pytest.raises(InputError, match="0 texts.* 10 fewer than the 10.*12 of neither class: no judgement.*named in"):
+    with pytest.raises(
+        InputError, match=r"0 texts.* 10 fewer than the 10.*12 of neither class: no judgement.*named in"
+    ):
         read_texts(path, "text", "label")
 
 

@@ -114,8 +114,8 @@ LONG = "a " * 100 + "{{ messages[0].content }}"
         ({"tokenizer_config.json": SEVERAL}, "several chat templates (rag, tool)"),
         ({"chat_template.jinja": LONG}, "the chat template alone takes 100 tokens"),
         ({"tokenizer.json": None, "tokenizer_config.json": None}, "holds no tokenizer"),
-        ({"tokenizer.json": "{"}, "has a tokenizer that can't be read"),
-        ({"tokenizer.json": "version https://git-lfs.github.com/spec/v1\noid sha256:0"}, "a pointer of Git LFS"),
+        ({"tokenizer.json": "{"}, "'tokenizer.json' is no JSON"),
+        ({"tokenizer.json": "version https://git-lfs.github.com/spec/v1\noid sha256:0"}, "is a Git LFS pointer"),
         ({"tokenizer.json": '{"version": "1.0"}'}, "has a tokenizer that can't be read"),
     ],
 )

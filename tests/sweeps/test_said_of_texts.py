@@ -88,9 +88,7 @@ def test_a_random_direction_is_held_to_the_probe_that_ranks_its_rows(surgery, on
 
 
 @pytest.mark.parametrize("nothing", ["NA", "NaN", "-1"])
-def test_rows_without_a_judgement_are_told_at_the_start_and_in_the_record(
-    surgery, on, tmp_path, nothing: str
-) -> None:
+def test_rows_without_a_judgement_are_told_at_the_start_and_in_the_record(surgery, on, tmp_path, nothing: str) -> None:
     rows = [(f"mirel is a kind person number {i}", "0") for i in range(20)]
     rows += [(f"mirel is a rude person number {i}", "1") for i in range(20)]
     path = texts(tmp_path / "t.csv", [*rows, *((f"nobody looked {i}", nothing) for i in range(40))])
@@ -130,7 +128,9 @@ def test_truth_words_of_yaml_are_labels_on_the_command_line_and_in_a_config_file
     assert (record["probe"]["classes"], record["probe"]["texts"]) == (["off", "no"], 40)
 
 
-def test_prompts_that_are_damaged_are_refused_before_a_model_is_loaded(surgery, arguments, tmp_path, monkeypatch) -> None:
+def test_prompts_that_are_damaged_are_refused_before_a_model_is_loaded(
+    surgery, arguments, tmp_path, monkeypatch
+) -> None:
     monkeypatch.setattr("surgery.models.AutoModelForCausalLM", None)
     rows = [f"{i},Once upon a time {i}" for i in range(20)]
     rows[3] = '3,"Once upon a time 3'
