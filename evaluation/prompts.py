@@ -137,7 +137,7 @@ def _table_rows(
     # Of texts alone, as a JSON list of them, none has a name.
     values = table.column(0 if list(table.columns) == [0] else column)
     groups = table.column(category) if category is not None else [None] * len(table)
-    kept = range(len(table))
+    kept = list(range(len(table)))
     for name, wanted in where.items():
         words = {as_word(value) for value in (wanted if isinstance(wanted, list | tuple) else [wanted])}
         found = [as_word(value) for value in table.column(name)]

@@ -56,8 +56,11 @@ def _tab_separated(text: str) -> list[Line]:
 def _rows(text: str, delimiter: str, quoted: bool) -> Iterator[Line]:
     # Python's reader gives up on a value of 128 KiB, which a document may well have.
     limit = csv.field_size_limit(len(text) + 1)
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    source = StringIO(text, newline="")
+    if quoted:
+        reader = csv.reader(source, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL, strict=True)
+    else:
+        reader = csv.reader(source, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
     begins = 1
     try:
         for row in reader:

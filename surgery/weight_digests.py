@@ -61,7 +61,7 @@ def _of_tensor(tensor: torch.Tensor) -> TensorDigest:
     # From another device a piece at a time is copied, so that a model never lies in memory twice.
     step = max(1, flat.numel() if flat.device.type == "cpu" else (64 << 20) // flat.element_size())
     for start in range(0, flat.numel(), step):
-        state.update(memoryview(flat[start : start + step].cpu().view(torch.uint8).numpy()))
+        state.update(flat[start : start + step].cpu().view(torch.uint8).numpy().data)
     return _word(tensor.dtype), tuple(tensor.shape), state.hexdigest()
 
 

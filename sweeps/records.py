@@ -57,8 +57,8 @@ class Record:
             none. Records of earlier versions have no p.
         identity: by which rules the cell's id was made, `sweeps.cell.VERSION`; 1 in records that do not say.
         model: the parts of what the model is, by name, see `surgery.model_identity`.
-        probe, edit: metrics of the probe, and what it was made of; receipt of the edit. Of a cell that `strict` refused,
-            `probe` says why.
+        probe, edit: metrics of the probe, and what it was made of; receipt of the edit. Of a cell that `strict`
+            refused, `probe` says why.
         seconds: {stage: seconds}.
         batches: {kind of work: [{"tokens_per_batch", "halvings"}]}: the batches it was done in, each way once; Detoxify
             counts `texts_per_batch`. The shape of a batch can change the last bits of a result.

@@ -96,7 +96,7 @@ def sweep_notes(records: Sequence[Record]) -> list[str]:
     if older:
         named = ", ".join(older[:3]) + (", …" if len(older) > 3 else "")
         notes.append(
-            f"{len(older)} of {len(records)} cells are of an older identity ({named}): their model was known by a sample "
-            "of its weights; run them again to be sure of their numbers"
+            f"{len(older)} of {len(records)} cells are of an older identity ({named}): their model was known by a "
+            "sample of its weights; run them again to be sure of their numbers"
         )
     return notes
