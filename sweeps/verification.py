@@ -114,16 +114,15 @@ def check_identities(sweep: Path, records: Iterable[Record], trust_code: bool = 
                 continue
             check.checked += 1
             if experiment.cell.id != record.cell:
-                check.wrong.append(
-                    f"{record.cell}: its config now means cell {experiment.cell.id}: {_why(record, experiment)}"
-                )
+                means = f"{record.cell}: its config now means cell {experiment.cell.id}"
+                check.wrong += [f"{means}: {reason}" for reason in _why(record, experiment)]
     return check
 
 
-def _why(record: Record, experiment: "Experiment") -> str:
-    cell, reasons = experiment.cell, []
-    parts = cell.model_identity.parts()
-    reasons += [
+def _why(record: Record, experiment: "Experiment") -> list[str]:
+    """Each thing that is another than it was; of the model its weights, config, tokenizer and so on apart."""
+    cell, parts = experiment.cell, experiment.cell.model_identity.parts()
+    reasons = [
         f"the model's {name.replace('_', ' ')} changed ({parts.get(name)}, not {was})"
         for name, was in record.model.items()
         if parts.get(name) != was
@@ -132,7 +131,7 @@ def _why(record: Record, experiment: "Experiment") -> str:
         reasons.append("what is measured, its prompts or its tasks are others")
     now = cell.keys()
     reasons += [f"{key} is {now.get(key)}, not {was}" for key, was in record.keys.items() if now.get(key) != was]
-    return "; ".join(reasons) or "the texts of the behavior are others"
+    return reasons or ["the texts of the behavior are others"]
 
 
 def rerun(sweep: Path, record: Record, trust_code: bool = False) -> Check:
