@@ -113,7 +113,11 @@ def test_each_part_of_the_model_that_changed_is_named_in_a_line_of_its_own(
     ran = sweeps("verify", "one")
     assert ran.code == 1
     said = [line for line in ran.out.splitlines() if line.startswith("identities:")]
-    assert [line.split("the model's ")[1].split(" changed")[0] for line in said] == ["weights", "config", "chat template"]
+    assert [line.split("the model's ")[1].split(" changed")[0] for line in said] == [
+        "weights",
+        "config",
+        "chat template",
+    ]
     # And the same command is of another cell, which is run.
     assert surgery(*own, f"model.path={model}", "sweep=one").code == 0
     assert len(list((tmp_path / "outputs/runs/one").glob("*/result.json"))) == 2
