@@ -9,7 +9,7 @@ from typing import Any
 from surgery.errors import InputError
 
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-# A text is called by its file's name, in which anything may stand: it is the last sign and what follows that count.
+# A metric's name may hold what somebody wrote, a prompt's topic say: it is the last sign and what follows that count.
 _CONDITION = re.compile(
     r"(?P<name>.*?\S)(?:/(?P<of>delta|base|ratio))?\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>[-+.\deE]+)", re.DOTALL
 )
@@ -39,7 +39,8 @@ class Condition:
 
     def __str__(self) -> str:
         suffix = "" if self.of == "edited" else f"/{self.of}"
-        return f"{self.name}{suffix} {self.sign} {self.bound:g}"
+        bound = f"{self.bound:g}"
+        return f"{self.name}{suffix} {self.sign} {bound if float(bound) == self.bound else self.bound}"
 
     def holds(self, metrics: Metrics) -> bool:
         """Whether it holds on the selection half; a metric that was not measured holds nothing."""
@@ -89,6 +90,10 @@ class Choice:
             raise InputError("evaluation.choose holds one of minimize and maximize, and a list where")
         conditions = tuple(Condition.parse(text) for text in rule.get("where") or ())
         return cls(str(rule[goals[0]]), goals[0] == "minimize", conditions)
+
+    def rule(self) -> dict[str, Any]:
+        """What `parse` makes it of."""
+        return {"minimize" if self.lowest else "maximize": self.metric, "where": [str(one) for one in self.where]}
 
     def __str__(self) -> str:
         goal = f"{'lowest' if self.lowest else 'highest'} {self.metric}"

@@ -21,9 +21,8 @@ class Composed:
     overrides: tuple[str, ...]
 
     @classmethod
-    def of(cls, config: DictConfig) -> "Composed":
-        """From a config that Hydra composed; its overrides stand in `hydra.overrides.task`."""
-        overrides = OmegaConf.select(config, "hydra.overrides.task", default=[])
+    def of(cls, config: DictConfig, overrides: Sequence[str] = ()) -> "Composed":
+        """From a config that Hydra composed of overrides."""
         return cls(plain(config), tuple(overrides))
 
 
@@ -43,13 +42,15 @@ def compose_jobs(loader: Any, master: DictConfig, jobs: Sequence[Sequence[str]])
         HydraException, OmegaConfBaseException: as Hydra raises them for what can't be composed.
         InputError: see `plain` and `require_both_halves`.
     """
-    command = OmegaConf.select(master, "hydra.overrides.task", default=[])
+    # As typed: a ${...} in one of them is not to be filled in.
+    command: Any = OmegaConf.to_container(master, resolve=False)["hydra"]["overrides"]["task"]  # type: ignore[index,call-overload]
     config_name = OmegaConf.select(master, "hydra.job.config_name", default="config")
     parser = OverridesParser.create(config_loader=loader)
     parsed: dict[str, Override] = {}
     is_group: dict[str, bool] = {}
     is_value: dict[str, bool] = {}
     alike: dict[tuple[str, ...], _Alike] = {}
+    checked = set()
     composed = []
     for job in jobs:
         for text in job:
@@ -63,8 +64,12 @@ def compose_jobs(loader: Any, master: DictConfig, jobs: Sequence[Sequence[str]])
         if key not in alike:
             alike[key] = _Alike(loader.load_sweep_config(master, list(job)))
         values = {parsed[text].key_or_group: parsed[text].value() for text in job if is_value[text]}
-        composed.append(Composed(alike[key].with_values(values), tuple(job)))
-        require_both_halves(composed[-1].values, job, command, loader, config_name)
+        one = Composed(alike[key].with_values(values), tuple(job))
+        halves = (key, one.values["model"]["path"], one.values["behavior"]["path"])
+        if halves not in checked:
+            require_both_halves(one.values, job, command, loader, config_name)
+            checked.add(halves)
+        composed.append(one)
     return composed
 
 

@@ -12,6 +12,7 @@ from sweeps.cell import THAT_TRAIN
 from sweeps.plan import Experiment, Plan
 from sweeps.progress import OWN_STAGES, duration
 from sweeps.records import Record, load_records, sweep_folders
+from sweeps.said_of_texts import texts_notes
 from sweeps.store import Store
 from sweeps.tables import console
 
@@ -36,7 +37,11 @@ def show_plan(plan: Plan, following: int = 0) -> None:
         would = f"be kept: {record.status}" if record is not None and plan.stands(record) else "run"
         table.add_row(experiment.cell.id, *(str(keys.get(name, "-")) for name in named), would)
     to.print(table)
+    for note in texts_notes(plan):
+        to.print(note, markup=False, soft_wrap=True)
     to_make = _show_stages(plan)
+    for said in plan.notes:
+        to.print(said, markup=False)
     if following:
         to.print(
             f"{following} more follow these: what they start from, and so their names, is known once these have run"

@@ -11,7 +11,12 @@ from surgery.errors import InputError
 from sweeps.choice import Choice
 from sweeps.records import CONFIG, Record, load_records, sweep_folders
 
-Output = Annotated[Path, typer.Option("--output-dir", "-o", help="the folder that `surgery` wrote to")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output-dir", "-o", help="the folder that `surgery` wrote to", callback=lambda path: path.expanduser()
+    ),
+]
 Name = Annotated[str, typer.Argument(help="the sweep, as `sweeps list` names it")]
 Cell = Annotated[str, typer.Argument(help="the cell's id, or its first characters")]
 
@@ -46,8 +51,9 @@ def one_cell(start: str, records: list[Record]) -> Record:
 
 def shared_choice(folder: Path, done: list[Record]) -> Choice | None:
     """The rule the sweep was run with; none when its cells disagree."""
-    rules = [config_of(folder / record.cell).get("evaluation", {}).get("choose") for record in done]
-    return Choice.parse(rules[0]) if rules and rules[0] and all(rule == rules[0] for rule in rules) else None
+    written = [config_of(folder / record.cell).get("evaluation", {}).get("choose") for record in done]
+    rules = {Choice.parse(rule) if rule else None for rule in written}
+    return rules.pop() if len(rules) == 1 else None
 
 
 def config_of(folder: Path) -> dict[str, Any]:

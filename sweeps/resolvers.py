@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from surgery.local_paths import name_from
+
 
 def package_path(path: str) -> str:
     """The place of a file or folder that ships in an installed package, `toyworld/assets/model` say."""
@@ -26,16 +28,20 @@ def ships_with_us(path: object) -> bool:
 def _last_part(path: str) -> str:
     """The model's own name: the last part of a folder's absolute path, or of a hub name."""
     folder = Path(path).expanduser()
-    return folder.resolve().name if folder.exists() else path.rstrip("/").rsplit("/", maxsplit=1)[-1]
+    return name_from(folder.resolve().name if folder.exists() else path.rstrip("/").rsplit("/", maxsplit=1)[-1])
+
+
+def _stem(path: str) -> str:
+    return name_from(Path(path).stem)
 
 
 def _either(condition: bool, yes: Any, no: Any) -> Any:
     return yes if condition else no
 
 
-def _priced(text: object) -> list[str]:
-    """What an edit may cost of the perplexity of a text, which is called by its file's name; nothing without a text."""
-    return [f"perplexity/{Path(str(text)).stem}/ratio <= 1.1"] if text is not None else []
+def priced(text: object) -> list[str]:
+    """What an edit may cost of the perplexity of a text, called as `own_evaluators` does; nothing without a text."""
+    return [f"perplexity/{_stem(str(text))}/ratio <= 1.1"] if text is not None else []
 
 
 def _alphas(own: float, *papers: float) -> str:
@@ -49,9 +55,9 @@ def register() -> None:
         "package": package_path,
         "ships_with_us": ships_with_us,
         "basename": _last_part,
-        "stem": lambda path: Path(path).stem,
+        "stem": _stem,
         "when": _either,
-        "priced": _priced,
+        "priced": priced,
         "alphas": _alphas,
         "minus": lambda number: -number,
     }

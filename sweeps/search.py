@@ -215,7 +215,12 @@ class Search:
         return make_plan([composed], self.materials).experiments[0].cell.id
 
     def _compose(self, overrides: Sequence[str]) -> Composed:
-        return compose_jobs(self.loader, self.master, [overrides])[0]
+        """A cell, whose record is to hold the rule it was searched by: so `sweeps best` chooses as the search does."""
+        composed = compose_jobs(self.loader, self.master, [overrides])[0]
+        if self.choice is None:
+            return composed
+        evaluation = {**composed.values["evaluation"], "choose": self.choice.rule()}
+        return replace(composed, values={**composed.values, "evaluation": evaluation})
 
     def _values(self, record: Record) -> list[float] | None:
         values = [objective.value(record.metrics) for objective in self.objectives]

@@ -21,7 +21,7 @@ def arguments(tmp_path: Path) -> list[str]:
     return [f"model.path={LLAMA}", texts, "evaluation=none", "tracking=none", "top_k=8", "dry_run=true"]
 
 
-DATA = ["behavior=detoxify", "tracking=none", "dry_run=true"]
+DATA = ["model=toyworld", "behavior=detoxify", "tracking=none", "dry_run=true"]
 
 
 def told(ran: Any) -> str:

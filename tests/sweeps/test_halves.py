@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgery.errors import InputError
+from sweeps.choice import Choice
 from sweeps.composition import Composed
 from sweeps.halves import require_both_halves
-from sweeps.resolvers import package_path
+from sweeps.resolvers import package_path, priced
 
 
 @pytest.fixture
@@ -118,18 +119,29 @@ def test_a_half_in_an_experiment_of_ones_own_counts_as_given(
     ("given", "where"),
     [
         (["evaluation.text=held.txt"], ["perplexity/held/ratio <= 1.1"]),
-        (["evaluation.text='texts/my story (1).txt'"], ["perplexity/my story (1)/ratio <= 1.1"]),
+        (["evaluation.text='texts/my story (1).txt'"], ["perplexity/my_story_1/ratio <= 1.1"]),
         (["evaluation.prompts=p.txt"], []),
         (["evaluation.text=held.txt", "evaluation.choose.where=['toxicity/mean < 1']"], ["toxicity/mean < 1"]),
     ],
 )
 def test_a_text_of_ones_own_is_a_price_in_the_rule(surgery, composed, given: list[str], where: list[str]) -> None:
-    from sweeps.choice import Choice
-
     assert surgery("model.path=own/model", "behavior.path=own.csv", *given).code == 0
     rule = composed[0].values["evaluation"]["choose"]
     assert rule["where"] == where
     assert [str(condition) for condition in Choice.parse(rule).where] == where
+
+
+@given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12))
+def test_the_price_is_of_what_the_evaluation_calls_the_text(name: str) -> None:
+    """Whatever the file is called; a rule that asks for another name would let no cell qualify."""
+    from evaluation.own import own_evaluators
+
+    nothing: Any = dict.fromkeys(("prompts", "tasks", "detoxify", "tokens_per_batch", "limit"))
+    more: Any = {"max_new_tokens": 1, "threshold": 0.5, "batch_size": 1, "chat": False, "trust_task_code": False}
+    perplexity: Any = own_evaluators(text=f"texts/{name}.txt", **nothing, **more, trust_checkpoint=False)["perplexity"]
+    [called] = perplexity.texts
+    [condition] = Choice.parse({"minimize": "x", "where": priced(f"texts/{name}.txt")}).where
+    assert (condition.name, condition.of, condition.bound) == (f"perplexity/{called}", "ratio", 1.1)
 
 
 def test_the_toy_world_needs_nothing(surgery, composed) -> None:
