@@ -13,21 +13,39 @@ class KeptDigests:
     """A `surgery.fingerprints.Keep`.
 
     Args:
-        store: the store's folder; without one, or where it can't be written to, digests last as long as the process.
+        store: the store's folder; where there is none yet, or it can't be written to, digests last as long as the
+            process, so that a command which is refused leaves no folder behind.
     """
 
     def __init__(self, store: Path | None) -> None:
         self._store = store
+        self._made: dict[str, tuple[Sequence[object], str]] = {}
 
     def __call__(self, identity: Sequence[object], make: Callable[[], str]) -> str:
         from surgery.fingerprints import keep_in_process
 
-        return keep_in_process(identity, lambda: self._kept(identity, make))
+        digest = keep_in_process(identity, lambda: self._kept(identity, make))
+        self._made[repr(identity)] = (identity, digest)
+        return digest
+
+    def look_in(self, store: Path) -> None:
+        """Looks for digests in this folder, where none was named before."""
+        self._store = self._store or store
+
+    def move_to(self, store: Path) -> None:
+        """Keeps what was asked for in this folder, which is made where there is none."""
+        self._store = store
+        if _writable(store):
+            for identity, digest in self._made.values():
+                self._use(store, identity, lambda digest=digest: digest)  # type: ignore[misc]
 
     def _kept(self, identity: Sequence[object], make: Callable[[], str]) -> str:
-        if self._store is None or not _writable(self._store):
+        if self._store is None or not self._store.is_dir() or not _writable(self._store):
             return make()
-        return Store(self._store).use(
+        return self._use(self._store, identity, make)
+
+    def _use(self, store: Path, identity: Sequence[object], make: Callable[[], str]) -> str:
+        return Store(store).use(
             STAGE,
             list(identity),
             lambda folder: _write(folder / DIGEST, make()),

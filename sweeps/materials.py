@@ -84,10 +84,10 @@ class Materials:
     """Reads, checks and keeps. Every method raises InputError for what is wrong.
 
     Attributes:
-        store: the store's folder, where the digests of weights are kept; None keeps them as long as the process lasts.
+        keep: where the digests of weights are kept.
     """
 
-    store: Path | None = None
+    keep: KeptDigests = field(default_factory=lambda: KeptDigests(None))
     _texts: dict[str, LabelledTexts] = field(default_factory=dict)
     _evaluators: dict[str, Evaluators] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
@@ -235,8 +235,7 @@ class Materials:
         key = canonical_json([model.path, model.revision, model.trust_remote_code])
         if key not in self._models:
             folder, shapes = self.shapes(settings)
-            keep = KeptDigests(self.store)
-            self._models[key] = ModelFacts(shapes, model_identity(folder, model.trust_remote_code, shapes, keep))
+            self._models[key] = ModelFacts(shapes, model_identity(folder, model.trust_remote_code, shapes, self.keep))
         return self._models[key]
 
 

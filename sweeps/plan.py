@@ -143,10 +143,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
     choice = _choice(values)
     output_dir = _writable(first)
     materials = materials or Materials()
-    store = output_dir / STORE
-    if materials.store is None and (store.is_dir() or not first["dry_run"]):
-        # A dry run makes no folders.
-        materials.store = store
+    materials.keep.look_in(output_dir / STORE)
     for one, value in zip(settings, values, strict=True):
         materials.texts(one)
         materials.evaluators(value)

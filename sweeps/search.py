@@ -122,6 +122,7 @@ class Search:
     def open_study(self) -> None:
         """Opens the study in the sweep's folder."""
         settings = self.settings
+        self.materials.keep.move_to(self.first.store_folder)
 
         def sampler(seed: int) -> "BaseSampler":
             return make_sampler(settings.sampler, seed, settings.first_trials)

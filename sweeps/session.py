@@ -34,6 +34,10 @@ from sweeps.stages import probe_identity, ranking_identity, states_identity
 from sweeps.store import Store
 
 STATES, PROBE, RANKING = "states.safetensors", "probe.safetensors", "ranking.safetensors"
+# What is noted with the hidden states, in their file's metadata.
+NOTES = "notes"
+# What is noted with the hidden states, in their file's metadata.
+NOTES = "notes"
 
 T = TypeVar("T")
 
@@ -121,7 +125,7 @@ class Session(MeasuredStages):
         if place is None:
             return {}
         with safe_open(place / STATES, "pt") as opened:
-            return dict(json.loads((opened.metadata() or {}).get(name, "{}")))
+            return dict(json.loads((opened.metadata() or {})[NOTES])[name])
 
     def _collect_states(self, experiment: Experiment, shared: Mapping[str, Any]) -> None:
         """Makes the states of all layers that will be asked for and are not there."""
@@ -265,5 +269,6 @@ class Session(MeasuredStages):
 
 def _save_states(states: HiddenStates, layer: int, folder: Path) -> None:
     shown = {"first": states.shown[0], "sha256": states.texts_fingerprint}
-    notes = {"batches": canonical_json(states.batches), "shown": canonical_json(shown)}
+    # One word of metadata: safetensors writes several in an order of chance, and equal states are equal files.
+    notes = {NOTES: canonical_json({"batches": states.batches, "shown": shown})}
     save_file({"features": states[layer].contiguous()}, folder / STATES, metadata=notes)

@@ -7,7 +7,7 @@ from sweeps.cell import Cell, renders_chat
 from sweeps.plan import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"trained": 4, "hidden_states": 3, "probe": 3, "ranking": 1, "base": 2, "edited": 2}
+VERSIONS = {"trained": 4, "hidden_states": 4, "probe": 3, "ranking": 1, "base": 2, "edited": 2}
 
 
 def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:

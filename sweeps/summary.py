@@ -19,6 +19,8 @@ from sweeps.tables import cell_table, change, sweep_notes, sweep_table
 def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: Console) -> None:
     """Prints the table of the cells, the one that was chosen, and where the records are; one for each protocol."""
     done = [record for record in records if record.status == "done"]
+    for note in chance_notes(done):
+        to.print(note, markup=False, style="yellow", soft_wrap=True)
     if len(records) == 1 and done:
         record = done[0]
         names = [name for name in ("method", "model", "behavior", "layer", "top_k", "alpha") if name in record.keys]
@@ -34,8 +36,6 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
             alike = measured_alike(records, folder, protocol) if len(ways) > 1 else records
             title = f"measured as {protocol}" if len(ways) > 1 else None
             _show_alike(alike, choice, folder, title, to)
-    for note in chance_notes(done):
-        to.print(note, markup=False, style="yellow", soft_wrap=True)
     given_up = sum(record.status == "pruned" for record in records)
     if given_up:
         to.print(f"{given_up} of {len(records)} cells were given up before all was measured; they count as not done")

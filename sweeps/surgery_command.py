@@ -63,6 +63,7 @@ def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engi
     from sweeps.run_plan import run_plan
 
     quiet_libraries()
+    materials.keep.move_to(plan.store_folder)
     if run_plan(plan, make_engine()).failed:
         raise CellsFailed
     if later:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
 from surgery.files import sha256_of_file
+from sweeps.kept_digests import KeptDigests
 from sweeps.materials import Materials
 from sweeps.plan import STORE
 from sweeps.records import RESULT, TABLE, Record, table_text, versions
@@ -96,7 +97,7 @@ def check_identities(sweep: Path, records: Iterable[Record], trust_code: bool = 
     """Plans each cell again from its recorded config: model, texts and prompts are read, and have to give its id."""
     check = Check("identities")
     # The sweep's own store, where the digests of large models are kept.
-    materials = Materials(store=sweep.parent.parent / STORE)
+    materials = Materials(keep=KeptDigests(sweep.parent.parent / STORE))
     with TemporaryDirectory() as temporary:
         for record in records:
             if record.status != "done":

@@ -192,12 +192,22 @@ def test_its_adapter_is_pefts_and_loads_without_a_warning(any_model, tmp_path: P
 
 
 @pytest.fixture
-def chain(model, direction, make_edit) -> list[Any]:
+def make_chain(direction, make_edit) -> Callable[[Any], list[Any]]:
     """An edit, a LoRA made in the edited model that shares a matrix with the next, and an edit of down_proj."""
-    first = make_edit(model, 1.5, top_k=30)
-    with first.applied_to(model):
-        second = random_change(model, -0.5)
-    return [first, second, Edit(direction, 2.0, rank_rows(model, direction, "down_proj", layers=[3, 4]).lowest(9))]
+
+    def make(model: Any) -> list[Any]:
+        first = make_edit(model, 1.5, top_k=30)
+        with first.applied_to(model):
+            second = random_change(model, -0.5)
+        return [first, second, Edit(direction, 2.0, rank_rows(model, direction, "down_proj", layers=[3, 4]).lowest(9))]
+
+    return make
+
+
+@pytest.fixture
+def chain(model, make_chain) -> list[Any]:
+    """`make_chain` of the model."""
+    return make_chain(model)
 
 
 @pytest.fixture
@@ -221,12 +231,12 @@ def test_a_chain_with_edits_is_one_adapter_whose_rank_is_the_sum(model, chain, c
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_chains_checkpoint_is_the_model_in_memory_bit_for_bit(build, chain, tmp_path, bits, dtype: str) -> None:
+def test_a_chains_checkpoint_is_the_model_in_memory_bit_for_bit(build, make_chain, tmp_path, bits, dtype: str) -> None:
     base = tmp_path / "base"
     build().to(getattr(torch, dtype)).save_pretrained(base, max_shard_size="10KB")
     assert len(list(base.glob("*.safetensors"))) > 1
     model = loaded(base)
-    # The fingerprint samples bfloat16 values, so it is one for both dtypes.
+    chain = make_chain(model)
     receipts = save_checkpoint(chain, base, tmp_path / "out", verify=True)
     with (
         chain[0].applied_to(model) as one,

@@ -60,6 +60,12 @@ def _save_model(folder: Path) -> None:
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a test's model is two seconds old must not decide what is in the store afterwards."""
+    monkeypatch.setattr("surgery.fingerprints.SETTLED", 10**18)
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world")

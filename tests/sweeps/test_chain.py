@@ -49,7 +49,7 @@ def test_the_second_probe_and_region_are_those_of_the_edited_model(first, second
         parameters[f"model.layers.{layer - 1}.mlp.gate_proj.weight"].data[rows] += 3 * unit
     texts = pd.read_csv(world.texts)
     states = collect_hidden_states(model, tokenizer, list(texts["text"]), [3])[3]
-    probe = fit_probe(states, list(texts["label"]), "adam", seed=0)
+    probe = fit_probe(states, list(texts["label"]), "adam", seed=0, texts=list(texts["text"]))
     torch.testing.assert_close(two.direction, probe.direction(1), atol=1e-5, rtol=1e-5)
     expected = rank_rows(model, two.direction).lowest(9)
     assert {layer: rows.tolist() for layer, rows in two.region.rows.items()} == {

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sweeps.cell import VERSION
 from sweeps.multiplicity import adjusted, significant
 from sweeps.records import Record
 from sweeps.tables import console, sweep_notes, sweep_table
@@ -11,7 +12,7 @@ def cell(name: str, **p: float | None) -> Record:
         metric.replace("__", "/"): {"base": 0.5, "edited": 0.4, "delta": -0.1, "ci95": [-0.2, 0.0], "p": value, "n": 9}
         for metric, value in p.items()
     }
-    return Record(name, "done", keys={"alpha": 1.0, "top_k": 3}, metrics=metrics)
+    return Record(name, "done", keys={"alpha": 1.0, "top_k": 3}, metrics=metrics, identity=VERSION)
 
 
 def test_the_step_up_procedure_of_benjamini_and_hochberg() -> None:

@@ -209,13 +209,17 @@ def test_every_setting_of_an_evaluator_is_in_the_key(world, tmp_path) -> None:
     from types import SimpleNamespace
 
     from evaluation import Perplexity
+    from surgery.model_identity import ModelIdentity
     from sweeps.stages import base_identity, edited_identity
 
     store, texts = Store(tmp_path), {"story": world.text}
     settings = SimpleNamespace(model=SimpleNamespace(dtype="float32", chat=False))
     names = set()
     for evaluator in (Perplexity(texts), Perplexity(texts, window=32), Perplexity(texts, stride=16)):
-        cell = SimpleNamespace(model_fingerprint="m", settings=settings, evaluation={"p": evaluator.identity()})
+        model = ModelIdentity("w", "c", "t", "h", "g")
+        cell = SimpleNamespace(
+            model_identity=model, model_fingerprint="m", settings=settings, evaluation={"p": evaluator.identity()}
+        )
         base = base_identity(cell, "p")
         names |= {store.name("base", base), store.name("edited", edited_identity(base, "e"))}
         names.add(store.name("edited", edited_identity(base, "another")))

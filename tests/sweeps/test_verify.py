@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from surgery.weight_digests import digest_of_stored
 from sweeps.records import Record, load_records
 from sweeps.tables import sweep_notes
 from sweeps.trust import foreign_code
@@ -121,6 +122,33 @@ def test_each_part_of_the_model_that_changed_is_named_in_a_line_of_its_own(
     # And the same command is of another cell, which is run.
     assert surgery(*own, f"model.path={model}", "sweep=one").code == 0
     assert len(list((tmp_path / "outputs/runs/one").glob("*/result.json"))) == 2
+
+
+def test_what_a_folder_holds_is_kept_in_the_store_until_its_files_change(
+    surgery, arguments, tmp_path, world, monkeypatch
+) -> None:
+    monkeypatch.setattr("surgery.fingerprints.SETTLED", 0)
+    monkeypatch.setattr("surgery.fingerprints._known", {})
+    read = []
+    monkeypatch.setattr(
+        "surgery.fingerprints.digest_of_stored", lambda homes: read.append(homes) or digest_of_stored(homes)
+    )
+    model = Path(shutil.copytree(world.model, tmp_path / "model"))
+    own = [*(argument for argument in arguments if not argument.startswith("model.path")), f"model.path={model}"]
+    assert surgery(*own, "dry_run=true").code == 0
+    assert not (tmp_path / "outputs").exists()
+    for _ in range(2):
+        monkeypatch.setattr("surgery.fingerprints._known", {})
+        assert surgery(*own).code == 0
+    # The dry run keeps nothing, the first run does.
+    assert len(read) == 2
+    assert len(list((tmp_path / "outputs/store/weights").glob("*/digest.txt"))) == 1
+    content = bytearray((model / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (model / "model.safetensors").write_bytes(content)
+    assert surgery(*own).code == 0
+    assert len(read) == 3
+    assert len(list((tmp_path / "outputs/runs").glob("*/*/result.json"))) == 2
 
 
 def test_a_cell_of_an_older_identity_is_read_and_said_to_be_one(grid, sweeps) -> None:
