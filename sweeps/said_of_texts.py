@@ -36,4 +36,4 @@ def require_above_chance(plan: Plan, kept: Sequence[Record]) -> None:
 
 def _named(cells: Sequence[str]) -> str:
     more = f" and {len(cells) - 4} more" if len(cells) > 4 else ""
-    return f"cell{'s' * (len(cells) > 1)} {', '.join(sorted(cells)[:4])}{more}"
+    return f"cell{'s' * (len(cells) > 1)} {', '.join(cells[:4])}{more}"
