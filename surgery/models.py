@@ -1,6 +1,5 @@
 """Models and tokenizers from a folder or a hub name."""
 
-from tempfile import TemporaryDirectory
 from typing import Any
 from weakref import finalize
 
@@ -12,8 +11,11 @@ from surgery.errors import InputError
 from surgery.fingerprints import note_source
 from surgery.model_files import model_folder
 from surgery.quantisation import unpacking
+from surgery.temporary_folder import TemporaryFolder
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+# The maps that accelerate makes itself, from what memory there is.
+MAPS_BY_MEMORY = ("balanced", "balanced_low_0", "sequential")
 
 
 def _placement(device: str | dict[str, Any]) -> str | dict[str, Any]:
@@ -22,6 +24,21 @@ def _placement(device: str | dict[str, Any]) -> str | dict[str, Any]:
     if isinstance(device, str) and device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"model.device={device}, but no CUDA device is here; use model.device=cpu or auto")
     return device
+
+
+def _may_offload(placement: str | dict[str, Any]) -> bool:
+    """Whether accelerate may send weights to the disk."""
+    if isinstance(placement, dict):
+        return "disk" in placement.values()
+    return placement in MAPS_BY_MEMORY
+
+
+def _keep_with(model: PreTrainedModel, folder: TemporaryFolder) -> None:
+    """Keeps the folder as long as the model lives, or not at all where nothing lies in it."""
+    if any(folder.path.iterdir()):
+        finalize(model, folder.close)
+    else:
+        folder.close()
 
 
 def load_model(
@@ -52,7 +69,7 @@ def load_model(
         raise InputError(f"model.dtype={dtype} is unknown; it is one of {', '.join(DTYPES)}")
     placement = _placement(device)
     folder = model_folder(path, revision)
-    offloaded = TemporaryDirectory(prefix="offloaded-")
+    offloaded = TemporaryFolder("offloaded") if _may_offload(placement) else None
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         unpacked = unpacking(config, path)
@@ -61,7 +78,7 @@ def load_model(
             folder,
             dtype=dtype,
             device_map=placement,
-            offload_folder=offloaded.name,
+            offload_folder=offloaded and str(offloaded.path),
             **unpacked,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
@@ -71,7 +88,8 @@ def load_model(
         raise InputError(f"model.path '{path}' can't be loaded: {reason}") from None
     model: PreTrainedModel
     model, loading = loaded
-    finalize(model, offloaded.cleanup)
+    if offloaded is not None:
+        _keep_with(model, offloaded)
     if missing := sorted(loading["missing_keys"]):
         # transformers would fill them with random numbers and go on.
         raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")
