@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from surgery.errors import InputError
 from sweeps import resolvers
+from sweeps.import_path import import_packages_only
 from sweeps.settings import unknown_key
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Bars go when they are done, also those of libraries: what stays on the screen is one line a cell.
     os.environ.setdefault("TQDM_LEAVE", "")
+    import_packages_only()
     resolvers.register()
     sys.argv[1:] = completed(sys.argv[1:])
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"

@@ -1,7 +1,9 @@
 """Groups of cells as tasks of a Ray cluster, or of a Ray started on this machine for the time of the command."""
 
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import chdir
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -43,12 +45,14 @@ class RayEngine(Remote):
             raise InputError("hydra/launcher=resident_ray needs ray; pip install 'llm-surgery[ray]'") from None
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
-            ray.init(
-                address=address,
-                include_dashboard=False if address == "local" else None,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
+            # Ray puts the folder that it is started in on the path of every task, before the packages.
+            with chdir(sys.prefix):
+                ray.init(
+                    address=address,
+                    include_dashboard=False if address == "local" else None,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                )
         except (ConnectionError, ValueError, RuntimeError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"hydra.launcher.address={address}: Ray does not answer there: {first}") from None

@@ -72,6 +72,16 @@ def test_groups_on_a_cluster_give_the_table_of_one_process(cluster, run, tmp_pat
     assert table(tmp_path / "outputs") == table(tmp_path / "alone")
 
 
+def test_files_of_the_working_directory_are_never_taken_for_packages(cluster, run, tmp_path) -> None:
+    for name in ("surgery", "evaluation", "sweeps", "hydra_plugins", "submitit", "ray", "torch", "json", "pickle"):
+        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('the {name}.py of the working directory')")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/__init__.py").write_text("raise RuntimeError('the conf of the working directory')")
+    code, said = run(cluster, "top_k=4,8")
+    assert code == 0, said
+    assert {status for status, _ in outcomes(tmp_path).values()} == {"done"}
+
+
 def test_a_cell_that_kills_its_process_is_run_twice_and_costs_no_other_cell(cluster, run, tmp_path) -> None:
     log = tmp_path / "log"
     code, said = run(cluster, *fault("kill", 8, log), "top_k=4,8,12,16")
