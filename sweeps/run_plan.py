@@ -14,7 +14,6 @@ from sweeps.protocols import by_protocol, measured_alike
 from sweeps.records import Record, sound_records
 from sweeps.summary import show
 from sweeps.tables import console
-from sweeps.tracking import make_tracker
 
 OUTPUTS_README = """\
 What the commands leave here:
@@ -66,11 +65,7 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
         plan: whose sweep it is.
         engine: what will run its cells.
         total: how many cells there will be in all.
-
-    Raises:
-        InputError: when the tracking can't be what it is asked to be.
     """
-    make_tracker(plan)
     progress_console = console(stderr=True)
     plan.sweep_folder.mkdir(parents=True, exist_ok=True)
     _write_outputs_readme(plan.output_dir)
