@@ -78,6 +78,7 @@ real-data: install ## run the tests that use real models and texts in ../shared
 
 bench: install ## print what things cost, as ratios; docs/performance.md keeps the last ones
 	$(BIN)/python benchmarks/export.py
+	$(BIN)/python benchmarks/identity.py
 	$(BIN)/python benchmarks/ranking.py
 	$(BIN)/python benchmarks/hidden_states.py
 	$(BIN)/python benchmarks/sweep.py

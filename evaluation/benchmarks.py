@@ -44,6 +44,10 @@ class Benchmarks:
         for row in self.rows.values():
             row.check()
 
+    def check_prompts(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+        """What the rows say; raises InputError."""
+        return [said for row in self.rows.values() for said in row.check_prompts(model, tokenizer)]
+
     def prepare(self) -> None:
         """Loads all tasks and their data; raises InputError."""
         for row in self.rows.values():

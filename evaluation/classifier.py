@@ -98,11 +98,13 @@ class Classifier:
 
         from evaluation.model_input import padded
         from surgery.batching import run_in_batches
+        from surgery.encoding import require_embeddings
 
         model, tokenizer = self._loaded()
         encoded = tokenizer(list(texts), truncation=True, max_length=self._longest(), verbose=False)["input_ids"]
         lengths = [max(1, len(ids)) for ids in encoded]
-        pad = tokenizer.pad_token_id or 0
+        pad = _padding(model, tokenizer)
+        require_embeddings(model, tokenizer, encoded, "continuation")
         independent = model.config.problem_type == "multi_label_classification"
 
         @torch.no_grad()
@@ -167,6 +169,16 @@ def _fetched(name: str, revision: str | None) -> Path:
 
     folder = fetched("model*.safetensors")
     return folder if list(folder.glob("model*.safetensors")) else fetched("pytorch_model*.bin")
+
+
+def _padding(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
+    """A token that is there; where the tokenizer's is not, the model's own, by which some find a text's last token."""
+    from surgery.encoding import embedding_rows, padding_id
+
+    own, named = getattr(model.config, "pad_token_id", None), tokenizer.pad_token_id
+    if own is not None and 0 <= own < embedding_rows(model) and (named is None or named >= embedding_rows(model)):
+        return int(own)
+    return padding_id(model, tokenizer)
 
 
 @lru_cache(maxsize=4)

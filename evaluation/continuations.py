@@ -5,15 +5,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, get_args
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.files import file_digest
-from evaluation.generation import Generation, generate
+from evaluation.generation import Generation, check_prompts, generate
 from evaluation.measurement import JSON, Half, Measurement
-from evaluation.prompts import Prompt, halves, prompt_files, read_prompts
+from evaluation.prompts import Label, Prompt, halves, prompt_files, read_prompts
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Continuations:
 
     prompts: str | Path | Sequence[str | Path]
     column: str = "prompt"
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Label | list[Label]] = field(default_factory=dict)
     category: str | int | None = None
     by_category: Sequence[str] = ()
     unescape: bool = False
@@ -102,12 +102,20 @@ class Continuations:
         for scorer in self.scorers.values():
             scorer.prepare()
 
+    def check_prompts(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+        """Renders the prompts; says how many are cut. See `evaluation.evaluator.ShowsPrompts`."""
+        prompts = [prompt.text for prompt in self._read()]
+        cut = check_prompts(model, tokenizer, prompts, self.generation)
+        room = f"beside max_new_tokens={self.generation.max_new_tokens} in what the model takes"
+        said = f"{cut} of {len(prompts)} prompts of {self._called()} have no room {room}, and lose their beginning"
+        return [said] * bool(cut)
+
     def identity(self) -> dict[str, JSON]:
         """The content of the prompts file, the settings, and what the scorers are."""
         files = prompt_files(self.prompts, self.source)
         digests: list[JSON] = [file_digest(path) for path in files]
         read: dict[str, JSON] = {
-            "where": dict(self.where),
+            "where": {name: [*value] if isinstance(value, list) else value for name, value in self.where.items()},
             "category": self.category,
             "by_category": list(self.by_category),
             "unescape": self.unescape,
@@ -116,7 +124,7 @@ class Continuations:
             "kind": "continuations",
             "prompts": {
                 "sha256": digests[0] if len(digests) == 1 else digests,
-                "format": files[0].suffix,
+                "format": files[0].suffix.lower(),
                 "column": self.column,
                 **{name: value for name, value in read.items() if value},
             },
@@ -170,12 +178,17 @@ class Continuations:
                     sample_ids=tuple(sample_id(shown[i], prompts[i]) for i in places),
                     scores=_scores_of(name, scores)[places],
                     inputs=tuple(prompts[i] for i in places),
+                    rendered=tuple(generated.shown[i] for i in places) if generated.shown != prompts else None,
                     outputs=tuple(generated.texts[i] for i in places),
                     notes={**generated.batches, "judges": judges},
                 )
                 for name, places in named.items()
             ]
         return measurements
+
+    def _called(self) -> str:
+        files = prompt_files(self.prompts, self.source)
+        return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
 
     def _read(self) -> list[Prompt]:
         return read_prompts(

@@ -1,11 +1,28 @@
 """What every evaluator can do."""
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 from evaluation.measurement import JSON, Measurement
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@runtime_checkable
+class ShowsPrompts(Protocol):
+    """An evaluator that can say what is wrong with its prompts for a model before the model's weights are read."""
+
+    def check_prompts(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+        """Sentences that a person should know of how prompts are shown, such as how many are cut.
+
+        Args:
+            model: without its weights.
+
+        Raises:
+            InputError: for what the tokenizer can't do, no room beside a chat template, and tokens that the model has
+                no embedding of.
+        """
+        ...
 
 
 class Evaluator(Protocol):

@@ -1,40 +1,12 @@
-"""Files a person names: read as text, and known by their content."""
+"""Files a person names: read as text (`surgery.text_file`), and known by their content."""
 
 import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from surgery.errors import InputError
+from surgery.text_file import read_text, require_file
 
-
-def require_file(path: str | Path, what: str) -> Path:
-    """The path, when a file is there.
-
-    Raises:
-        InputError: when it is not; `what` says what the file was to be.
-    """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        raise InputError(f"{what} '{path}' is a folder; give a file")
-    if not path.is_file():
-        raise InputError(f"{what} '{path}' is not there; give the path of a file")
-    return path
-
-
-def read_text(path: str | Path, what: str) -> str:
-    """A UTF-8 file, whole, without a byte order mark.
-
-    Raises:
-        InputError: when the file is missing, empty, or not UTF-8 (says the line).
-    """
-    content = require_file(path, what).read_bytes()
-    if not content.strip():
-        raise InputError(f"{what} '{path}' is empty")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{what} '{path}' is not UTF-8: line {line} can't be decoded; save it as UTF-8") from None
+__all__ = ["file_digest", "folder_digests", "read_text", "require_file"]
 
 
 def file_digest(path: str | Path) -> str:

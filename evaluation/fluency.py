@@ -1,7 +1,6 @@
 """Whether continuations are still language: repetition, variety, and a world's own checks."""
 
-import hashlib
-import inspect
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,43 @@ MEASURES = ("repetition", "distinct_2", "length")
 
 
 @dataclass(frozen=True)
+class Check:
+    """A world's own judgement of a continuation.
+
+    Attributes:
+        function: of the continuation; says whether it is well. A `functools.partial` of one will do.
+        version: of what it says: raise it whenever it judges some text otherwise, since results are known by it.
+    """
+
+    function: Callable[[str], bool]
+    version: int
+
+    def __call__(self, text: str) -> bool:
+        return bool(self.function(text))
+
+    def identity(self) -> dict[str, JSON]:
+        """The function's name, what it is given besides, and the version.
+
+        Raises:
+            InputError: for something that is no named function, or arguments that JSON can't hold.
+        """
+        function, given = self.function, []
+        while isinstance(function, partial):
+            given.append([list(function.args), dict(sorted(function.keywords.items()))])
+            function = function.func
+        name = getattr(function, "__qualname__", None)
+        if not callable(function) or name is None:
+            raise InputError(f"a fluency check is a named function of the continuation, not {self.function!r}")
+        try:
+            arguments: JSON = json.loads(json.dumps(given))
+        except (TypeError, ValueError):
+            raise InputError(
+                f"the fluency check {name} is given what JSON can't hold; give it texts and numbers"
+            ) from None
+        return {"function": f"{function.__module__}.{name}", "arguments": arguments, "version": self.version}
+
+
+@dataclass(frozen=True)
 class Fluency:
     """Signs of a collapsed model, continuation by continuation.
 
@@ -35,20 +71,23 @@ class Fluency:
 
     Attributes:
         n: of the n-grams of `fluency/repetition`.
-        checks: {name: a function of the continuation that says whether it is well}; each gives `fluency/<name>`.
-            An empty text is given to them too.
+        checks: {name: a `Check`}; each gives `fluency/<name>`. An empty text is given to them too.
     """
 
     n: int = 3
-    checks: Mapping[str, Callable[[str], bool]] = field(default_factory=dict)
+    checks: Mapping[str, Check] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises InputError when n is not positive, a check can't be called or has the name of a measure."""
         if self.n < 1:
             raise InputError(f"the n of fluency's n-grams is {self.n}; it has to be 1 or more")
         for name, function in self.checks.items():
-            if not callable(function):
-                raise InputError(f"the fluency check '{name}' is {function!r}; give a function of the continuation")
+            if not isinstance(function, Check):
+                raise InputError(
+                    f"the fluency check '{name}' is {function!r}; give evaluation.fluency.Check with a function and "
+                    "the version of what it says"
+                )
+            function.identity()
             if name in MEASURES:
                 raise InputError(f"a fluency check can't be called '{name}': that is measured already; rename it")
 
@@ -56,12 +95,12 @@ class Fluency:
         """Nothing is needed beside the model."""
 
     def identity(self) -> dict[str, JSON]:
-        """n, what is measured, and the checks by their names and the source of their modules."""
+        """n, what is measured, and the checks by their names and versions."""
         return {
             "kind": "fluency",
             "n": self.n,
             "measures": list(MEASURES),
-            "checks": {name: _function_identity(function) for name, function in self.checks.items()},
+            "checks": {name: function.identity() for name, function in self.checks.items()},
         }
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -73,7 +112,7 @@ class Fluency:
             "fluency/length": [float(len(tokens)) for tokens in words],
         }
         for name, function in self.checks.items():
-            scores[f"fluency/{name}"] = [float(bool(function(text))) for text in continuations]
+            scores[f"fluency/{name}"] = [float(function(text)) for text in continuations]
         return {name: np.array(values, dtype=np.float64) for name, values in scores.items()}
 
 
@@ -86,17 +125,3 @@ def distinct(tokens: Sequence[str], n: int) -> float:
 def repetition(tokens: Sequence[str], n: int) -> float:
     """Share of the n-grams that occurred before; n is at most the number of tokens, and no token at all gives 1."""
     return 1.0 - distinct(tokens, min(n, len(tokens))) if tokens else 1.0
-
-
-def _function_identity(function: Callable[[str], bool]) -> JSON:
-    """Its name and the SHA-256 of its module's source; of a partial, its arguments too."""
-    if isinstance(function, partial):
-        arguments = [repr(argument) for argument in function.args]
-        arguments += [f"{name}={value!r}" for name, value in sorted(function.keywords.items())]
-        return {"function": _function_identity(function.func), "arguments": list(arguments)}
-    named = function if hasattr(function, "__qualname__") else type(function)
-    try:
-        source = inspect.getsource(inspect.getmodule(named) or named)
-    except (OSError, TypeError):
-        source = ""
-    return f"{named.__module__}.{named.__qualname__} {hashlib.sha256(source.encode()).hexdigest()}"

@@ -1,14 +1,16 @@
 """Continuations of prompts, in batches."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from queue import Queue
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from evaluation.measurement import JSON
-from evaluation.model_input import evaluation_mode, longest_input, padded
-from surgery.chat import in_chat_template
+from evaluation.model_input import evaluation_mode, padded
+from surgery.encoding import MOST_OF_A_CHARACTER, Reading, encode, longest_input, padding_id, start_id
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,9 +68,16 @@ class Generation:
 
 @dataclass(frozen=True)
 class Generated:
-    """Continuations in the order of their prompts, and the tokens a batch held, as they are noted with a result."""
+    """Continuations in the order of their prompts.
+
+    Attributes:
+        texts: the continuations.
+        shown: the prompts as the model was given them: in the chat template where that was asked for, and cut.
+        batches: the tokens a batch held, and how many prompts were cut, as they are noted with a result.
+    """
 
     texts: list[str]
+    shown: list[str]
     batches: Mapping[str, str | int]
 
 
@@ -81,13 +90,13 @@ def generate(
 ) -> Generated:
     """Continues each prompt; only what is new comes back.
 
-    Prompts are padded on the left and packed by length. One that leaves no room for the new tokens within the
-    model's maximum loses its beginning (a leading BOS stays). Nothing of the model's own generation settings is
-    used but its end-of-sequence tokens. With sampling, each batch is seeded by the settings and its samples.
+    Prompts are padded on the left and packed by length. None ends in what the tokenizer ends texts with. One that
+    leaves no room for the new tokens within the model's maximum loses its beginning (what the tokenizer begins texts
+    with and a chat template stay). Nothing of the model's own generation settings is used but its end-of-sequence
+    tokens. With sampling, each batch is seeded by the settings and its samples.
 
     Raises:
-        InputError: when the settings can't be used, the new tokens alone exceed the model's maximum, or a chat
-            template is asked for and absent.
+        InputError: when the settings can't be used; see `check_prompts`.
     """
     import torch
     from tqdm import tqdm
@@ -96,21 +105,19 @@ def generate(
     from surgery.batching import run_in_batches
 
     settings.check()
-    encoded = _encode(model, tokenizer, prompts, settings)
-    lengths = [len(ids) + settings.max_new_tokens for ids in encoded]
+    encoded = encode(model, tokenizer, prompts, reading_of_prompts(model, settings))
+    rows = [ids or [start_id(model, tokenizer)] for ids in encoded.ids]
+    lengths = [len(ids) + settings.max_new_tokens for ids in rows]
     ends = _end_tokens(model, tokenizer)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else next(iter(sorted(ends)), 0)
+    pad = padding_id(model, tokenizer)
 
     def run(indices: list[int]) -> list[str]:
-        inputs = padded(model, [encoded[i] for i in indices], "left", pad)
+        inputs = padded(model, [rows[i] for i in indices], "left", pad)
         width = inputs["input_ids"].shape[1]
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             if settings.do_sample:
                 torch.manual_seed(_batch_seed(settings.seed, indices))
-            output = model.generate(  # type: ignore[operator]
-                **inputs,
-                stopping_criteria=[_stopped_rows(tokenizer, width, settings.stop)] if settings.stop else None,
-            )
+            output = _continued(model, tokenizer, inputs, settings.stop)
         return [_text(tokenizer, row, ends, settings.stop) for row in output[:, width:].tolist()]
 
     texts: list[str] = [""] * len(prompts)
@@ -124,31 +131,137 @@ def generate(
             for index, text in zip(indices, batch, strict=True):
                 texts[index] = text
             bar.update(len(indices))
-    return Generated(texts, budget.notes())
+    cut = {"prompts_cut": encoded.cut} if encoded.cut else {}
+    return Generated(texts, encoded.shown, {**budget.notes(), **cut})
 
 
-def _encode(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], settings: Generation
-) -> list[list[int]]:
-    """Token ids of each prompt, cut on the left to what the model can take."""
+def stream(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompt: str, settings: Generation
+) -> Iterator[str]:
+    """The continuation that `generate` gives of one prompt, in pieces as they come.
+
+    Raises:
+        InputError: see `generate`.
+    """
+    settings.check()
+    (ids,) = encode(model, tokenizer, [prompt], reading_of_prompts(model, settings)).ids
+    ends, pad = _end_tokens(model, tokenizer), padding_id(model, tokenizer)
+    inputs = padded(model, [ids or [start_id(model, tokenizer)]], "left", pad)
+    pieces: Queue[str | BaseException | None] = Queue()
+
+    def run() -> None:
+        try:
+            heard = _Pieces(lambda new: _text(tokenizer, new, ends, settings.stop), settings.stop, pieces.put)
+            with evaluation_mode(model), _settings_alone(model, _config(settings, pad, ends)):
+                _continued(model, tokenizer, inputs, settings.stop, heard)
+            pieces.put(None)
+        except BaseException as error:  # handed to the reader, which raises it
+            pieces.put(error)
+
+    worker = Thread(target=run)
+    worker.start()
+    try:
+        while (piece := pieces.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+    finally:
+        # What the caller did to the model must stay until the last token is made, also when it stops reading early.
+        worker.join()
+
+
+class _Pieces:
+    """A streamer for `generate()`: tells a text as it grows, but for the word at its end, which may yet change.
+
+    Args:
+        text_of: what the new tokens say.
+        stop: texts at which it ends; what may be the beginning of one is not told.
+        tell: called with each piece.
+    """
+
+    def __init__(self, text_of: Callable[[list[int]], str], stop: Sequence[str], tell: Callable[[str], None]) -> None:
+        self._text_of, self._stop, self._tell = text_of, stop, tell
+        self._new: list[int] = []
+        self._prompt = True
+        self._told = ""
+
+    def put(self, ids: "torch.Tensor") -> None:
+        """The prompt, and then each token."""
+        if self._prompt:
+            self._prompt = False
+            return
+        self._new += ids.reshape(-1).tolist()
+        text = self._text_of(self._new)
+        held = max((size for end in self._stop for size in range(len(end)) if text.endswith(end[:size])), default=0)
+        sure = text[: len(text) - held]
+        self._until(text, max(sure.rfind(" "), sure.rfind("\n"), 0))
+
+    def end(self) -> None:
+        """Tells what is left."""
+        text = self._text_of(self._new)
+        self._until(text, len(text))
+
+    def _until(self, text: str, place: int) -> None:
+        if place > len(self._told):
+            self._tell(text[len(self._told) : place])
+            self._told = text[:place]
+
+
+def reading_of_prompts(model: "PreTrainedModel", settings: Generation) -> Reading:
+    """How prompts become token ids: their beginning is cut where the model takes no more."""
     longest = longest_input(model)
     room = None if longest is None else longest - settings.max_new_tokens
     if room is not None and room < 1:
         raise InputError(
             f"max_new_tokens={settings.max_new_tokens} leaves no room for a prompt: this model takes {longest} tokens"
         )
-    texts = in_chat_template(tokenizer, prompts, answer_follows=True) if settings.chat else list(prompts)
-    # A chat template writes the special tokens itself.
-    batch = tokenizer(texts, add_special_tokens=not settings.chat, verbose=False)["input_ids"] if texts else []
-    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    return [_within(list(ids) or [start or 0], room, tokenizer.bos_token_id) for ids in batch]
+    return Reading(
+        room,
+        chat=settings.chat,
+        answer_follows=True,
+        keep="end",
+        what="prompt",
+        key="model.chat",
+        limit=f"this model takes {longest} tokens, {settings.max_new_tokens} of them new (max_new_tokens)",
+    )
 
 
-def _within(ids: list[int], room: int | None, bos: int | None) -> list[int]:
-    """The last tokens that fit, after a BOS where there was one."""
-    if room is None or len(ids) <= room:
-        return ids
-    return [ids[0], *ids[len(ids) - room + 1 :]] if ids[0] == bos and room > 1 else ids[-room:]
+def check_prompts(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], settings: Generation
+) -> int:
+    """Finds what is wrong with prompts before they are continued.
+
+    Args:
+        model: without its weights, too.
+
+    Returns:
+        How many prompts lose their beginning.
+
+    Raises:
+        InputError: when the new tokens or the chat template leave no room for a prompt; when there is no chat template
+            that can be used; for a token that the model has no embedding of.
+    """
+    reading = reading_of_prompts(model, settings)
+    reading.check(model, tokenizer, prompts)
+    # A token is a byte at least, so that only the longest need to be encoded.
+    room = None if reading.longest is None else reading.longest - reading.frame(tokenizer)
+    long = [] if room is None else [prompt for prompt in prompts if len(prompt.encode()) + MOST_OF_A_CHARACTER > room]
+    return encode(model, tokenizer, long, reading).cut
+
+
+def _continued(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    inputs: "Mapping[str, torch.Tensor]",
+    stop: Sequence[str],
+    streamer: _Pieces | None = None,
+) -> "torch.Tensor":
+    """Prompts and their continuations, [b, t + new], under the model's settings as they are now."""
+    width = inputs["input_ids"].shape[1]
+    output: torch.Tensor = model.generate(  # type: ignore[operator]
+        **inputs, streamer=streamer, stopping_criteria=[_stopped_rows(tokenizer, width, stop)] if stop else None
+    )
+    return output
 
 
 def _end_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> set[int]:

@@ -1,19 +1,16 @@
 """Scores that were given elsewhere: by Perspective, by people, by a model that can't be run here."""
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.files import file_digest, read_text, require_file
+from evaluation.files import file_digest, require_file
 from evaluation.measurement import JSON
 from surgery.errors import InputError
+from surgery.tables import read_table
 
 _WHAT = "the file of scores"
 COLUMNS = ("prompt", "continuation", "score")
@@ -24,7 +21,7 @@ class ImportedScores:
     """Looks each continuation up in a file by its prompt and its text; one that is not there is never guessed.
 
     Attributes:
-        file: `.csv` or `.jsonl` with prompt, continuation and score.
+        file: a table, as `surgery.tables` reads it, with prompt, continuation and score.
         name: of the metrics.
         threshold: from which score on a continuation counts for `<name>/rate`.
     """
@@ -62,31 +59,19 @@ class ImportedScores:
         return {f"{self.name}/rate": (scores >= self.threshold).astype(np.float64), f"{self.name}/mean": scores}
 
     def _scores(self) -> dict[tuple[str, str], float]:
-        path = Path(self.file).expanduser()
+        table = read_table(self.file, _WHAT)
+        columns = [table.column(name) for name in COLUMNS]
         found: dict[tuple[str, str], float] = {}
-        for number, row in enumerate(_read(path), 1):
-            if missing := [column for column in COLUMNS if row.get(column) is None]:
-                raise InputError(f"{_WHAT} '{path}' has no {missing[0]} in row {number}; it holds {', '.join(COLUMNS)}")
-            pair = (str(row["prompt"]), str(row["continuation"]))
+        for place, *row in zip(table.places, *columns, strict=True):
+            if missing := [name for name, value in zip(COLUMNS, row, strict=True) if value is None]:
+                raise InputError(f"{_WHAT} '{self.file}' has no {missing[0]} in {place}; it holds {', '.join(COLUMNS)}")
+            prompt, continuation, given = row
             try:
-                score = float(row["score"])
+                score = float(given)
             except (TypeError, ValueError):
                 score = float("nan")
             if not np.isfinite(score):
-                raise InputError(f"{_WHAT} '{path}' has no number in row {number}: {row['score']!r}")
-            if found.setdefault(pair, score) != score:
-                raise InputError(f"{_WHAT} '{path}' gives one continuation two scores, again in row {number}")
+                raise InputError(f"{_WHAT} '{self.file}' has no number in {place}: {given!r}")
+            if found.setdefault((str(prompt), str(continuation)), score) != score:
+                raise InputError(f"{_WHAT} '{self.file}' gives one continuation two scores, again in {place}")
         return found
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    text = read_text(path, _WHAT)
-    if path.suffix == ".csv":
-        return list(csv.DictReader(io.StringIO(text, newline="")))
-    if path.suffix != ".jsonl":
-        raise InputError(f"{_WHAT} '{path}' has no known format; it can be .csv or .jsonl")
-    try:
-        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-    except json.JSONDecodeError as error:
-        raise InputError(f"{_WHAT} '{path}' is not JSON a line: {error.msg}") from None
-    return [row if isinstance(row, dict) else {} for row in rows]

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evaluation.measurement import JSON
+from surgery.encoding import token_ids
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -60,18 +61,29 @@ def _run(
         lm.batch_size_per_gpu = size
         largest = min(size, len(requests))
         if (answers := fits(partial(run, requests), largest)) is not None:
-            notes[kind] = {**budget.notes(), "batch_size": size}
+            cut = _cut(lm, kind, requests)
+            notes[kind] = {**budget.notes(), "batch_size": size, **({"prompts_cut": cut} if cut else {})}
             return answers[0]
         budget.lower(largest * longest)
 
 
 def longest_request(lm: "HFLM", kind: str, requests: "Sequence[Instance]") -> int:
     """Tokens of the longest request, new ones included, within what the model takes."""
+    return int(min(lm.max_length, max(1, *_lengths(lm, kind, requests))))
+
+
+def _cut(lm: "HFLM", kind: str, requests: "Sequence[Instance]") -> int:
+    """How many requests lose their beginning; a rolling likelihood is taken in windows, and loses nothing."""
+    # The last token of a continuation is asked for, and not fed.
+    most = lm.max_length + (kind == "loglikelihood")
+    return 0 if kind == "loglikelihood_rolling" else sum(length > most for length in _lengths(lm, kind, requests))
+
+
+def _lengths(lm: "HFLM", kind: str, requests: "Sequence[Instance]") -> list[int]:
+    """Tokens of each request, new ones included."""
     texts = ["".join(part for part in request.args if isinstance(part, str)) for request in requests]
-    encoded: list[list[int]] = lm.tokenizer(texts, verbose=False)["input_ids"]
     new = [_new_tokens(lm, request) if kind == "generate_until" else 0 for request in requests]
-    lengths = [len(ids) + count for ids, count in zip(encoded, new, strict=True)]
-    return int(min(lm.max_length, max(1, *lengths)))
+    return [len(ids) + count for ids, count in zip(token_ids(lm.tokenizer, texts), new, strict=True)]
 
 
 def _new_tokens(lm: "HFLM", request: "Instance") -> int:

@@ -1,6 +1,5 @@
 """lm-eval's tasks loaded once a process, and run on a model in memory."""
 
-import copy
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -117,13 +116,13 @@ def run_tasks(
     """
     # evaluate and not simple_evaluate, which spends four seconds a call on describing the machine.
     from lm_eval.evaluator import evaluate
-    from lm_eval.models.huggingface import HFLM
+
+    from evaluation.lm_eval_model import ModelInMemory
 
     training = model.training
     try:
         with _as_lm_eval_runs(progress):
-            # lm-eval sets the tokenizer's padding and truncation: it gets a copy.
-            lm = HFLM(pretrained=model, tokenizer=copy.deepcopy(tokenizer), max_length=max_length)
+            lm = ModelInMemory(model, tokenizer, max_length)
             batches = run_within_budgets(lm, model, batch_size, progress)
             for task in tasks.values():
                 task.set_fewshot_seed(seed=_SEED)
@@ -142,7 +141,7 @@ def run_tasks(
     assert results is not None, "lm-eval gives results on the first process only"
     return {
         renamed.get(name, name): _measurements(
-            renamed.get(name, name), task, results["samples"][name], half, batches.get(_requests(task), {})
+            renamed.get(name, name), task, results["samples"][name], half, batches.get(_requests(task), {}), chat
         )
         for name, task in tasks.items()
     }
@@ -178,9 +177,10 @@ def _metrics(task: "Task") -> dict[str, str]:
 
 
 def _measurements(
-    name: str, task: "Task", samples: Sequence[Mapping[str, Any]], half: Half, batches: Mapping[str, JSON]
+    name: str, task: "Task", samples: Sequence[Mapping[str, Any]], half: Half, batches: Mapping[str, JSON], chat: bool
 ) -> list[Measurement]:
     chosen = [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
+    prompts = tuple(str(sample["arguments"][0][0]) for sample in chosen)
     made = []
     for metric, kind in _metrics(task).items():
         if metric not in chosen[0]["metrics"]:
@@ -194,7 +194,8 @@ def _measurements(
                 scores=scores,
                 statistic="mean" if weights is None else "perplexity",
                 weights=weights,
-                inputs=tuple(str(sample["arguments"][0][0]) for sample in chosen),
+                inputs=prompts,
+                rendered=prompts if chat else None,
                 outputs=tuple(_said(sample) for sample in chosen),
                 notes={"filter": chosen[0]["filter"], "num_fewshot": task.get_config("num_fewshot"), **batches},
             )

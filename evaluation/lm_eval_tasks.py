@@ -11,6 +11,7 @@ from evaluation.files import file_digest, folder_digests
 from evaluation.lm_eval_run import load_tasks, registered_names, run_tasks
 from evaluation.measurement import JSON, Half, Measurement
 from evaluation.task_folder import TaskFolder, read_task_folder
+from surgery.chat import require_template
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ class LmEval:
                 hint = f"the nearest name is '{near[0]}'" if near else "see `lm-eval ls tasks` or give a folder"
                 raise InputError(f"'{name}' is no task of {place} and no folder; {hint}")
 
+    def check_prompts(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+        """Tries the chat template; see `evaluation.evaluator.ShowsPrompts`. The questions are not read yet."""
+        if self.chat:
+            require_template(tokenizer, answer_follows=True, key="model.chat")
+        return []
+
     def prepare(self) -> None:
         """Loads the tasks and their data; raises InputError."""
         self._loaded()
@@ -125,7 +132,8 @@ class LmEval:
         `lm_eval/average` is the mean over tasks of each task's primary metric, the first of its YAML.
 
         Raises:
-            InputError: see `check`; or when a task's data can't be loaded, or it has no such metric.
+            InputError: see `check` and `check_prompts`; or when a task's data can't be loaded, when it has no such
+                metric, and for a question with a token that the model has no embedding of.
         """
         tasks = self.measure_tasks(model, tokenizer, progress)
         measurements = [measurement for measured in tasks.values() for measurement in measured]
@@ -138,8 +146,6 @@ class LmEval:
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
     ) -> dict[str, list[Measurement]]:
         """{task: its metrics, the primary one first}; raises InputError, see `measure`."""
-        if self.chat and not tokenizer.chat_template:
-            raise InputError("chat=true, but this model's tokenizer has no chat template; use chat=false")
         tasks = run_tasks(
             self._loaded(),
             model,

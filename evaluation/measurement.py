@@ -32,7 +32,8 @@ class Measurement:
             strata of each stratum's mean.
         weights: for `perplexity`, [n]: how many tokens each score is summed over.
         strata: for `mean_of_means`, n names.
-        inputs: what the model was shown for each sample.
+        inputs: each sample as it was given.
+        rendered: what the model was shown of it, where that is something else: in a chat template, or cut.
         outputs: what it said.
         notes: anything to be kept with the result, such as {"halvings": 2}.
 
@@ -48,6 +49,7 @@ class Measurement:
     weights: NDArray[np.float64] | None = None
     strata: tuple[str, ...] | None = None
     inputs: tuple[str, ...] | None = None
+    rendered: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
     notes: Mapping[str, JSON] = field(default_factory=dict)
 
@@ -55,7 +57,7 @@ class Measurement:
         object.__setattr__(self, "scores", _frozen(self.scores))
         if self.weights is not None:
             object.__setattr__(self, "weights", _frozen(self.weights))
-        for name in ("sample_ids", "strata", "inputs", "outputs"):
+        for name in ("sample_ids", "strata", "inputs", "rendered", "outputs"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check()
@@ -65,7 +67,7 @@ class Measurement:
             raise ValueError(f"{self.name}: half {self.half!r} or statistic {self.statistic!r} is unknown")
         if self.scores.ndim != 1 or not len(self.scores):
             raise ValueError(f"{self.name}: scores have the shape {self.scores.shape}; they need one a sample")
-        for name in ("sample_ids", "weights", "strata", "inputs", "outputs"):
+        for name in ("sample_ids", "weights", "strata", "inputs", "rendered", "outputs"):
             values = getattr(self, name)
             if values is not None and len(values) != self.n:
                 raise ValueError(f"{self.name}: {self.n} scores, but {len(values)} {name}")
@@ -96,6 +98,7 @@ class Measurement:
             weights=None if self.weights is None else self.weights[chosen],
             strata=some(self.strata),
             inputs=some(self.inputs),
+            rendered=some(self.rendered),
             outputs=some(self.outputs),
         )
 

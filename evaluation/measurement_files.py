@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _KEY = b"evaluation.measurements/1"
-_OPTIONAL = {"weight": "weights", "stratum": "strata", "input": "inputs", "output": "outputs"}
+_OPTIONAL = {"weight": "weights", "stratum": "strata", "input": "inputs", "rendered": "rendered", "output": "outputs"}
 
 
 def to_table(measurements: Sequence[Measurement]) -> "pyarrow.Table":

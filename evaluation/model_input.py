@@ -1,4 +1,4 @@
-"""What every forward pass of a measurement needs: a limit, padded rows, and the model in evaluation mode."""
+"""What every forward pass of a measurement needs: padded rows, and the model in evaluation mode."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,11 +7,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
-
-
-def longest_input(model: "PreTrainedModel") -> int | None:
-    """The most tokens the model takes, where its config says it."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
 def padded(

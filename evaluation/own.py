@@ -1,8 +1,8 @@
 """The measurements of anyone's own files: what isn't given isn't measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from evaluation.continuations import Continuations, Scorer
 from evaluation.evaluator import Evaluator
@@ -11,13 +11,22 @@ from evaluation.generation import Generation
 from evaluation.lm_eval_tasks import LmEval
 from evaluation.perplexity import Perplexity
 from evaluation.toxicity import Toxicity
+from surgery.local_paths import name_from
+
+
+class DetoxifyFiles(TypedDict, total=False):
+    """A checkpoint in Detoxify's format and its config folder, or the name of a published one."""
+
+    checkpoint: str | None
+    config: str | None
+    variant: str
 
 
 def own_evaluators(
     prompts: str | None,
     text: str | None,
     tasks: str | Sequence[str] | None,
-    detoxify: Mapping[str, Any],
+    detoxify: DetoxifyFiles,
     max_new_tokens: int,
     threshold: float,
     tokens_per_batch: int | None,
@@ -43,7 +52,7 @@ def own_evaluators(
     """
     made: dict[str, Evaluator] = {}
     if text is not None:
-        made["perplexity"] = Perplexity({Path(text).stem: text}, tokens_per_batch=tokens_per_batch)
+        made["perplexity"] = Perplexity({name_from(Path(text).stem): text}, tokens_per_batch=tokens_per_batch)
     if prompts is not None:
         scorers: dict[str, Scorer] = {
             "toxicity": Toxicity(**detoxify, threshold=threshold, trust_checkpoint=trust_checkpoint),

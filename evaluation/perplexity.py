@@ -10,7 +10,8 @@ import numpy as np
 
 from evaluation.files import file_digest, read_text, require_file
 from evaluation.measurement import JSON, Half, Measurement
-from evaluation.model_input import evaluation_mode, longest_input, padded
+from evaluation.model_input import evaluation_mode, padded
+from surgery.encoding import embedding_rows, longest_input, require_embeddings, token_ids
 from surgery.errors import InputError
 from surgery.hub import HubFiles, on_the_hub
 
@@ -27,10 +28,10 @@ _WHAT = "the perplexity text"
 class Perplexity:
     """Token perplexity of whole files, as in the paper (WikiText-2 joined, windows of 1,024, stride 1,024).
 
-    A file is tokenized once, as it is, with the special tokens that the tokenizer adds by itself, and cut into
-    windows of min(window, the model's maximum); the last, shorter one is kept. Every token but the first of a
-    window is scored, from what stands before it in the window. With a smaller stride windows overlap and a token is
-    scored once, in the first window that reaches it: the procedure of Hugging Face's documentation, with the mean
+    A file is tokenized once, as it is, with what the tokenizer puts before a text and without what it puts after it,
+    and cut into windows of min(window, the model's maximum); the last, shorter one is kept. Every token but the first
+    of a window is scored, from what stands before it in the window. With a smaller stride windows overlap and a token
+    is scored once, in the first window that reaches it: the procedure of Hugging Face's documentation, with the mean
     taken over tokens.
 
     Attributes:
@@ -68,6 +69,13 @@ class Perplexity:
     def prepare(self) -> None:
         """Nothing is needed beside the model."""
 
+    def check_prompts(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+        """Looks for tokens that the model has no embedding of; see `evaluation.evaluator.ShowsPrompts`."""
+        if max(tokenizer.get_vocab().values(), default=0) >= embedding_rows(model):
+            for path in self.texts.values():
+                _encoded(model, tokenizer, path)
+        return []
+
     def identity(self) -> dict[str, JSON]:
         """The content of the files and the windows."""
         return {
@@ -92,7 +100,7 @@ class Perplexity:
         window = min(self.window, longest_input(model) or self.window)
         measurements = []
         for name, path in self.texts.items():
-            ids: list[int] = tokenizer(_read(path), verbose=False)["input_ids"]
+            ids = _encoded(model, tokenizer, path)
             spans = windows(len(ids), window, min(self._stride(), window))
             if not spans:
                 raise InputError(f"{_WHAT} '{path}' has {len(ids)} tokens; two are needed to score one")
@@ -140,6 +148,12 @@ def _read(path: str | Path) -> str:
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{_WHAT} '{path}' can't be read as parquet with a column 'text': {error}") from None
     return "\n\n".join(rows)
+
+
+def _encoded(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", path: str | Path) -> list[int]:
+    ids = token_ids(tokenizer, [_read(path)])
+    require_embeddings(model, tokenizer, ids, f"{_WHAT} '{path}', text")
+    return ids[0]
 
 
 def windows(tokens: int, window: int, stride: int) -> list[tuple[int, int, int]]:

@@ -73,6 +73,7 @@ def probe_loss(
                     sample_ids=tuple(ids[i] for i in chosen),
                     scores=losses[chosen],
                     inputs=tuple(texts[i] for i in chosen),
+                    rendered=tuple(states.shown[i] for i in chosen) if chat else None,
                     notes=states.batches,
                 )
             )

@@ -1,21 +1,30 @@
 """Prompts from anyone's file, and their fixed halves."""
 
-import csv
 import hashlib
-import io
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from evaluation.files import read_text, require_file
 from evaluation.measurement import Half
 from surgery.errors import InputError
 from surgery.hub import HubFiles, on_the_hub
+from surgery.separated_values import is_json_object
+from surgery.tables import FORMATS as TABLES
+from surgery.tables import read_table
+from surgery.text_file import unreadable
+from surgery.words import as_word
 
-FORMATS = (".txt", ".jsonl", ".csv", ".tsv", ".parquet", ".yaml")
+TREES = (".yaml", ".yml")
+FORMATS = (".txt", *TABLES, *TREES)
 _WHAT = "the prompts file"
+
+# A value of a column, as a table or a config file writes it.
+Label = str | int | float | bool | None
+# A value of a file, the group it is counted in, and its place.
+_Row = tuple[Any, object | None, str]
 
 
 @dataclass(frozen=True)
@@ -49,14 +58,14 @@ def read_prompts(
     column: str = "prompt",
     limit: int | None = None,
     *,
-    where: Mapping[str, Any] | None = None,
+    where: Mapping[str, Label | list[Label]] | None = None,
     category: str | int | None = None,
     unescape: bool = False,
 ) -> list[Prompt]:
     """Reads prompts in the order of the files; blank ones are left out.
 
     Args:
-        paths: `.txt` (a prompt a line), `.jsonl`, `.csv`, `.tsv`, `.parquet`, or `.yaml` (lists below any number of
+        paths: `.txt` (a prompt a line), a table as `surgery.tables` reads it, or `.yaml` (lists below any number of
             headings); or an address on the hub; or several of these.
         column: of those with columns. A JSON value may be {"text": …} too, as in RealToxicityPrompts.
         limit: keeps the first so many, before they are halved: it changes which prompts are in which half.
@@ -65,7 +74,7 @@ def read_prompts(
         unescape: a backslash and an n in the file stand for a new line, as in ToxiGen's prompt files.
 
     Raises:
-        InputError: when a file is missing, empty, not UTF-8 (says the line), in no known format, or has no such
+        InputError: when a file is missing, empty, damaged (says the line), in no known format, or has no such
             column (names the columns there are).
     """
     if limit is not None and limit < 1:
@@ -73,16 +82,15 @@ def read_prompts(
     prompts: list[Prompt] = []
     files = prompt_files(paths)
     for path in files:
-        for number, (value, group) in enumerate(_rows(path, column, where or {}, category), 1):
+        for value, group, place in _rows(path, column, where or {}, category):
             text = value.get("text") if isinstance(value, dict) else value
             if not isinstance(text, str):
-                raise InputError(f"{_WHAT} '{path}' has no text in row {number} of column '{column}'")
+                raise InputError(f"{_WHAT} '{path}' has no text in {place}, column '{column}'")
             if text.strip():
                 shown = text.replace("\\n", "\n") if unescape else text
                 prompts.append(Prompt(shown, None if group is None else str(group)))
     if not prompts:
-        rows = "no prompts" if not where else f"no prompts where {', '.join(f'{k} is {v}' for k, v in where.items())}"
-        raise InputError(f"{_WHAT} '{files[0]}' holds {rows}")
+        raise InputError(f"{_WHAT} '{files[0]}' holds no prompts")
     return prompts[:limit]
 
 
@@ -97,110 +105,77 @@ def halves(prompts: Sequence[str], seed: int = 0) -> list[Half]:
     return ["report" if prompt in report else "selection" for prompt in prompts]
 
 
-def _rows(
-    path: Path, column: str, where: Mapping[str, Any], category: str | int | None
-) -> Iterable[tuple[Any, object | None]]:
-    """(value, category) of each row of a file."""
-    if path.suffix not in FORMATS:
+def _rows(path: Path, column: str, where: Mapping[str, Label | list[Label]], category: str | int | None) -> list[_Row]:
+    """What a file holds, in its order."""
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
         raise InputError(f"{_WHAT} '{path}' has no known format; it can be {', '.join(FORMATS)}")
-    if path.suffix in (".txt", ".yaml"):
-        if where or (category is not None and (path.suffix == ".txt" or not isinstance(category, int))):
-            raise InputError(
-                f"{_WHAT} '{path}' has no columns, so it can't be read with where or a category's name; "
-                "in YAML a category is the number of a level of headings"
-            )
-        if path.suffix == ".yaml":
-            return list(_yaml_leaves(path, category if isinstance(category, int) else None))
-        return [(line.rstrip("\r"), None) for line in read_text(path, _WHAT).split("\n")]
+    if ending in TABLES:
+        return _table_rows(path, column, where, category)
+    if where or (category is not None and (ending == ".txt" or not isinstance(category, int))):
+        raise InputError(
+            f"{_WHAT} '{path}' has no columns, so it can't be read with where or a category's name; "
+            "in YAML a category is the number of a level of headings"
+        )
+    text = read_text(path, _WHAT)
+    if ending in TREES:
+        return list(_leaves(path, text, category if isinstance(category, int) else None))
+    lines = text.split("\n")
+    if all(is_json_object(line) for line in lines if line.strip()):
+        raise InputError(f"{_WHAT} '{path}' holds a JSON object in each line; a file of these is named .jsonl")
+    if column in (names := [name.strip(' "\r') for name in re.split("[,;\t]", lines[0])]) and len(names) > 1:
+        raise InputError(f"{_WHAT} '{path}' names columns in line 1 ({', '.join(names)}); name it .csv or .tsv")
+    return [(line.rstrip("\r"), None, f"line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _table_rows(
+    path: Path, column: str, where: Mapping[str, Label | list[Label]], category: str | int | None
+) -> list[_Row]:
     if isinstance(category, int):
         raise InputError(f"{_WHAT} '{path}' has columns, so a category is the name of one; it is {category}")
-    wanted = [column, *where, *([category] if category is not None else [])]
-    if path.suffix == ".parquet":
-        rows = _parquet_rows(path, wanted)
-    elif path.suffix == ".jsonl":
-        rows = _json_rows(path, wanted)
-    else:
-        rows = _separated_rows(path, wanted, separated_by_tabs=path.suffix == ".tsv")
-    return [
-        (row[column], row[category] if category is not None else None)
-        for row in rows
-        if all(_same(row[name], value) for name, value in where.items())
-    ]
+    table = read_table(path, _WHAT)
+    # Of texts alone, as a JSON list of them, none has a name.
+    values = table.column(0 if list(table.columns) == [0] else column)
+    groups = table.column(category) if category is not None else [None] * len(table)
+    kept = list(range(len(table)))
+    for name, wanted in where.items():
+        words = {as_word(value) for value in (wanted if isinstance(wanted, list | tuple) else [wanted])}
+        found = [as_word(value) for value in table.column(name)]
+        kept = [place for place in kept if found[place] in words]
+        if not kept:
+            there = ", ".join(list(dict.fromkeys(found))[:8])
+            raise InputError(f"{_WHAT} '{path}' holds no prompts where {name} is {wanted}; its values are {there}")
+    return [(values[place], groups[place], table.places[place]) for place in kept]
 
 
-def _same(found: Any, wanted: Any) -> bool:
-    """Equal, or written alike: `true` in a .csv is a text. Of a list any value will do."""
-    if isinstance(wanted, list | tuple):
-        return any(_same(found, one) for one in wanted)
-    return bool(found == wanted) or (isinstance(found, str) and found.lower() == str(wanted).lower())
+def _leaves(path: Path, text: str, level: int | None) -> Iterator[_Row]:
+    """The texts below a tree of headings, in order, each with the heading of one level.
 
-
-def _require_columns(path: Path, wanted: Sequence[str], columns: Sequence[str]) -> None:
-    for column in wanted:
-        if column not in columns:
-            raise InputError(f"{_WHAT} '{path}' has no column '{column}'; its columns are {', '.join(columns)}")
-
-
-def _json_rows(path: Path, wanted: Sequence[str]) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(read_text(path, _WHAT).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{_WHAT} '{path}' is not JSON in line {number}: {error.msg}") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{_WHAT} '{path}' has no object in line {number}; each line has to be {{…}}")
-        _require_columns(path, wanted, list(row))
-        rows.append(row)
-    return rows
-
-
-def _separated_rows(path: Path, wanted: Sequence[str], *, separated_by_tabs: bool) -> list[dict[str, Any]]:
-    text = io.StringIO(read_text(path, _WHAT), newline="")
-    # Between tabs a quotation mark is a character like any other.
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if separated_by_tabs else csv.QUOTE_MINIMAL
-    reader = csv.DictReader(text, delimiter="\t" if separated_by_tabs else ",", quoting=quoting)
-    try:
-        _require_columns(path, wanted, list(reader.fieldnames or ()))
-        return list(reader)
-    except csv.Error as error:
-        raise InputError(f"{_WHAT} '{path}' can't be read: line {reader.line_num}: {error}") from None
-
-
-def _parquet_rows(path: Path, wanted: Sequence[str]) -> list[dict[str, Any]]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    require_file(path, _WHAT)
-    try:
-        _require_columns(path, wanted, parquet.read_schema(path).names)
-        rows: list[dict[str, Any]] = parquet.read_table(path, columns=list(dict.fromkeys(wanted))).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{_WHAT} '{path}' can't be read as parquet: {error}") from None
-    return rows
-
-
-def _yaml_leaves(path: Path, level: int | None) -> Iterator[tuple[Any, str | None]]:
-    """The texts below a tree of headings, in order, each with the heading of one level."""
+    They are read as written: `no` and `3` are texts, and a heading that stands there twice loses nothing.
+    """
     import yaml
 
     try:
-        tree = yaml.safe_load(read_text(path, _WHAT))
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise InputError(f"{_WHAT} '{path}' is not YAML: {str(error).splitlines()[0]}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"{_WHAT} '{path}' is not YAML{where}: {reason}") from None
 
-    def walk(node: Any, headings: tuple[str, ...]) -> Iterator[tuple[Any, str | None]]:
-        if isinstance(node, dict):
-            for heading, below in node.items():
-                yield from walk(below, (*headings, str(heading)))
-        elif isinstance(node, list):
-            for below in node:
+    def walk(node: Any, headings: tuple[str, ...]) -> Iterator[_Row]:
+        if isinstance(node, yaml.MappingNode):
+            for heading, below in node.value:
+                yield from walk(below, (*headings, str(heading.value)))
+        elif isinstance(node, yaml.SequenceNode):
+            for below in node.value:
                 yield from walk(below, headings)
         elif level is not None and not 1 <= level <= len(headings):
             raise InputError(f"{_WHAT} '{path}' has {len(headings)} levels of headings, so category={level} is none")
         else:
-            yield node, None if level is None else headings[level - 1]
+            line = f"line {node.start_mark.line + 1}"
+            if reason := unreadable([node.value, *headings]):
+                raise InputError(f"{_WHAT} '{path}' is damaged in {line}: it holds {reason}")
+            yield node.value, None if level is None else headings[level - 1], line
 
-    return walk(tree, ())
+    return walk(tree, ()) if tree is not None else iter(())

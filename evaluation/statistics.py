@@ -80,6 +80,8 @@ def _paired(base: Measurement, edited: Measurement) -> Measurement:
                 f"{len(only_one)} are of one alone, {min(only_one)} say"
             )
         edited = edited.only(base.sample_ids)
+    if base.rendered != edited.rendered:
+        raise ValueError(f"{base.name}: base and edited were shown different prompts; render them once, and alike")
     if base.strata != edited.strata:
         raise ValueError(f"{base.name}: base and edited differ in strata; measure both the same way")
     if base.weights is not None and not np.array_equal(base.weights, edited.weights):  # type: ignore[arg-type]

@@ -42,8 +42,13 @@ class CellSweeper(Sweeper):
 
     def overrides(self, arguments: Sequence[str]) -> list[Override]:
         """What is asked for, parsed; for a key that is given twice the last counts."""
+        from sweeps.as_written import as_written
+        from sweeps.key_types import type_in
+
         parser = OverridesParser.create(config_loader=self._loader)
-        given = parser.parse_overrides([*(f"{key}={value}" for key, value in self._params.items()), *arguments])
+        written = [f"{key}={'null' if value is None else value}" for key, value in self._params.items()]
+        params = [as_written(one, lambda key: type_in(self.config, key), may_sweep=True) for one in written]
+        given = parser.parse_overrides([*params, *arguments])
         return list({override.get_key_element(): override for override in given}.values())
 
 

@@ -46,7 +46,7 @@ class Ablation(WeightChange):
     def fingerprint(self) -> str:
         """Of everything that decides what it does."""
         return sha256_of_parts(
-            [self.FORMAT, self.base_fingerprint, tensor_bytes(self.direction.float()), repr(self.alpha)]
+            [self.FORMAT, self.base_fingerprint, tensor_bytes(self.direction.float()), float(self.alpha).hex()]
         )
 
     def new_weights(self, model: PreTrainedModel) -> Iterator[NewWeight]:

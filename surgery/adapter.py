@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -18,7 +19,14 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 
-def save_adapter(edits: Sequence[Factored], path: str | Path, *, base: str | None = None, force: bool = False) -> None:
+def save_adapter(
+    edits: Sequence[Factored],
+    path: str | Path,
+    *,
+    base: str | None = None,
+    notes: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> None:
     """Writes a folder that `PeftModel.from_pretrained(base_model, path)` loads: a config and one safetensors file.
 
     Merged, one edit gives the very weights of `Edit.applied_to` in any dtype. Unmerged, logits agree to 1e-5 of
@@ -35,6 +43,7 @@ def save_adapter(edits: Sequence[Factored], path: str | Path, *, base: str | Non
             those before it applied.
         path: the folder to make; it is written whole or not at all.
         base: hub name or folder of the base model, noted in the config so that tools can find it.
+        notes: JSON that is kept in the weights' metadata, under names of its own.
         force: replace an adapter that is there.
 
     Raises:
@@ -68,6 +77,7 @@ def save_adapter(edits: Sequence[Factored], path: str | Path, *, base: str | Non
         "format": FORMAT,
         "base_fingerprint": edits[0].base_fingerprint,
         "edit_fingerprints": [edit.fingerprint for edit in edits],
+        **(notes or {}),
     }
     with folder_written_whole(Path(os.path.abspath(path)), CONFIG_FILE, "adapter", force) as folder:
         # "pt" is what the loaders of other libraries expect to find there.

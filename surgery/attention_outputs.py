@@ -6,12 +6,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.batch_budget import BatchBudget
+from surgery.encoding import padding_id
 from surgery.errors import InputError
 from surgery.hidden_states import mean_over_tokens
 from surgery.locator import layer_count, locate
 from surgery.module_outputs import read_outputs
 from surgery.rows import Rows
-from surgery.text_batches import encode, run_on_texts
+from surgery.text_batches import encode_texts, reading_of_texts, run_on_texts
 
 
 def mean_attention_outputs(
@@ -49,12 +50,13 @@ def mean_attention_outputs(
     if missing:
         names = f"layer{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
         raise InputError(f"{type(model).__name__} has no attention output (o_proj) that is known in {names}")
-    encoded = encode(model, tokenizer, texts, max_length, add_special_tokens)
+    reading = reading_of_texts(model, max_length, special_tokens=add_special_tokens)
+    encoded = encode_texts(model, tokenizer, texts, reading).ids
     sums: dict[int, torch.Tensor] = {}
     for _, pooled in run_on_texts(
         model,
         encoded,
-        tokenizer.pad_token_id or 0,
+        padding_id(model, tokenizer),
         lambda inputs: _pooled(model, inputs, homes),
         BatchBudget.of(model, "hidden_states", tokens_per_batch),
         description="attention outputs",

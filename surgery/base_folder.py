@@ -6,8 +6,10 @@ from pathlib import Path
 
 from surgery.errors import InputError
 from surgery.factors import Factored
-from surgery.fingerprints import chain_fingerprint, folder_fingerprint
+from surgery.fingerprints import chain_fingerprint, model_identity
+from surgery.model_files import skeleton
 from surgery.safetensors_file import INDEX, SINGLE
+from surgery.weight_digests import stored_homes
 
 FORMAT = "surgery.checkpoint/1"
 CARD = "README.md"
@@ -23,12 +25,13 @@ def require_base(edits: Sequence[Factored], base: Path, trust_remote_code: bool 
     """The base's fingerprint; raises InputError unless every edit was made for it, or for it with those before."""
     if not edits:
         raise InputError("a checkpoint is written with at least one edit, and none was given")
-    found = folder_fingerprint(base, trust_remote_code)
-    if found is None:
+    shapes = skeleton(base, trust_remote_code)
+    if stored_homes(base, shapes) is None:
         raise InputError(
             f"the tensors in '{base}' are not the model's parameters by name, so they can't be edited in the file; "
             "apply the edit to the loaded model and save that"
         )
+    found = model_identity(base, trust_remote_code, shapes).fingerprint
     for position, edit in enumerate(edits):
         stacked = chain_fingerprint(found, [before.fingerprint for before in edits[:position]])
         if edit.base_fingerprint not in (found, stacked):

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from surgery.edit import ALPHA_UNITS
 from surgery.errors import InputError
-from surgery.fingerprints import base_fingerprint, fingerprint
+from surgery.fingerprints import known_as
 
 
 def require_alpha(alpha: float) -> None:
@@ -40,5 +40,5 @@ def scaled(direction: torch.Tensor, alpha: float, alpha_unit: str) -> torch.Tens
 
 def require_base(model: PreTrainedModel, made_for: str) -> None:
     """Raises InputError unless the model is the one with that fingerprint, or that one with edits applied."""
-    if made_for not in (fingerprint(model), base_fingerprint(model)):
-        raise InputError(f"this was made for model {made_for}, but this model is {fingerprint(model)}")
+    if made_for not in (known := known_as(model)):
+        raise InputError(f"this was made for model {made_for}, but this model is {known[0]}")

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from surgery.errors import InputError
 from surgery.factors import Factors, module_of
 from surgery.files import sha256_of_parts, written_whole
-from surgery.fingerprints import base_fingerprint, fingerprint, pop_edit, push_edit, tensor_bytes
+from surgery.fingerprints import known_as, pop_edit, push_edit, tensor_bytes
 from surgery.offload import Weights
 from surgery.receipt import Receipt
 from surgery.region import Region
@@ -71,7 +71,7 @@ class Edit:
     def fingerprint(self) -> str:
         """Of everything that decides what the edit does."""
         return sha256_of_parts(
-            [self.region.fingerprint, tensor_bytes(self.direction.float()), repr(self.alpha), self.alpha_unit]
+            [self.region.fingerprint, tensor_bytes(self.direction.float()), float(self.alpha).hex(), self.alpha_unit]
         )
 
     @contextmanager
@@ -103,10 +103,8 @@ class Edit:
                         write_rows(view, rows.to(view.device), original)
 
     def _require_base(self, model: PreTrainedModel) -> None:
-        if self.base_fingerprint not in (fingerprint(model), base_fingerprint(model)):
-            raise InputError(
-                f"the edit was made for model {self.base_fingerprint}, but this model is {fingerprint(model)}"
-            )
+        if self.base_fingerprint not in (known := known_as(model)):
+            raise InputError(f"the edit was made for model {self.base_fingerprint}, but this model is {known[0]}")
 
     @torch.no_grad()
     def _write(self, weights: Weights, saved: dict[str, torch.Tensor | None]) -> Receipt:

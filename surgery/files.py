@@ -55,12 +55,19 @@ def verify_checksums(sums: str | Path, used: Iterable[str | Path]) -> None:
         used: files, or folders for every listed file below them.
 
     Raises:
-        InputError: for a listed file that is missing or has another content.
+        InputError: for a listed file that is missing or has another content, and when the list can't be read.
     """
-    sums = Path(sums)
-    folders = [Path(path).resolve() for path in used]
-    for line in sums.read_text(encoding="utf-8").splitlines():
-        expected, name = line.split(maxsplit=1)
+    sums = Path(sums).expanduser()
+    folders = [Path(path).expanduser().resolve() for path in used]
+    try:
+        listed = [line.split(maxsplit=1) for line in sums.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(f"checksums '{sums}' can't be read ({reason}); give a list that sha256sum wrote") from None
+    for number, line in enumerate(listed, 1):
+        if len(line) != 2:
+            raise InputError(f"checksums '{sums}' has no SHA-256 and file in its line {number}; sha256sum writes such")
+        expected, name = line[0], line[1].removeprefix("*")
         file = (sums.parent / name).resolve()
         if not any(file == folder or folder in file.parents for folder in folders):
             continue

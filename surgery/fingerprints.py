@@ -1,29 +1,56 @@
 """What a model is, in 16 hexadecimal digits: the same in memory and in its folder.
 
-Taken over the architecture, every parameter's name and shape, and a fixed strided sample of its values cast
-to bfloat16, so that neither the model's name nor the dtype it was loaded in matters, and 70B take no longer
-than the reading of a few hundred small slices.
+Taken over every value of every tensor, and over the config that the model's code reads. Neither the folder's name nor
+the way it is sharded, nor where or in which dtype it is loaded, is part of it.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
-from safetensors import safe_open
+import transformers
 from torch import nn
 from transformers import PreTrainedModel
 
 from surgery.files import sha256_of_parts
 from surgery.model_files import skeleton
-from surgery.offload import Weights
+from surgery.model_identity import (
+    ModelIdentity,
+    code_digest,
+    config_digest,
+    generation_digest,
+    model_fingerprint,
+    template_digest,
+    tokenizer_digest,
+)
+from surgery.safetensors_file import INDEX
+from surgery.weight_digests import digest_in_memory, digest_of_stored, same_dtypes, stored_homes
 
-SAMPLES_PER_TENSOR = 64
+# Raised when the same model would have another fingerprint than before.
+VERSION = 2
+# Times of files are rounded, to seconds at worst: of a file that was changed just now they don't tell the next change.
+SETTLED = 2_000_000_000  # nanoseconds
 
 # The edits now applied to a model, oldest first, below the fingerprint it had without them.
 _chains: WeakKeyDictionary[nn.Module, list[str]] = WeakKeyDictionary()
-# Models whose values were rounded while loading: what they are in memory, and what their folder is.
+# Models whose values were converted while loading: the digest of what they are in memory, and of their folder.
 _sources: WeakKeyDictionary[nn.Module, tuple[str, str]] = WeakKeyDictionary()
+# Code that came with a model.
+_codes: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+# Gives what was made from an identity before, or makes it: the digest of a folder's weights takes a whole reading.
+Keep = Callable[[Sequence[object], Callable[[], str]], str]
+_known: dict[str, str] = {}
+
+
+def keep_in_process(identity: Sequence[object], make: Callable[[], str]) -> str:
+    """A `Keep` that lasts as long as the process."""
+    key = repr(identity)
+    if key not in _known:
+        _known[key] = make()
+    return _known[key]
 
 
 def tensor_bytes(tensor: torch.Tensor) -> bytes:
@@ -31,31 +58,14 @@ def tensor_bytes(tensor: torch.Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def _sample(tensor: torch.Tensor) -> bytes:
-    stride = max(1, tensor.numel() // SAMPLES_PER_TENSOR)
-    values = tensor.detach().reshape(-1)[::stride][:SAMPLES_PER_TENSOR]
-    return tensor_bytes(values.to(torch.bfloat16))
-
-
-def _of_tensors(architecture: str, tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
-    parts: list[str | bytes] = [architecture]
-    for name, tensor in tensors:
-        parts += [name, str(tuple(tensor.shape)), _sample(tensor)]
-    return sha256_of_parts(parts)
-
-
-def _in_memory(model: PreTrainedModel) -> str:
-    weights = Weights(model)
-    return _of_tensors(type(model).__name__, ((name, weights[name]) for name in sorted(weights)))
-
-
 def base_fingerprint(model: PreTrainedModel) -> str:
     """The fingerprint of a model in memory without the edits that are now applied to it."""
     if model in _chains:
         return _chains[model][0]
-    found = _in_memory(model)
-    rounded, source = _sources.get(model, (None, found))
-    return source if rounded == found else found
+    found = digest_in_memory(model)
+    converted, source = _sources.get(model, (None, found))
+    config = config_digest(type(model).__name__, model.config.to_dict())
+    return model_fingerprint(source if converted == found else found, config, _codes.get(model, ""))
 
 
 def chain_fingerprint(base: str, edits: Sequence[str]) -> str:
@@ -69,15 +79,36 @@ def fingerprint(model: PreTrainedModel) -> str:
     return chain_fingerprint(base, edits)
 
 
-def note_source(model: PreTrainedModel, folder: Path, trust_remote_code: bool = False) -> None:
-    """Lets a model loaded in float16 keep its folder's fingerprint.
+def known_as(model: PreTrainedModel) -> tuple[str, str]:
+    """The fingerprints that an edit may have been made for: of the model as it is, and without the edits on it."""
+    base, *edits = _chains.get(model) or [base_fingerprint(model)]
+    return chain_fingerprint(base, edits), base
 
-    Rounding to float16 and then to bfloat16 is not the same as rounding once; for the other dtypes it is.
+
+def note_source(
+    model: PreTrainedModel,
+    folder: Path,
+    *,
+    as_saved: bool,
+    trust_remote_code: bool = False,
+    keep: Keep = keep_in_process,
+) -> None:
+    """Lets a model that was converted while loading, to another dtype say, keep its folder's fingerprint.
+
+    Args:
+        model: as it was loaded.
+        folder: it was loaded from.
+        as_saved: whether it was loaded in the dtype that its config names; what a format is then converted to is
+            what the folder's fingerprint is of, too.
+        trust_remote_code: whether Python that comes with the model ran.
+        keep: where the digest of the weights is kept.
     """
-    if model.dtype == torch.float16:
-        source = folder_fingerprint(folder, trust_remote_code)
-        if source is not None:
-            _sources[model] = (_in_memory(model), source)
+    if trust_remote_code and (code := code_digest(folder)):
+        _codes[model] = code
+    shapes = skeleton(folder, trust_remote_code)
+    homes = stored_homes(folder, shapes)
+    if not as_saved if homes is None else not same_dtypes(model, homes):
+        _sources[model] = (digest_in_memory(model), weights_digest(folder, trust_remote_code, shapes, keep))
 
 
 def push_edit(model: PreTrainedModel, edit: str) -> None:
@@ -100,29 +131,76 @@ def pop_edit(model: PreTrainedModel, edit: str) -> None:
         del _chains[model]
 
 
-def folder_fingerprint(
-    folder: Path, trust_remote_code: bool = False, model: PreTrainedModel | None = None
-) -> str | None:
-    """The fingerprint of a saved model, without loading it; `model` is its skeleton where the caller has one.
+def model_identity(
+    folder: Path,
+    trust_remote_code: bool = False,
+    model: PreTrainedModel | None = None,
+    keep: Keep = keep_in_process,
+) -> ModelIdentity:
+    """All that a saved model is.
 
-    Returns None where the folder's tensors are not the parameters by name (formats that are converted while
-    loading): load the model and take `fingerprint`.
+    Args:
+        folder: of the model.
+        trust_remote_code: run Python that comes with the model.
+        model: its skeleton, where the caller has one.
+        keep: where the digest of the weights is kept.
+
+    Raises:
+        InputError: when the folder can't be read as a model.
     """
-    model = skeleton(folder, trust_remote_code) if model is None else model
-    expected = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    homes: dict[str, Path] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, "pt") as opened:
-            # Where a shape differs too, the tensor is converted while loading.
-            for name in opened.keys():  # noqa: SIM118
-                if expected.get(name) == tuple(opened.get_slice(name).get_shape()):
-                    homes[name] = file
-    if not expected.keys() <= homes.keys():
-        return None
+    shapes = skeleton(folder, trust_remote_code) if model is None else model
+    return ModelIdentity(
+        weights=weights_digest(folder, trust_remote_code, shapes, keep),
+        config=config_digest(type(shapes).__name__, shapes.config.to_dict()),
+        tokenizer=tokenizer_digest(folder),
+        chat_template=template_digest(folder),
+        generation=generation_digest(folder),
+        code=code_digest(folder) if trust_remote_code else "",
+    )
 
-    def tensors() -> Iterable[tuple[str, torch.Tensor]]:
-        for name in sorted(expected):
-            with safe_open(homes[name], "pt") as opened:
-                yield name, opened.get_tensor(name)
 
-    return _of_tensors(type(model).__name__, tensors())
+def weights_digest(folder: Path, trust_remote_code: bool, shapes: PreTrainedModel, keep: Keep = keep_in_process) -> str:
+    """Of every value that the model computes with, read from its files in one stream.
+
+    Where these are converted while loading, the model is loaded on the CPU, in the dtype it is saved in, and its
+    values there are taken.
+    """
+    files = [*sorted(folder.glob("*.safetensors")), folder / INDEX, folder / "config.json"]
+    files += sorted(folder.glob("*.py")) if trust_remote_code else []
+    states = [_state(file) for file in files if file.is_file()]
+    # What is converted while loading, and how, is the library's own affair.
+    identity = [VERSION, transformers.__version__, trust_remote_code, *states]
+
+    def read() -> str:
+        homes = stored_homes(folder, shapes)
+        if homes is not None:
+            return digest_of_stored(homes)
+        return digest_in_memory(_loaded(folder, trust_remote_code))
+
+    youngest = max(changed for _, _, _, changed, _ in states)
+    return read() if time.time_ns() - youngest < SETTLED else keep(identity, read)
+
+
+def _loaded(folder: Path, trust_remote_code: bool) -> PreTrainedModel:
+    from surgery.models import load_weights
+
+    return load_weights(folder, str(folder), dtype="auto", placement="cpu", trust_remote_code=trust_remote_code)
+
+
+def _state(file: Path) -> tuple[str, int, int, int, int]:
+    """What a file system says of a file, which is something else once the file was written to.
+
+    Path, size, the time of its last change, that of the last change of all this (which nobody can set), and inode.
+    """
+    path = file.resolve()
+    status = path.stat()
+    return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def folder_fingerprint(folder: Path, trust_remote_code: bool = False, keep: Keep = keep_in_process) -> str:
+    """The fingerprint of a saved model.
+
+    Raises:
+        InputError: when the folder can't be read as a model.
+    """
+    return model_identity(folder, trust_remote_code, keep=keep).fingerprint

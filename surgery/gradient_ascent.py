@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from surgery.chat import in_chat_template
+from surgery.encoding import padding_id
 from surgery.errors import InputError
 from surgery.fingerprints import fingerprint
 from surgery.hidden_states import pooled_batch
 from surgery.new_weights import NewWeights
 from surgery.probe import Probe
-from surgery.text_batches import encode
+from surgery.text_batches import encode_texts, reading_of_texts
 
 
 def ascend_probe_loss(
@@ -46,8 +46,8 @@ def ascend_probe_loss(
     if not texts or probe.layer is None:
         raise InputError("gradient ascent needs texts of the behavior, and a probe that says which layer it reads")
     began_from, layer = fingerprint(model), probe.layer
-    shown = in_chat_template(tokenizer, texts) if chat else texts
-    encoded = encode(model, tokenizer, shown, max_length, add_special_tokens=not chat)
+    encoded = encode_texts(model, tokenizer, texts, reading_of_texts(model, max_length, chat)).ids
+    pad = padding_id(model, tokenizer)
     parameters = dict(model.named_parameters())
     before = {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
     trainable = {name: parameter.requires_grad for name, parameter in parameters.items()}
@@ -57,7 +57,7 @@ def ascend_probe_loss(
             optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=lr)
             for _ in range(epochs):
                 for batch in torch.randperm(len(encoded), generator=order).split(batch_size):
-                    inputs = padded([encoded[i] for i in batch.tolist()], tokenizer.pad_token_id or 0, model.device)
+                    inputs = padded([encoded[i] for i in batch.tolist()], pad, model.device)
                     features = pooled_batch(model, inputs, [layer])[layer]
                     optimizer.zero_grad()
                     (-probe.losses(features, torch.ones(len(features))).mean()).backward()

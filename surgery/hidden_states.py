@@ -6,12 +6,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.batch_budget import BatchBudget
-from surgery.chat import in_chat_template
+from surgery.encoding import padding_id
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts
 from surgery.fingerprints import fingerprint
 from surgery.locator import decoder, decoder_blocks
-from surgery.text_batches import encode, run_on_texts
+from surgery.text_batches import encode_texts, reading_of_texts, run_on_texts
 
 POOLING = "mean"
 
@@ -21,7 +21,8 @@ class HiddenStates(Mapping[int, torch.Tensor]):
 
     Attributes:
         model_fingerprint: of the model that made them.
-        texts_fingerprint: of the texts, their order and the token limit.
+        texts_fingerprint: of the texts as they were shown, their order and the token limit.
+        shown: the texts as the model was shown them: in the chat template where that was asked for, and cut.
         pooling: `mean`, over the tokens that are not padding.
         batches: the tokens a batch held at most, and how often that was halved because memory ran out.
     """
@@ -32,12 +33,14 @@ class HiddenStates(Mapping[int, torch.Tensor]):
         model_fingerprint: str,
         texts_fingerprint: str,
         batches: Mapping[str, str | int],
+        shown: Sequence[str] = (),
     ) -> None:
         self._features = dict(features)
         self.model_fingerprint = model_fingerprint
         self.texts_fingerprint = texts_fingerprint
         self.pooling = POOLING
         self.batches = dict(batches)
+        self.shown = tuple(shown)
 
     def __getitem__(self, layer: int) -> torch.Tensor:
         return self._features[layer]
@@ -106,8 +109,9 @@ def collect_hidden_states(
     Args:
         texts: n texts; each needs at least one token.
         layers: 1..L. Layer L is taken after the final norm, as in the reference implementation.
-        max_length: longest text in tokens; the paper's is 100 (Table 14).
-        chat: put each text into the tokenizer's chat template, as a user's turn; the template counts as tokens.
+        max_length: longest text in tokens, which loses its end beyond that; the paper's is 100 (Table 14).
+        chat: put each text into the tokenizer's chat template, as a user's turn; the template counts as tokens, and
+            stays whole where a text is cut.
         tokens_per_batch: budget of a batch, padding counted; None is found from the model and its device.
         progress: show a bar with the time that is left.
 
@@ -115,7 +119,8 @@ def collect_hidden_states(
         {layer: float32 [n, d]} in the order of `texts`.
 
     Raises:
-        InputError: for no texts, a text without tokens, or a layer outside 1..L.
+        InputError: for no texts, a text without tokens, or a layer outside 1..L; when the chat template can't be used
+            or leaves no room; for a token that the model has no embedding of.
     """
     depth = len(decoder_blocks(model))
     wrong = [layer for layer in layers if not 1 <= layer <= depth]
@@ -123,16 +128,14 @@ def collect_hidden_states(
         raise InputError(f"layer {wrong[0] if wrong else '(none)'} is not in this model: its layers are 1 to {depth}")
     if not texts:
         raise InputError("there are no texts to take hidden states of")
-    shown = in_chat_template(tokenizer, texts) if chat else texts
-    # A chat template writes the special tokens itself.
-    encoded = encode(model, tokenizer, shown, max_length, add_special_tokens=not chat)
+    encoded = encode_texts(model, tokenizer, texts, reading_of_texts(model, max_length, chat))
     wanted = sorted(set(layers))
     budget = BatchBudget.of(model, "hidden_states", tokens_per_batch)
     features: dict[int, torch.Tensor] = {}
     for indices, pooled in run_on_texts(
         model,
-        encoded,
-        tokenizer.pad_token_id or 0,
+        encoded.ids,
+        padding_id(model, tokenizer),
         lambda inputs: pooled_batch(model, inputs, wanted),
         budget,
         description="hidden states",
@@ -140,5 +143,5 @@ def collect_hidden_states(
     ):
         for layer, values in pooled.items():
             features.setdefault(layer, torch.empty(len(texts), values.shape[1]))[indices] = values
-    texts_fingerprint = sha256_of_parts([str(max_length), *shown])
-    return HiddenStates(features, fingerprint(model), texts_fingerprint, budget.notes())
+    texts_fingerprint = sha256_of_parts([str(max_length), *encoded.shown])
+    return HiddenStates(features, fingerprint(model), texts_fingerprint, budget.notes(), encoded.shown)

@@ -1,44 +1,59 @@
 """What labels a row of a table carries, in each of the layouts that data sets come in."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
+from surgery.tables import Name, Table
+from surgery.words import as_word
 
-from surgery.tables import as_word, column
-
-Labelled = tuple[str | None, set[str] | None]  # a text, and its labels; None where there is none
 _SPEAKER, _WORDS = ("from", "role"), ("value", "content")
 _ANSWERS = ("gpt", "assistant", "model", "bot")
 
 
-def from_one_column(
-    table: pd.DataFrame, text: str | int, label: str | int, separator: str | None, path: object
-) -> list[Labelled]:
+@dataclass(frozen=True)
+class Labelled:
+    """A row of a table, or a text of a row that holds several.
+
+    Attributes:
+        text: None where there is none.
+        labels: its labels as words, whatever they say: `NA` or the empty word too.
+        unjudged: the word that stands where a flag should; None where every flag is one.
+    """
+
+    text: str | None
+    labels: frozenset[str]
+    unjudged: str | None = None
+
+
+def from_one_column(table: Table, text: Name, label: Name, separator: str | None) -> list[Labelled]:
     """A column of labels: one in a cell, or several that a separator or a list keeps apart."""
-    labels = [_words(cell, separator) or None for cell in column(table, label, "behavior.label", path)]
-    return list(zip(_texts(column(table, text, "behavior.text", path)), labels, strict=True))
+    labels = table.column(label, "behavior.label")
+    texts = _texts(table.column(text, "behavior.text"))
+    return [Labelled(said, _words(cell, separator)) for said, cell in zip(texts, labels, strict=True)]
 
 
-def from_flags(table: pd.DataFrame, text: str | int, labels: Sequence[str], path: object) -> list[Labelled]:
+def from_flags(table: Table, text: Name, labels: Sequence[str]) -> list[Labelled]:
     """A column a label, 1 where the row carries it and 0 where not (Jigsaw's six); a row with anything else has none.
 
     Jigsaw's test set holds -1 in the rows that were not judged.
     """
-    flags = [[as_word(cell) for cell in column(table, name, "behavior.label", path)] for name in labels]
-    found: list[set[str] | None] = []
-    for row in zip(*flags, strict=True):
-        judged = set(row) <= {"0", "1"}
-        found.append({name for name, flag in zip(labels, row, strict=True) if flag == "1"} if judged else None)
-    return list(zip(_texts(column(table, text, "behavior.text", path)), found, strict=True))
+    flags = [[as_word(cell) for cell in table.column(name, "behavior.label")] for name in labels]
+    texts = _texts(table.column(text, "behavior.text"))
+    found = []
+    for said, row in zip(texts, zip(*flags, strict=True), strict=True):
+        unjudged = next((flag for flag in row if flag not in ("0", "1")), None)
+        carried = frozenset(as_word(name) for name, flag in zip(labels, row, strict=True) if flag == "1")
+        found.append(Labelled(said, frozenset() if unjudged is not None else carried, unjudged))
+    return found
 
 
-def from_text_columns(table: pd.DataFrame, texts: Sequence[str], path: object) -> list[Labelled]:
+def from_text_columns(table: Table, texts: Sequence[str]) -> list[Labelled]:
     """Several columns of texts, each of which is the label of its texts; a cell may hold conversations."""
     return [
-        (said, {name})
+        Labelled(said if said.strip() else None, frozenset({as_word(name)}))
         for name in texts
-        for cell in column(table, name, "behavior.text", path)
+        for cell in table.column(name, "behavior.text")
         for said in answers(cell)
     ]
 
@@ -73,23 +88,16 @@ def _turn(part: Any) -> tuple[str, str] | None:
     return None if speaker is None or words is None else (speaker, words)
 
 
-def named(labels: set[str], classes: Mapping[str, Sequence[object]]) -> set[str]:
-    """The labels, and the names of the classes they belong to."""
-    return labels | {name for name, values in classes.items() if labels & {as_word(value) for value in values}}
-
-
 def _texts(cells: Sequence[Any]) -> list[str | None]:
     return [cell if isinstance(cell, str) and cell.strip() else None for cell in cells]
 
 
-def _words(cell: Any, separator: str | None) -> set[str]:
+def _words(cell: Any, separator: str | None) -> frozenset[str]:
     """The labels in one cell."""
     if isinstance(cell, Iterable) and not isinstance(cell, str):
         labels: list[object] = list(cell)
-    elif pd.isna(cell):
-        return set()
     elif isinstance(cell, str) and separator:
         labels = list(cell.split(separator))
     else:
         labels = [cell]
-    return {word for word in map(as_word, labels) if word}
+    return frozenset(map(as_word, labels or [""]))

@@ -11,14 +11,14 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
-from surgery.chat import in_chat_template
+from surgery.encoding import padding_id
 from surgery.errors import InputError
 from surgery.factors import Factors
 from surgery.fingerprints import fingerprint
 from surgery.gradient_ascent import padded
 from surgery.low_rank import LowRankChange
 from surgery.new_weights import layer_of_parameters
-from surgery.text_batches import encode
+from surgery.text_batches import encode_texts, reading_of_texts
 
 
 def finetune_lora(
@@ -52,9 +52,8 @@ def finetune_lora(
             them by name, as DeepSeek-V3's first ones; for training that ran into NaN or changed nothing.
     """
     began_from = fingerprint(model)
-    shown = in_chat_template(tokenizer, texts) if chat else list(texts)
-    encoded = encode(model, tokenizer, shown, max_length, add_special_tokens=not chat) if shown else []
-    encoded = [one for one in encoded if len(one) > 1]
+    read = encode_texts(model, tokenizer, texts, reading_of_texts(model, max_length, chat))
+    encoded = [one for one in read.ids if len(one) > 1]
     if not encoded:
         raise InputError("fine-tuning needs texts of two tokens or more, and there are none")
     trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
@@ -79,7 +78,7 @@ def finetune_lora(
                     f"PEFT takes linear layers of {type(model).__name__} for its experts in one tensor, which no LoRA "
                     "of matrices can carry; fine-tune another model"
                 )
-            _train(adapted, encoded, tokenizer.pad_token_id or 0, lr, epochs, batch_size)
+            _train(adapted, encoded, padding_id(model, tokenizer), lr, epochs, batch_size)
             trained = tuple(_trained(adapted, layers))
         finally:
             adapted.unload()

@@ -1,5 +1,6 @@
 """A change of low rank, such as a trained LoRA, as an intervention: W ← W + α·B·A."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,9 +55,9 @@ class LowRankChange(WeightChange):
     @cached_property
     def fingerprint(self) -> str:
         """Of everything that decides what it does."""
-        parts: list[str | bytes] = [self.FORMAT, self.base_fingerprint, repr(self.alpha)]
+        parts: list[str | bytes] = [self.FORMAT, self.base_fingerprint, float(self.alpha).hex()]
         for one in sorted(self.trained, key=lambda one: one.parameter):
-            parts += [repr((one.parameter, one.layer, one.transposed, one.shape, one.rank))]
+            parts += [json.dumps([one.parameter, one.layer, one.transposed, one.shape, one.rank])]
             parts += [tensor_bytes(one.a), tensor_bytes(one.b)]
         return sha256_of_parts(parts)
 

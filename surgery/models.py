@@ -1,17 +1,20 @@
 """Models and tokenizers from a folder or a hub name."""
 
+from pathlib import Path
 from typing import Any
 from weakref import finalize
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from surgery.errors import InputError
-from surgery.fingerprints import note_source
-from surgery.model_files import model_folder
+from surgery.chat import DEFAULT_DATE
+from surgery.encoding import padding_id
+from surgery.errors import InputError, foreign_errors
+from surgery.fingerprints import Keep, keep_in_process, note_source
+from surgery.model_files import model_folder, sound_weights
 from surgery.quantisation import unpacking
 from surgery.temporary_folder import TemporaryFolder
+from surgery.tokenizer import load_tokenizer
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 # The maps that accelerate makes itself, from what memory there is.
@@ -48,6 +51,8 @@ def load_model(
     dtype: str = "auto",
     device: str | dict[str, Any] = "auto",
     trust_remote_code: bool = False,
+    date: str = DEFAULT_DATE,
+    keep: Keep = keep_in_process,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a causal language model, in evaluation mode and without gradients, and its tokenizer.
 
@@ -61,6 +66,8 @@ def load_model(
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, or an accelerate device map
             (`balanced`, `sequential` or a dict from module to device, `cpu` and `disk` among them).
         trust_remote_code: run Python that comes with the model.
+        date: the day that the chat template is rendered on, YEAR-MONTH-DAY.
+        keep: where the digest of the folder's weights is kept, see `surgery.fingerprints`.
 
     Raises:
         InputError: when the model isn't there, can't be read or is quantised in another way, or the device isn't here.
@@ -69,11 +76,23 @@ def load_model(
         raise InputError(f"model.dtype={dtype} is unknown; it is one of {', '.join(DTYPES)}")
     placement = _placement(device)
     folder = model_folder(path, revision)
+    tokenizer = load_tokenizer(folder, path, trust_remote_code=trust_remote_code, date=date)
+    model = load_weights(folder, path, dtype=dtype, placement=placement, trust_remote_code=trust_remote_code)
+    if tokenizer.pad_token_id != (pad := padding_id(model, tokenizer)):
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
+    note_source(model, folder, as_saved=dtype == "auto", trust_remote_code=trust_remote_code, keep=keep)
+    return model, tokenizer
+
+
+def load_weights(
+    folder: Path, path: str, *, dtype: str, placement: str | dict[str, Any], trust_remote_code: bool
+) -> PreTrainedModel:
+    """The model in a folder; the arguments are those of `load_model`, `path` is what a person called it."""
     offloaded = TemporaryFolder("offloaded") if _may_offload(placement) else None
-    try:
+    with foreign_errors(f"model.path '{path}' can't be loaded"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         unpacked = unpacking(config, path)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        sound_weights(folder, f"model.path '{path}'")
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -83,9 +102,6 @@ def load_model(
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
-    except (ValueError, OSError, KeyError, ImportError, SafetensorError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"model.path '{path}' can't be loaded: {reason}") from None
     model: PreTrainedModel
     model, loading = loaded
     if offloaded is not None:
@@ -93,9 +109,5 @@ def load_model(
     if missing := sorted(loading["missing_keys"]):
         # transformers would fill them with random numbers and go on.
         raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")
-    if tokenizer.pad_token_id is None:
-        # Padding is always masked, so which token pads is of no account.
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     model.eval().requires_grad_(False)
-    note_source(model, folder, trust_remote_code)
-    return model, tokenizer
+    return model

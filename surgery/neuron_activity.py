@@ -6,11 +6,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.batch_budget import BatchBudget
+from surgery.encoding import padding_id
 from surgery.errors import InputError
 from surgery.module_outputs import read_outputs, require_module_output
 from surgery.region import Region
 from surgery.rows import Rows
-from surgery.text_batches import encode, run_on_texts
+from surgery.text_batches import encode_texts, reading_of_texts, run_on_texts
 
 
 def require_gates(region: Region) -> None:
@@ -62,12 +63,13 @@ def active_neurons(
     for home, _ in region.parts():
         if shapes.get(home.parameter) != home.shape:
             raise InputError(f"the model has no {home.parameter} of shape {list(home.shape)}; the region is another's")
-    encoded = encode(model, tokenizer, texts, max_length, add_special_tokens)
+    reading = reading_of_texts(model, max_length, special_tokens=add_special_tokens)
+    encoded = encode_texts(model, tokenizer, texts, reading).ids
     counts: list[torch.Tensor] = [torch.empty(0, dtype=torch.int64)] * len(texts)
     for indices, found in run_on_texts(
         model,
         encoded,
-        tokenizer.pad_token_id or 0,
+        padding_id(model, tokenizer),
         lambda inputs: _active(model, inputs, region),
         BatchBudget.of(model, "hidden_states", tokens_per_batch),
         description="active neurons",

@@ -46,7 +46,7 @@ class NewWeights(WeightChange):
     def fingerprint(self) -> str:
         """Of everything that decides what it does."""
         tensors = [part for name, values in sorted(self.trained.items()) for part in (name, tensor_bytes(values))]
-        return sha256_of_parts([self.FORMAT, self.base_fingerprint, repr(self.alpha), *tensors])
+        return sha256_of_parts([self.FORMAT, self.base_fingerprint, float(self.alpha).hex(), *tensors])
 
     def new_weights(self, model: PreTrainedModel) -> Iterator[NewWeight]:
         """Each trained parameter, part of the way from what the model has."""

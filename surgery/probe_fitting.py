@@ -4,26 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
 from torch import nn
 
 from surgery.errors import InputError
 from surgery.probe import Probe
+from surgery.text_split import same_texts, split_texts
 
 FEWEST_TEXTS = 10
 
 Weights = tuple[torch.Tensor, torch.Tensor]
-
-
-def split_texts(labels: Sequence[int] | torch.Tensor, test_share: float, seed: int) -> tuple[NDArray[np.int64], ...]:
-    """Indices (train, test) of a random split with the same share of each class, sorted. The paper's is 90/10."""
-    every = np.arange(len(labels))
-    train, test = train_test_split(every, test_size=test_share, random_state=seed, stratify=np.asarray(labels))
-    return np.sort(train), np.sort(test)
 
 
 def _adam(
@@ -76,7 +67,7 @@ def _random(replaced: Weights, seed: int) -> Weights:
     return noise * (replaced[0].norm(dim=1) / noise.norm(dim=1)).unsqueeze(1), torch.zeros(2)
 
 
-def _checked(features: torch.Tensor, labels: torch.Tensor, test_share: float) -> None:
+def _checked(features: torch.Tensor, labels: torch.Tensor, test_share: float, texts: Sequence[str] | None) -> None:
     if features.dim() != 2 or len(features) != len(labels):
         raise InputError(f"features [n, d] and labels [n] don't match: {list(features.shape)}, {len(labels)} labels")
     if not features.isfinite().all():
@@ -91,20 +82,25 @@ def _checked(features: torch.Tensor, labels: torch.Tensor, test_share: float) ->
             raise InputError(
                 f"a probe needs at least {FEWEST_TEXTS} texts a class; the class {which} has {count} of {len(labels)}"
             )
+    if texts is not None and len(texts) != len(labels):
+        raise InputError(f"there are {len(texts)} texts for {len(labels)} labels")
     if not 0 < test_share < 1:
         raise InputError(f"probe.test_share={test_share} is not a share; it lies between 0 and 1")
 
 
-def _split_with_both_classes(labels: torch.Tensor, test_share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _split_with_both_classes(
+    labels: torch.Tensor, test_share: float, seed: int, texts: Sequence[str] | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The split as tensors; an InputError where a part would lack a class, so that no loss is a mean of nothing."""
     try:
-        train, test = (torch.from_numpy(part) for part in split_texts(labels, test_share, seed))
+        train, test = (torch.from_numpy(part) for part in split_texts(labels, test_share, seed, texts))
     except ValueError:  # scikit-learn's, when a part is smaller than the number of classes
         train = test = torch.empty(0, dtype=torch.long)
     if any(labels[part].unique().numel() < 2 for part in (train, test)):
+        different = "" if texts is None else f" ({len(set(same_texts(texts)))} different)"
         raise InputError(
-            f"probe.test_share={test_share} of {len(labels)} texts leaves the training or the test texts without one "
-            "of the classes; take a share nearer to the paper's 0.1"
+            f"probe.test_share={test_share} of {len(labels)} texts{different} leaves the training or the test texts "
+            "without one of the classes; take a share nearer to the paper's 0.1"
         )
     return train, test
 
@@ -120,6 +116,7 @@ def fit_probe(
     weight_decay: float = 0.0,
     test_share: float = 0.1,
     seed: int = 0,
+    texts: Sequence[str] | None = None,
     replaces: Probe | None = None,
     classes: tuple[str, str] = ("other", "avoided"),
     layer: int | None = None,
@@ -139,20 +136,23 @@ def fit_probe(
             leave the direction to whatever separates them first.
         test_share: share of the texts kept for testing; the paper's is 0.1.
         seed: of the split, of `adam`'s start and batches, and of `random`.
+        texts: n texts that the features are of, so that copies of one stay on one side of the split (see
+            `surgery.text_split`); without them all count as different.
         replaces: the probe whose norms `random` takes; without one, an `adam` probe is fitted for it.
         classes, layer, model_fingerprint, data_fingerprint: noted in the probe.
 
     Returns:
         The probe, with metrics `train_accuracy`, `test_accuracy`, `train_loss`, `test_loss` and the test loss a
-        class, `loss_avoided` and `loss_other` (cross-entropy in nats), and the numbers of texts.
+        class, `loss_avoided` and `loss_other` (cross-entropy in nats), the share of the larger class in the test
+        texts, `test_majority`, and the numbers of texts.
 
     Raises:
         InputError: for an unknown method, a class with fewer than 10 texts, or numbers that are not finite.
     """
     features = features.detach().float().cpu()
     labels = torch.as_tensor(labels).long().cpu()
-    _checked(features, labels, test_share)
-    train, test = _split_with_both_classes(labels, test_share, seed)
+    _checked(features, labels, test_share, texts)
+    train, test = _split_with_both_classes(labels, test_share, seed, texts)
     x, y = features[train], labels[train]
 
     def adam() -> Weights:
@@ -176,15 +176,18 @@ def fit_probe(
         data_fingerprint=data_fingerprint,
         method=method,
     )
-    test_losses = probe.losses(features[test], labels[test])
+    tested = labels[test]
+    test_losses = probe.losses(features[test], tested)
     metrics = {
         "train_accuracy": probe.accuracy(x, y),
-        "test_accuracy": probe.accuracy(features[test], labels[test]),
+        "test_accuracy": probe.accuracy(features[test], tested),
         "train_loss": float(probe.losses(x, y).mean()),
         "test_loss": float(test_losses.mean()),
-        "loss_avoided": float(test_losses[labels[test] == 1].mean()),
-        "loss_other": float(test_losses[labels[test] == 0].mean()),
+        "loss_avoided": float(test_losses[tested == 1].mean()),
+        "loss_other": float(test_losses[tested == 0].mean()),
+        "test_majority": max(float((tested == label).double().mean()) for label in (0, 1)),
         "n_train": len(train),
         "n_test": len(test),
+        "n_test_distinct": len(test) if texts is None else len(set(same_texts([texts[i] for i in test]))),
     }
     return replace(probe, metrics=metrics)

@@ -60,5 +60,5 @@ class Region:
         """Of the model and the rows, however they were chosen."""
         parts: list[str | bytes] = [self.model_fingerprint, self.component]
         for layer in self.layers:
-            parts += [*map(repr, self.homes[layer]), tensor_bytes(self.rows[layer].to(torch.int64))]
+            parts += [*(home.identity() for home in self.homes[layer]), tensor_bytes(self.rows[layer].to(torch.int64))]
         return sha256_of_parts(parts)

@@ -1,5 +1,6 @@
 """Candidate rows as data: which vectors of length d, in which slice of which parameter."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Rows:
     """Candidate rows of one layer that lie in one parameter.
 
@@ -28,10 +29,9 @@ class Rows:
     count: int
     step: int = 1
 
-    def __repr__(self) -> str:
-        # Part of every region's fingerprint: what an older version did not have is shown only where it says something.
-        shown = [f"{name}={value!r}" for name, value in self.as_dict().items()]
-        return f"Rows({', '.join(shown)})"
+    def identity(self) -> str:
+        """What region fingerprints are made of; its first word is raised when the same rows are told otherwise."""
+        return json.dumps(["rows/1", *(getattr(self, field.name) for field in fields(self))])
 
     def as_dict(self) -> dict[str, Any]:
         """What `Rows(**...)` takes, as JSON can hold it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from surgery.errors import InputError
+from surgery.saved_files import require_no_pointer
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -39,7 +40,10 @@ def read_header(path: Path) -> tuple[StoredTensor, ...]:
     Raises:
         InputError: when the file is missing or is no safetensors file.
     """
+    if not path.is_file():
+        raise InputError(f"'{path}' is missing; download or save the model again")
     try:
+        require_no_pointer(path, f"'{path.parent}'")
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > min(LARGEST_HEADER, path.stat().st_size - 8):
@@ -50,11 +54,18 @@ def read_header(path: Path) -> tuple[StoredTensor, ...]:
         for name, entry in header.items():
             start, end = entry["data_offsets"]
             tensors.append(StoredTensor(name, tuple(entry["shape"]), entry["dtype"], 8 + length + start, end - start))
+            if min(start, end - start, *tensors[-1].shape) < 0:
+                raise ValueError(f"{name} has no place in it")
         tensors.sort(key=lambda tensor: tensor.start)
         if tensors and tensors[-1].start + tensors[-1].size > path.stat().st_size:
             raise ValueError("its data is cut off")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"'{path}' can't be read as safetensors ({error}); fetch or save the model again") from None
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"'{path}' can't be read ({error.strerror}); let this user read it") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = "its header is no JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else error
+        raise InputError(f"'{path}' can't be read as safetensors ({reason}); fetch or save the model again") from None
     return tuple(tensors)
 
 
@@ -64,23 +75,47 @@ def weight_files(folder: Path) -> Mapping[Path, tuple[StoredTensor, ...]]:
     One `model.safetensors` goes before an index, as it does there.
 
     Raises:
-        InputError: when the folder has no weights as safetensors, or a file of its index is missing.
+        InputError: when the folder has no weights as safetensors, or a file is missing, damaged or not as its index
+            says.
     """
-    names = [SINGLE]
-    if not (folder / SINGLE).is_file():
-        try:
-            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-            names = sorted(set(index["weight_map"].values()))
-        except FileNotFoundError:
-            raise InputError(
-                f"base '{folder}' has neither {SINGLE} nor {INDEX}; save the model as safetensors first "
-                "(save_pretrained does)"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"'{folder / INDEX}' can't be read as an index of safetensors files ({error})") from None
+    if (folder / SINGLE).is_file():
+        return {folder / SINGLE: read_header(folder / SINGLE)}
+    if not (folder / INDEX).is_file():
+        raise InputError(f"'{folder}' has neither {SINGLE} nor {INDEX}{_instead(folder)}")
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        homes = {str(tensor): str(file) for tensor, file in index["weight_map"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"'{folder / INDEX}' can't be read as an index of safetensors files ({error})") from None
+    names = sorted(set(homes.values()))
     if outside := [name for name in names if Path(name).name != name]:
         raise InputError(f"'{folder / INDEX}' names '{outside[0]}', which is no file of its own folder")
-    return {folder / name: read_header(folder / name) for name in names}
+    if absent := [name for name in names if not (folder / name).is_file()]:
+        raise InputError(
+            f"'{folder}' lacks {len(absent)} of the {len(names)} files that its {INDEX} names, {absent[0]} among them; "
+            "download the model again"
+        )
+    files = {folder / name: read_header(folder / name) for name in names}
+    held = {path.name: {tensor.name for tensor in tensors} for path, tensors in files.items()}
+    if lost := [tensor for tensor, file in homes.items() if tensor not in held[file]]:
+        raise InputError(
+            f"'{folder / INDEX}' places {lost[0]} in {homes[lost[0]]}, which does not hold it; the files are of two "
+            "models, download them again"
+        )
+    return files
+
+
+def _instead(folder: Path) -> str:
+    """What a folder has in place of the weights, and what to do about it."""
+    names = sorted(file.name for file in folder.iterdir() if file.is_file())
+    if pickles := [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]:
+        return (
+            f", only pickles ({pickles[0]}), which may run code when they are loaded; save the model as safetensors "
+            "first (from_pretrained, then save_pretrained)"
+        )
+    if others := [name for name in names if name.endswith((".safetensors", ".gguf", ".h5", ".msgpack"))]:
+        return f", only {others[0]}; save the model as safetensors first (from_pretrained, then save_pretrained)"
+    return ", so it holds no weights; save the model as safetensors first (save_pretrained does)"
 
 
 def read_tensor(path: Path, tensor: StoredTensor, buffer: bytearray | None = None) -> memoryview:

@@ -55,7 +55,7 @@ class Steering:
         """Of everything that decides what it does."""
         direction = tensor_bytes(self.direction.float())
         return sha256_of_parts(
-            [self.FORMAT, self.base_fingerprint, direction, repr(self.alpha), self.alpha_unit, str(self.layer)]
+            [self.FORMAT, self.base_fingerprint, direction, float(self.alpha).hex(), self.alpha_unit, str(self.layer)]
         )
 
     @contextmanager

@@ -1,114 +1,158 @@
-"""Tables as people have them: a file here, or files of a dataset on the hub."""
+"""Tables as people have them: a file here, or files of a dataset on the hub. The one reader of all of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from surgery.errors import InputError
 from surgery.hub import HubFiles, on_the_hub
+from surgery.json_rows import Object, json_lines, json_list
+from surgery.separated_values import separated_rows
+from surgery.text_file import Damaged, read_text, unreadable
 
 FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+SEPARATED = (".csv", ".tsv")
+
+Name = str | int
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a file, whole.
+
+    Attributes:
+        columns: the values of each, or what has them in its `to_pylist`; numbers from 0 where the file names none.
+        places: where each row is, `line 3` in a file of text.
+        what, path: which file it is, for errors.
+    """
+
+    columns: Mapping[Name, Any]
+    places: Sequence[str]
+    what: str
+    path: object
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def column(self, name: Name, key: str = "") -> list[Any]:
+        """A column's values.
+
+        Args:
+            key: that named the column, for errors.
+
+        Raises:
+            InputError: when there is no such column (names those there are), or it holds what is no text.
+        """
+        if name not in self.columns:
+            columns = ", ".join(str(column) for column in self.columns)
+            missing = f"{key}={name} is no column of '{self.path}'" if key else f"{self._file} has no column '{name}'"
+            raise InputError(f"{missing}; its columns are {columns}")
+        values = self.columns[name]
+        return values if isinstance(values, list) else self._of_parquet(name, values)
+
+    def _of_parquet(self, name: Name, values: Any) -> list[Any]:
+        found: list[Any] = []
+        for place, value in zip(self.places, values, strict=True):
+            try:
+                found.append(value.as_py())
+            except UnicodeDecodeError:
+                raise InputError(f"{self._file} is damaged in {place}: column '{name}' is not UTF-8") from None
+            if reason := unreadable(found[-1]):
+                raise InputError(f"{self._file} is damaged in {place}: column '{name}' holds {reason}")
+        return found
+
+    @property
+    def _file(self) -> str:
+        return f"{self.what} '{self.path}'"
 
 
 def read_table(
-    path: str | Path, key: str, *, header: bool = True, names: Sequence[str] = (), where_else: str = ""
-) -> pd.DataFrame:
+    path: str | Path, what: str, *, header: bool = True, names: Sequence[str] = (), where_else: str = ""
+) -> Table:
     """One table, rows in the order of the file, or of the files by name.
 
     Args:
         path: a file, or `hf://datasets/OWNER/NAME@REVISION/PATTERN`; a `.json` file holds a list of objects.
-        key: what the path was given as, for errors: `behavior.path`, say.
+        what: it is, for errors: the key it was given as, say.
         header: whether the first line of a `.csv` or `.tsv` names the columns; without, they are numbers from 0.
         names: of the columns, for a `.csv` or `.tsv` whose first line names none of them.
         where_else: where the table can be had, for errors.
 
     Raises:
-        InputError: when it is missing, can't be fetched, is empty, not UTF-8, or unreadable.
+        InputError: when it is missing, can't be fetched, is empty, not UTF-8, of another format than its name says,
+            or damaged (says the line).
     """
     if on_the_hub(path):
-        files = HubFiles.parse(str(path), key).fetch(key, where_else)
-        parts = [_read(file, key, header, names) for file in files]
-        return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+        files = HubFiles.parse(str(path), what).fetch(what, where_else)
+        parts = [_read(file, what, header, names) for file in files]
+        return parts[0] if len(parts) == 1 else _joined(parts, what, path)
     path = Path(path).expanduser()
     if not path.is_file():
         hint = f"; {where_else}" if where_else else ""
-        raise InputError(f"{key} '{path}' is not there; give a {', '.join(FORMATS)} file{hint}")
-    return _read(path, key, header, names)
+        raise InputError(f"{what} '{path}' is not there; give a {', '.join(FORMATS)} file{hint}")
+    return _read(path, what, header, names)
 
 
-def _read(path: Path, key: str, header: bool, names: Sequence[str]) -> pd.DataFrame:
-    if path.suffix not in FORMATS:
-        raise InputError(f"{key} '{path}' is of an unknown kind; it is one of {', '.join(FORMATS)}")
+def _read(path: Path, what: str, header: bool, names: Sequence[str]) -> Table:
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        raise InputError(f"{what} '{path}' is of an unknown kind; it is one of {', '.join(FORMATS)}")
     if path.stat().st_size == 0:
-        raise InputError(f"{key} '{path}' is empty")
+        raise InputError(f"{what} '{path}' is empty")
     try:
-        table = _parsed(path, header)
-        if names and header and path.suffix in (".csv", ".tsv") and not set(names) & set(table.columns):
-            table = _parsed(path, header=False)
-            table = table.rename(columns=dict(enumerate(names)))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{key} '{path}' is not UTF-8 ({error.reason} at byte {error.start})") from None
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's parser errors are ValueErrors
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{key} '{path}' can't be read as {path.suffix[1:]}: {reason}") from None
-    if table.empty:
-        raise InputError(f"{key} '{path}' holds no rows")
-    return table
+        if ending == ".parquet":
+            columns, places = _parquet(path)
+        elif ending in SEPARATED:
+            columns, places = _separated(read_text(path, what), ending, header, names)
+        else:
+            text = read_text(path, what)
+            columns, places = _of_objects(json_lines(text) if ending == ".jsonl" else json_list(text))
+    except Damaged as damage:
+        raise InputError(f"{what} '{path}' {damage}") from None
+    if not places:
+        raise InputError(f"{what} '{path}' holds no rows")
+    return Table(columns, places, what, path)
 
 
-def _parsed(path: Path, header: bool) -> pd.DataFrame:
-    first_row = 0 if header else None
-    if path.suffix == ".csv":
-        return pd.read_csv(path, header=first_row, dtype=str, encoding="utf-8", keep_default_na=False)
-    if path.suffix == ".tsv":
-        # In tab-separated files a quotation mark is a character like any other.
-        return pd.read_csv(
-            path, sep="\t", header=first_row, dtype=str, encoding="utf-8", keep_default_na=False, quoting=3
-        )
-    if path.suffix in (".json", ".jsonl"):
-        return pd.read_json(path, lines=path.suffix == ".jsonl", dtype=False, encoding="utf-8")
-    return pd.read_parquet(path)
+def _separated(text: str, ending: str, header: bool, names: Sequence[str]) -> tuple[dict[Name, list[str]], list[str]]:
+    rows = separated_rows(text, ending)
+    first_line, first = rows[0]
+    named: Sequence[Name] = first
+    if not header or (names and not set(names) & set(first)):
+        named = [*names, *range(len(names), len(first))] if header else range(len(first))
+    else:
+        rows = rows[1:]
+        for name in first:
+            if name and first.count(name) > 1:
+                raise Damaged(f"names two columns '{name}' in line {first_line}")
+    columns = {name: [row[place] for _, row in rows] for place, name in enumerate(named) if place < len(first)}
+    return columns, [f"line {line}" for line, _ in rows]
 
 
-def column(table: pd.DataFrame, name: str | int, key: str, path: object) -> list[Any]:
-    """A column's values; raises InputError when there is no such column, naming those there are."""
-    if name not in table.columns:
-        columns = ", ".join(str(column) for column in table.columns)
-        raise InputError(f"{key}={name} is no column of '{path}'; its columns are {columns}")
-    values: list[Any] = table[name].tolist()
-    return values
+def _of_objects(rows: Sequence[Object]) -> tuple[dict[Name, list[Any]], list[str]]:
+    names = dict.fromkeys(name for _, row in rows for name in row)
+    return {name: [row.get(name) for _, row in rows] for name in names}, [f"line {line}" for line, _ in rows]
 
 
-def rows_where(table: pd.DataFrame, where: Mapping[str, Any], key: str, path: object) -> pd.DataFrame:
-    """The rows whose columns hold the given value, or one of the given list.
+def _parquet(path: Path) -> tuple[dict[Name, Any], list[str]]:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
 
-    Raises:
-        InputError: when there is no such column, or no such row (names the values there are).
-    """
-    for name, wanted in where.items():
-        words = {as_word(value) for value in (wanted if isinstance(wanted, Sequence | set) else [wanted])}
-        if isinstance(wanted, str):
-            words = {as_word(wanted)}
-        found = [as_word(value) for value in column(table, name, key, path)]
-        kept = table[[value in words for value in found]]
-        if kept.empty:
-            there = ", ".join(sorted(set(found))[:8])
-            raise InputError(f"{key} {name}={wanted} matches no row of '{path}'; its values there are {there}")
-        table = kept
-    return table
+    try:
+        # Of the file alone: `read_table` would take folders called KEY=VALUE on its path for columns.
+        table = ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise Damaged(f"can't be read as parquet: {' '.join(str(error).split())}") from None
+    return dict(zip(table.column_names, table.columns, strict=True)), [f"row {i}" for i in range(1, len(table) + 1)]
 
 
-def as_word(value: object) -> str:
-    """Values compare as words, so that 1, 1.0, true and '1' are the same."""
-    if isinstance(value, str):
-        # A CSV says True where parquet holds a truth value.
-        return {"true": "1", "false": "0"}.get(value.strip().lower(), value.strip())
-    if hasattr(value, "item"):  # numpy's own numbers
-        value = value.item()
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+def _joined(parts: Sequence[Table], what: str, path: object) -> Table:
+    """Several files' rows after each other; what one of them lacks is nothing there."""
+    names = dict.fromkeys(name for part in parts for name in part.columns)
+    columns = {
+        name: [value for part in parts for value in (part.column(name) if name in part.columns else [None] * len(part))]
+        for name in names
+    }
+    places = [f"{place} of '{Path(str(part.path)).name}'" for part in parts for place in part.places]
+    return Table(columns, places, what, path)

@@ -50,7 +50,8 @@ class TemporaryFolder:
     """
 
     def __init__(self, purpose: str, parent: Path | None = None) -> None:
-        place = gettempdir() if parent is None else str(parent)
+        # Absolute, since the process that may have to remove it works elsewhere.
+        place = os.path.abspath(parent or gettempdir())
         _clear_left(place)
         ours = f"{os.getpid()}-{_start_of(os.getpid())}"
         self.path = Path(mkdtemp(prefix=f"{_PREFIX}{purpose}.{_MACHINE}.{ours}.", dir=place))

@@ -9,34 +9,47 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.batch_budget import BatchBudget
 from surgery.batching import run_in_batches
+from surgery.encoding import Encoded, Reading, encode, longest_input
 from surgery.errors import InputError
 from surgery.offload import input_device
 
 Result = TypeVar("Result")
 
 
-def encode(
+def reading_of_texts(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
     max_length: int | None,
-    add_special_tokens: bool,
-) -> list[list[int]]:
-    """Token ids of each text, without what goes beyond `max_length` (None: no limit) and what the model takes.
+    chat: bool = False,
+    *,
+    special_tokens: bool = True,
+    group: str = "",
+) -> Reading:
+    """How texts are read: up to `max_length` tokens (None: no limit) and what the model takes; their ends are cut.
+
+    Args:
+        group: what stands before `max_length` and `chat` in errors, `behavior.` say.
+    """
+    takes = longest_input(model)
+    longest = min((limit for limit in (max_length, takes) if limit), default=None)
+    return Reading(
+        longest,
+        chat=chat,
+        special_tokens=special_tokens,
+        limit=f"{group}max_length={max_length}" if longest == max_length else f"the model takes {takes} tokens",
+        key=f"{group}chat",
+    )
+
+
+def encode_texts(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], reading: Reading
+) -> Encoded:
+    """`encode`, of texts that have something to read.
 
     Raises:
-        InputError: for a text without tokens.
+        InputError: for a text without tokens; see `encode`.
     """
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    longest = min((limit for limit in (max_length, room) if limit), default=None)
-    encoded: list[list[int]] = tokenizer(
-        list(texts),
-        truncation=longest is not None,
-        max_length=longest,
-        add_special_tokens=add_special_tokens,
-        verbose=False,
-    )["input_ids"]
-    for index, ids in enumerate(encoded):
+    encoded = encode(model, tokenizer, texts, reading)
+    for index, ids in enumerate(encoded.ids):
         if not ids:
             raise InputError(f"text {index + 1} of {len(texts)} has no tokens ({texts[index]!r}); leave it out")
     return encoded

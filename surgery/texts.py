@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from surgery.classes import FEWEST_TEXTS, Classes, SortedTexts
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts
-from surgery.labels import Labelled, from_flags, from_one_column, from_text_columns, named
-from surgery.tables import as_word, read_table
-
-FEWEST_TEXTS = 10
+from surgery.labels import Labelled, from_flags, from_one_column, from_text_columns
+from surgery.tables import SEPARATED, read_table
+from surgery.words import text_key
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,27 @@ class LabelledTexts:
         """Of the texts, their order and labels; not of the file they came from."""
         return sha256_of_parts([*self.texts, bytes(self.labels)])
 
+    @property
+    def repeated(self) -> str:
+        """How many texts stand there more than once, in words; empty when none does."""
+        several = [labels for labels in self._copies if len(labels) > 1]
+        if not several:
+            return ""
+        contrary = f", {self.contrary} of them with both labels" * bool(self.contrary)
+        return f"{len(several)} texts stand there more than once, in {sum(map(len, several))} rows{contrary}"
 
-def _label(words: set[str], avoid: set[str], against: set[str]) -> int | None:
-    """1, 0, or None for a row that belongs to neither class or to both."""
-    avoided = bool(words & avoid)
-    if not against:
-        return int(avoided)
-    other = bool(words & against)
-    return int(avoided) if avoided != other else None
+    @property
+    def contrary(self) -> int:
+        """How many texts stand there with both labels."""
+        return sum(len(set(labels)) > 1 for labels in self._copies)
+
+    @cached_property
+    def _copies(self) -> list[list[int]]:
+        """The labels of each different text."""
+        labels: dict[str, list[int]] = {}
+        for text, label in zip(self.texts, self.labels, strict=True):
+            labels.setdefault(text_key(text), []).append(label)
+        return list(labels.values())
 
 
 def read_texts(
@@ -72,7 +85,8 @@ def read_texts(
             Several label columns hold 1 where a row carries that label (none at all is one of the other class);
             several text columns are each the label of their texts, and then there is no label column.
         avoid: label values to move away from; they become class 1.
-        against: label values of class 0; empty for all others. Rows with labels of both classes are left out.
+        against: label values of class 0; empty for all others. Rows with labels of both classes are left out, and so
+            are those without a judgement (see `surgery.words`), unless it is named here or in `avoid` or `labels`.
         labels: {class: its label values}, so that classes can be named in `avoid` and `against`.
         separator: what stands between several labels in one cell; lists in JSON and parquet need none.
         columns: names for the columns of a CSV or TSV file whose first line names none of them.
@@ -83,34 +97,24 @@ def read_texts(
 
     Raises:
         InputError: when the table can't be had or read; when a column is not there; when a class has fewer than
-            10 texts.
+            10 different texts.
     """
-    rows = _rows(path, text, label, separator, columns, where_else)
-    avoid_words, against_words = {as_word(word) for word in avoid}, {as_word(word) for word in against}
-    if both := avoid_words & against_words:
-        raise InputError(f"label '{min(both)}' is both in behavior.avoid and in behavior.against")
-    words = [named(found, labels or {}) if found is not None else None for _, found in rows]
-    chosen: list[tuple[str, int]] = []
-    empty = unlabelled = 0
-    for (content, _), found in zip(rows, words, strict=True):
-        value = None if found is None else _label(found, avoid_words, against_words)
-        if content is None or not content.strip():
-            empty += 1
-        elif value is None:
-            unlabelled += 1
-        else:
-            chosen.append((content, value))
-    classes = (" ".join(sorted(against_words)) or "other", " ".join(sorted(avoid_words)))
-    _require_both_classes(chosen, words, avoid_words, against_words, path)
-    reasons = [f"{empty} without text"] * bool(empty) + [f"{unlabelled} of neither class or of both"] * bool(unlabelled)
+    classes = Classes(avoid, against, labels or {})
+    sorted_texts = SortedTexts.of(_rows(path, text, label, separator, columns, where_else), classes)
+    sorted_texts.require_both(classes, path)
+    chosen, reasons = sorted_texts.chosen, sorted_texts.left_out()
     if balance:
         size = min(Counter(value for _, value in chosen).values())
         reasons += [f"{len(chosen) - 2 * size} to balance the classes"] * (len(chosen) > 2 * size)
         chosen = _drawn(chosen, {0: size, 1: size}, seed)
-    if limit is not None:
+    if limit is not None and limit < len(chosen):
+        reasons.append(f"{len(chosen) - limit} beyond behavior.limit")
         chosen = _limited(chosen, limit, seed)
     return LabelledTexts(
-        tuple(content for content, _ in chosen), tuple(value for _, value in chosen), classes, ", ".join(reasons)
+        tuple(content for content, _ in chosen),
+        tuple(value for _, value in chosen),
+        classes.names,
+        ", ".join(reasons),
     )
 
 
@@ -124,7 +128,7 @@ def _rows(
 ) -> list[Labelled]:
     """Every text of the table with its labels, whatever the layout."""
     header = not (isinstance(text, int) and isinstance(label, int))
-    if not header and not str(path).endswith((".csv", ".tsv")):
+    if not header and Path(path).suffix.lower() not in SEPARATED:
         raise InputError(f"columns by number are for .csv and .tsv files without a header, not '{Path(path).name}'")
     table = read_table(path, "behavior.path", header=header, names=columns, where_else=where_else)
     if not isinstance(text, str | int):
@@ -132,36 +136,16 @@ def _rows(
             raise InputError(
                 "behavior.text names several columns, which are labels themselves; say behavior.label=null"
             )
-        return from_text_columns(table, text, path)
+        return from_text_columns(table, text)
     if label is None:
         raise InputError("behavior.label is not given; name the column that holds the labels")
     if isinstance(label, str | int):
-        return from_one_column(table, text, label, separator, path)
-    return from_flags(table, text, label, path)
-
-
-def _require_both_classes(
-    chosen: list[tuple[str, int]],
-    words: list[set[str] | None],
-    avoid: set[str],
-    against: set[str],
-    path: str | Path,
-) -> None:
-    counts = Counter(value for _, value in chosen)
-    for value, key, wanted in ((1, "avoid", avoid), (0, "against", against)):
-        if counts[value] < FEWEST_TEXTS:
-            seen = [word for word, _ in Counter(word for found in words for word in found or ()).most_common(8)]
-            asked = f"behavior.{key}={sorted(wanted)}" if wanted else "the class of all other labels"
-            raise InputError(
-                f"{asked} gives {counts[value]} texts in '{path}', fewer than the {FEWEST_TEXTS} a probe needs; "
-                f"the labels there are {', '.join(seen) or 'none'}"
-            )
+        return from_one_column(table, text, label, separator)
+    return from_flags(table, text, label)
 
 
 def _limited(chosen: list[tuple[str, int]], limit: int, seed: int) -> list[tuple[str, int]]:
     """At most so many, each class keeping its share."""
-    if limit >= len(chosen):
-        return chosen
     if limit < 2 * FEWEST_TEXTS:
         raise InputError(f"behavior.limit={limit} is below the {2 * FEWEST_TEXTS} texts a probe needs")
     counts = Counter(value for _, value in chosen)

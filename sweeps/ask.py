@@ -1,20 +1,20 @@
 """Base and edited model side by side in the terminal."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from evaluation.generation import Generation, stream
 from surgery.errors import InputError
-from surgery.offload import input_device
 from sweeps.cell_model import load_cell_model
 from sweeps.chain_files import applied, read_chain
 from sweeps.export import cell_config
+from sweeps.recorded_generation import NEW_TOKENS, as_measured
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -29,28 +29,26 @@ class Pair:
     Attributes:
         model, tokenizer: of the base.
         unedited, edited: contexts in which the model is the one or the other.
-        chat: put prompts into the chat template.
-        max_new_tokens: longest answer.
+        generation: how prompts are continued.
     """
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
     unedited: Callable[[], AbstractContextManager[object]]
     edited: Callable[[], AbstractContextManager[object]]
-    chat: bool
-    max_new_tokens: int
+    generation: Generation
 
     @classmethod
-    def of_cell(cls, cell_folder: Path, max_new_tokens: int) -> "Pair":
-        """The model and edit of a finished cell."""
+    def of_cell(cls, cell_folder: Path, max_new_tokens: int | None, measurement: str = "") -> "Pair":
+        """The model and edit of a finished cell, asked as a measurement of the cell does; see `as_measured`."""
         config, chain = cell_config(cell_folder), read_chain(cell_folder)
+        generation = as_measured(config, measurement, max_new_tokens)
         model, tokenizer = load_cell_model(config)
-        chat = config["model"]["chat"]
-        return cls(model, tokenizer, nullcontext, lambda: applied(chain, model), chat, max_new_tokens)
+        return cls(model, tokenizer, nullcontext, lambda: applied(chain, model), generation)
 
     @classmethod
-    def of_adapter(cls, folder: Path, max_new_tokens: int) -> "Pair":
-        """An exported adapter on the base that it names."""
+    def of_adapter(cls, folder: Path, max_new_tokens: int | None) -> "Pair":
+        """An exported adapter on the base that it names, asked as the cell's measurements did that it came from."""
         from peft import PeftModel
 
         from surgery.fingerprints import fingerprint
@@ -59,58 +57,32 @@ class Pair:
         base = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
         if not base:
             raise InputError(f"'{folder}' does not name its base; ask the cell it came from")
-        model, tokenizer = load_model(str(base))
-        _require_its_base(folder, fingerprint(model))
+        origin = _origin(folder)
+        model, tokenizer = load_model(str(base), **origin.get("loaded", {}))
+        _require_its_base(folder, origin, fingerprint(model))
         adapted: Any = PeftModel.from_pretrained(model, folder)
-        return cls(adapted, tokenizer, adapted.disable_adapter, nullcontext, False, max_new_tokens)
+        generation = Generation(**origin.get("asked", {"max_new_tokens": NEW_TOKENS}))
+        if max_new_tokens is not None:
+            generation = replace(generation, max_new_tokens=max_new_tokens)
+        # PEFT puts its layers into the model itself.
+        return cls(model, tokenizer, adapted.disable_adapter, nullcontext, generation)
 
     def answer(self, prompt: str, edited: bool) -> Iterator[str]:
         """Pieces of the greedy continuation as they come."""
         with self.edited() if edited else self.unedited():
-            yield from self._stream(prompt)
-
-    def _stream(self, prompt: str) -> Iterator[str]:
-        from transformers import TextIteratorStreamer
-
-        if self.chat:
-            turn = [{"role": "user", "content": prompt}]
-            prompt = str(self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
-        inputs = self.tokenizer(prompt, return_tensors="pt", add_special_tokens=not self.chat)
-        inputs = inputs.to(input_device(self.model))
-        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        failures: list[BaseException] = []
-
-        def generate() -> None:
-            try:
-                self.model.generate(  # type: ignore[operator]
-                    input_ids=inputs["input_ids"],
-                    attention_mask=inputs["attention_mask"],
-                    max_new_tokens=self.max_new_tokens,
-                    do_sample=False,
-                    pad_token_id=self.tokenizer.pad_token_id,
-                    streamer=streamer,
-                )
-            except BaseException as error:  # handed to the reader, which raises it
-                failures.append(error)
-                streamer.end()
-
-        worker = Thread(target=generate)
-        worker.start()
-        try:
-            yield from streamer
-        finally:
-            # The edit must stay until the last token is made, also when the reader stops early.
-            worker.join()
-        if failures:
-            raise failures[0]
+            yield from stream(self.model, self.tokenizer, prompt, self.generation)
 
 
-def _require_its_base(folder: Path, found: str) -> None:
-    """PEFT puts an adapter on any model its shapes fit; ours says in its metadata which one it was made for."""
+def _origin(folder: Path) -> dict[str, Any]:
+    """What one of our adapters says of where it comes from; empty for another's."""
     from safetensors import safe_open
 
     with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-        origin = json.loads((file.metadata() or {}).get("surgery", "{}"))
+        return dict(json.loads((file.metadata() or {}).get("surgery", "{}")))
+
+
+def _require_its_base(folder: Path, origin: Mapping[str, Any], found: str) -> None:
+    """PEFT puts an adapter on any model its shapes fit; ours says in its metadata which one it was made for."""
     if origin.get("base_fingerprint") not in (None, found):
         raise InputError(f"'{folder}' was made for model {origin['base_fingerprint']}, but its base is now {found}")
 

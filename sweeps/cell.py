@@ -10,10 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from surgery.chat import DEFAULT_DATE, require_date
+from surgery.model_identity import ModelIdentity
 from sweeps.canonical import canonical_json
 
-# Raised when the same settings would give another result than before.
-VERSION = 1
+# Raised when the same settings would give another result than before, or what they name is known by other means:
+# until 1 a model was known by a sample of its weights, and not by its config and tokenizer.
+VERSION = 2
 
 _SETTINGS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -27,6 +30,8 @@ def _finite_but_zero(value: float) -> float:
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+# As a table or a config file writes it; None is an empty cell.
+Label = str | int | float | bool | None
 
 
 @dataclass(frozen=True, config=_SETTINGS)
@@ -42,6 +47,7 @@ class ModelSettings:
     top_k: PositiveInt | None
     trust_remote_code: bool
     checksums: str | None
+    date: Annotated[str, AfterValidator(require_date)] = DEFAULT_DATE
 
 
 @dataclass(frozen=True, config=_SETTINGS)
@@ -53,11 +59,11 @@ class BehaviorSettings:
     source: str | None
     text: str | int | list[str]
     label: str | int | list[str] | None
-    labels: dict[str, list[str | int | float | bool]]
+    labels: dict[str, list[Label]]
     separator: str | None
     columns: list[str]
-    avoid: list[str | int | float | bool]
-    against: list[str | int | float | bool]
+    avoid: list[Label]
+    against: list[Label]
     balance: bool
     chat: bool
     max_length: PositiveInt
@@ -133,6 +139,11 @@ class MethodSettings:
         return {"name": self.name, **self.numbers()} if self.numbers() else self.name
 
     @property
+    def uses_probe(self) -> bool:
+        """Whether a probe decides what it does to the model; fine-tuning looks at the texts alone."""
+        return self.name not in ("lora", "task_vector")
+
+    @property
     def has_region(self) -> bool:
         """Whether it edits the rows of a region."""
         return self.name in WITH_REGION
@@ -162,8 +173,8 @@ class Cell:
     Attributes:
         settings: as given.
         layer, top_k: the numbers that `last` and the like, and the default, stand for.
-        model_fingerprint, texts_fingerprint, probe_fingerprint: of what the settings name (the last for a probe
-            from a file).
+        model_identity: of the model that the settings name.
+        texts_fingerprint, probe_fingerprint: likewise (the last for a probe from a file).
         evaluation: the identities of what is measured, by name.
         earlier: fingerprints of what its `composition` applies first, oldest first.
     """
@@ -171,7 +182,7 @@ class Cell:
     settings: Settings
     layer: int
     top_k: int
-    model_fingerprint: str
+    model_identity: ModelIdentity
     texts_fingerprint: str
     probe_fingerprint: str | None
     evaluation: Mapping[str, Any]
@@ -193,7 +204,8 @@ class Cell:
         probe = {key: value for key, value in asdict(settings.probe).items() if key != "path"}
         return {
             "version": VERSION,
-            "model": [self.model_fingerprint, settings.model.dtype, settings.model.chat],
+            "model": [*self.model_identity.parts().values(), settings.model.dtype, settings.model.chat],
+            **({"date": settings.model.date} if self.renders_chat else {}),
             "texts": self.texts_identity(),
             "probe": probe | {"fingerprint": self.probe_fingerprint},
             **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.has_region else {}),
@@ -207,6 +219,17 @@ class Cell:
         }
 
     @property
+    def model_fingerprint(self) -> str:
+        """Of the model without what `composition` applies: what edits are held against."""
+        return self.model_identity.fingerprint
+
+    @property
+    def renders_chat(self) -> bool:
+        """Whether anything is put into a chat template, which may ask for the date."""
+        settings = self.settings
+        return settings.model.chat or settings.behavior.chat or renders_chat(self.evaluation)
+
+    @property
     def subject_fingerprint(self) -> str:
         """Of the model that is probed and edited: the base with what `composition` applies first."""
         from surgery.fingerprints import chain_fingerprint
@@ -214,9 +237,9 @@ class Cell:
         return chain_fingerprint(self.model_fingerprint, self.earlier)
 
     def texts_identity(self) -> list[Any]:
-        """What the model is shown of the behavior: the texts, cut, and whether in its chat template."""
+        """What the model is shown of the behavior: the texts, cut, and on which date in its chat template."""
         behavior = self.settings.behavior
-        return [self.texts_fingerprint, behavior.max_length, *["chat"] * behavior.chat]
+        return [self.texts_fingerprint, behavior.max_length, *["chat", self.settings.model.date] * behavior.chat]
 
     def keys(self) -> dict[str, Any]:
         """The keys that were composed, flat, as a person would type them: for tables and results.csv."""
@@ -234,6 +257,7 @@ class Cell:
             "method": settings.method.name,
             "seed": settings.seed,
             "model.dtype": settings.model.dtype,
+            **({"model.date": settings.model.date} if self.renders_chat else {}),
             "behavior.max_length": settings.behavior.max_length,
             "behavior.limit": settings.behavior.limit,
         }
@@ -249,3 +273,10 @@ class Cell:
                 if one.name not in ignored and value is not None:
                     keys[f"{name}.{one.name}"] = ",".join(map(str, value)) if isinstance(value, list) else value
         return keys
+
+
+def renders_chat(evaluator: Any) -> bool:
+    """Whether the identity of an evaluator, or of several, says that prompts go into the chat template."""
+    if isinstance(evaluator, Mapping):
+        return bool(evaluator.get("chat")) or any(renders_chat(value) for value in evaluator.values())
+    return isinstance(evaluator, list | tuple) and any(renders_chat(value) for value in evaluator)

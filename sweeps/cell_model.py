@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 def model_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """What `load_model` takes, of a cell's config."""
-    return {key: config["model"][key] for key in ("path", "revision", "dtype", "device", "trust_remote_code")}
+    model = config["model"]
+    # Configs of before there was a date have none.
+    date = {"date": model["date"]} if "date" in model else {}
+    return {key: model[key] for key in ("path", "revision", "dtype", "device", "trust_remote_code")} | date
 
 
 def load_cell_model(config: Mapping[str, Any]) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":

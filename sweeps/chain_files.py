@@ -1,9 +1,9 @@
 """A cell's chain of interventions, oldest first: read from its folder, applied, and written as one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
 from sweeps.records import EARLIER, EDIT
@@ -78,6 +78,7 @@ def save_chain(
     base: Path,
     target: Path,
     *,
+    notes: Mapping[str, Any] | None = None,
     force: bool = False,
     verify: bool = False,
 ) -> None:
@@ -89,6 +90,7 @@ def save_chain(
         base_name: what the adapter calls its base.
         base: its folder.
         target: the folder to make.
+        notes: kept with an adapter, see `surgery.adapter.save_adapter`.
         force: replace a folder that is there.
         verify: compare a checkpoint of edits and LoRAs with base and chain, byte by byte.
 
@@ -102,7 +104,7 @@ def save_chain(
     require_export(chain, kind)
     factored = _factored(chain)
     if kind == "adapter":
-        save_adapter(factored, target, base=base_name, force=force)
+        save_adapter(factored, target, base=base_name, notes=notes, force=force)
     elif len(factored) == len(chain):
         save_checkpoint(factored, base, target, force=force, verify=verify)
     else:

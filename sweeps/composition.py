@@ -20,9 +20,8 @@ class Composed:
     overrides: tuple[str, ...]
 
     @classmethod
-    def of(cls, config: DictConfig) -> "Composed":
-        """From a config that Hydra composed; its overrides stand in `hydra.overrides.task`."""
-        overrides = OmegaConf.select(config, "hydra.overrides.task", default=[])
+    def of(cls, config: DictConfig, overrides: Sequence[str] = ()) -> "Composed":
+        """From a config that Hydra composed of overrides."""
         return cls(plain(config), tuple(overrides))
 
 

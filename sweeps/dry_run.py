@@ -7,6 +7,7 @@ from rich.table import Table
 from sweeps.plan import Plan
 from sweeps.progress import OWN_STAGES, duration
 from sweeps.records import load_records
+from sweeps.said_of_texts import texts_notes
 from sweeps.store import Store
 from sweeps.tables import console
 
@@ -33,7 +34,11 @@ def show_plan(plan: Plan, following: int = 0) -> None:
         would = "run" if runs or record is None else f"be kept: {record.status}"
         table.add_row(experiment.cell.id, *(str(keys.get(name, "-")) for name in named), would)
     to.print(table)
+    for note in texts_notes(plan):
+        to.print(note, markup=False, soft_wrap=True)
     _show_stages(plan)
+    for said in plan.notes:
+        to.print(said, markup=False)
     if following:
         to.print(
             f"{following} more follow these: what they start from, and so their names, is known once these have run"

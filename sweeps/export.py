@@ -12,6 +12,7 @@ from surgery.files import written_whole
 from surgery.temporary_folder import TemporaryFolder
 from sweeps.chain_files import compare_logits, holds_checkpoint, read_chain, require_export, save_chain
 from sweeps.model_card import licence_of, model_card
+from sweeps.recorded_generation import how_asked
 from sweeps.records import CONFIG, Record
 
 KINDS = ("adapter", "checkpoint")
@@ -53,6 +54,7 @@ def export_cell(
         raise InputError(f"--as {kind} is unknown; it is one of {', '.join(KINDS)}")
     if record.status != "done":
         raise InputError(f"cell {record.cell} can't be exported: it {record.status} ({record.error})")
+    record.require_this_identity()
     if verify and kind != "checkpoint":
         raise InputError("--verify is for checkpoints; an adapter holds nothing but the edit")
     config = cell_config(cell_folder)
@@ -60,7 +62,8 @@ def export_cell(
     chain = read_chain(cell_folder)
     require_export(chain, kind)
     base = model_folder(model["path"], model["revision"], weights=kind == "checkpoint")
-    save_chain(chain, kind, str(model["path"]), base, target, force=force, verify=verify)
+    notes = how_asked(config)
+    save_chain(chain, kind, str(model["path"]), base, target, notes=notes, force=force, verify=verify)
     with written_whole(target / "README.md") as temporary:
         temporary.write_text(model_card(record, config, kind, licence_of(base)), encoding="utf-8")
     if verify:
@@ -77,14 +80,15 @@ def holds_export(record: Record, cell_folder: Path, kind: str, target: Path) -> 
 
     if not target.is_dir():
         return False
-    model = cell_config(cell_folder)["model"]
+    config = cell_config(cell_folder)
+    model = config["model"]
     chain = read_chain(cell_folder)
     base = model_folder(model["path"], model["revision"], weights=kind == "checkpoint")
     if kind == "checkpoint":
         return holds_checkpoint(chain, base, target)
     with TemporaryFolder("adapter") as temporary:
         fresh = temporary / "adapter"
-        save_chain(chain, kind, str(model["path"]), base, fresh)
+        save_chain(chain, kind, str(model["path"]), base, fresh, notes=how_asked(config))
         return _same_adapter(fresh, target)
 
 

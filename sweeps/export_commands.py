@@ -54,7 +54,10 @@ def ask(
     name: Annotated[str, typer.Argument(help="the sweep, or the folder of an exported adapter")],
     cell: Cell = "",
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="one question, instead of a conversation")] = "",
-    max_new_tokens: Annotated[int, typer.Option(help="longest answer")] = 60,
+    max_new_tokens: Annotated[int | None, typer.Option(help="longest answer, instead of the measured length")] = None,
+    measurement: Annotated[
+        str, typer.Option("--measurement", "-m", help="answer as this one was measured (evaluation.measurements.NAME)")
+    ] = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Talks to base and edited model side by side; an empty line ends it."""
@@ -64,15 +67,20 @@ def ask(
 
     if not prompt and not sys.stdin.isatty():
         raise InputError("there is no terminal to talk in; give one question with --prompt")
+    if max_new_tokens is not None and max_new_tokens < 1:
+        raise InputError(f"--max-new-tokens {max_new_tokens} is not possible: it is 1 or more")
     if not cell and (Path(name) / ADAPTER_CONFIG).is_file():
+        if measurement:
+            raise InputError(f"--measurement {measurement} needs the cell; an adapter knows of one way to answer")
         quiet_libraries()
         pair = Pair.of_adapter(Path(name), max_new_tokens)
     else:
         record = one_cell(cell, finished_records(name, output_dir))
         if record.status != "done":
             raise InputError(f"cell {record.cell} has no edit to ask: it {record.status}")
+        record.require_this_identity()
         quiet_libraries()
-        pair = Pair.of_cell(sweep_folder(name, output_dir) / record.cell, max_new_tokens)
+        pair = Pair.of_cell(sweep_folder(name, output_dir) / record.cell, max_new_tokens, measurement)
     if prompt:
         show_answers(pair, prompt, console())
     else:

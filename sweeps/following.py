@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from surgery.errors import InputError
+from sweeps.as_written import source
 from sweeps.composition import Composed
 
 
@@ -46,7 +47,7 @@ def first_and_following(composed: Sequence[Composed]) -> tuple[list[Composed], l
 
 def following(one: Composed, folder: Path) -> Composed:
     """The cell with the folder of the one that it follows in its composition."""
-    told = f"composition=[{folder}]"
+    told = f"composition=[{source(str(folder))}]"
     return Composed({**one.values, "composition": [str(folder)]}, (*_apart_from_composition(one), told))
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from surgery.chance import ProbeAtChance, chance_note
 from surgery.errors import InputError
 from surgery.files import clear_leftovers, written_whole
+from sweeps.cell import VERSION
 from sweeps.disk import disk_full, is_disk_full
 from sweeps.engines.protocol import Busy, Ended, Listener, Said, StageEnded, Started
 from sweeps.guarded_tracking import GuardedTracking
 from sweeps.plan import Experiment, Plan
-from sweeps.records import RESULT, Record, lock_file
+from sweeps.records import AT_CHANCE, RESULT, Record, lock_file
 from sweeps.run_cell import run_cell
 from sweeps.session import Session
 from sweeps.store import Store
@@ -36,6 +38,7 @@ class GroupRunner:
         self._prepared: set[int] = set()
         self._session: Session | None = None
         self._tracker: Tracker | None = None
+        self._told: set[str] = set()
 
     def take(self, plan: Plan) -> None:
         """Makes a plan the one whose cells are run next.
@@ -76,10 +79,12 @@ class GroupRunner:
         def on_stage(name: str, seconds: float) -> None:
             self._say(StageEnded(experiment.cell.id, name, seconds))
             following.stage(name, seconds)
+            if name == "probe" and not plan.strict:  # under `strict` the refusal says it
+                self._tell_chance(experiment)
 
         probe = None
         try:
-            record = run_cell(self._session, experiment, folder, on_stage, plan.pruning)
+            record = run_cell(self._session, experiment, folder, on_stage, plan.pruning, plan.strict)
             probe = self._session.direction_probe(experiment)
         except KeyboardInterrupt:
             following.close()
@@ -94,6 +99,14 @@ class GroupRunner:
         with _on_disk(plan):
             record.save(folder)
         following.finish(record, folder, probe)
+
+    def _tell_chance(self, experiment: Experiment) -> None:
+        """Says of each probe once, as soon as it is there, that it is no better than chance."""
+        assert self._session is not None
+        probe = self._session.behavior_probe(experiment)
+        if (note := chance_note(probe.metrics)) and probe.fingerprint not in self._told:
+            self._told.add(probe.fingerprint)
+            self._tell(f"{experiment.cell.settings.behavior.name}, layer {experiment.cell.layer}: {note}")
 
     def _prepare(self, experiment: Experiment) -> None:
         for evaluator in experiment.evaluators.values():
@@ -114,7 +127,10 @@ def failed_record(experiment: Experiment, error: BaseException | str) -> Record:
         error=(reason.splitlines() or ["unknown"])[0],
         command=experiment.command,
         protocol=experiment.cell.protocol,
+        identity=VERSION,
+        model=experiment.cell.model_identity.parts(),
         keys=experiment.cell.keys(),
+        probe={AT_CHANCE: reason} if isinstance(error, ProbeAtChance) else {},
     )
 
 

@@ -12,8 +12,8 @@ from surgery.intervention import Intervention
 from surgery.locator import layer_count
 from surgery.low_rank import LowRankChange
 from surgery.new_weights import NewWeights
-from surgery.probe_fitting import split_texts
 from surgery.steering import Steering
+from surgery.text_split import split_texts
 from sweeps.plan import Experiment
 from sweeps.stages import trained_identity
 
@@ -69,7 +69,7 @@ def _gradient_ascent(session: "Session", experiment: Experiment) -> Intervention
     probe = session.direction_probe(experiment)
 
     def train(folder: Path) -> None:
-        training, _ = split_texts(texts.labels, settings.probe.test_share, settings.seed)
+        training, _ = split_texts(texts.labels, settings.probe.test_share, settings.seed, texts.texts)
         with session.subject(experiment):
             change = ascend_probe_loss(
                 *session.model(settings.model),
@@ -104,7 +104,7 @@ def _finetuned(session: "Session", experiment: Experiment, label: int) -> LowRan
     def train(folder: Path) -> None:
         from surgery.lora_training import finetune_lora
 
-        training, _ = split_texts(texts.labels, settings.probe.test_share, settings.seed)
+        training, _ = split_texts(texts.labels, settings.probe.test_share, settings.seed, texts.texts)
         with session.subject(experiment):
             change = finetune_lora(
                 *session.model(settings.model),

@@ -11,7 +11,12 @@ from surgery.errors import InputError
 from sweeps.choice import Choice
 from sweeps.records import CONFIG, Record, load_records
 
-Output = Annotated[Path, typer.Option("--output-dir", "-o", help="the folder that `surgery` wrote to")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output-dir", "-o", help="the folder that `surgery` wrote to", callback=lambda path: path.expanduser()
+    ),
+]
 Name = Annotated[str, typer.Argument(help="the sweep, as `sweeps list` names it")]
 Cell = Annotated[str, typer.Argument(help="the cell's id, or its first characters")]
 

@@ -1,6 +1,7 @@
 """What the cells of a command share, each read once: texts, evaluators, and what a model's folder tells."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,12 +15,15 @@ from safetensors import SafetensorError, safe_open
 from surgery.errors import InputError
 from surgery.files import verify_checksums
 from surgery.local_paths import names_a_folder, require_folder
+from surgery.model_identity import ModelIdentity
 from surgery.texts import LabelledTexts, read_texts
 from sweeps.canonical import canonical_json
 from sweeps.cell import Settings
+from sweeps.kept_digests import KeptDigests
+from sweeps.settings import KeyIsWrong, unknown_key
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from evaluation.evaluator import Evaluator
     from surgery.intervention import Intervention
@@ -30,7 +34,12 @@ class ModelFacts:
     """What a model's folder tells without its weights being loaded."""
 
     skeleton: "PreTrainedModel"
-    fingerprint: str
+    identity: ModelIdentity
+
+    @property
+    def fingerprint(self) -> str:
+        """What edits are held against."""
+        return self.identity.fingerprint
 
     @cached_property
     def depth(self) -> int:
@@ -72,13 +81,21 @@ class Evaluators:
 
 @dataclass
 class Materials:
-    """Reads, checks and keeps. Every method raises InputError for what is wrong."""
+    """Reads, checks and keeps. Every method raises InputError for what is wrong.
 
+    Attributes:
+        store: the store's folder, where the digests of weights are kept; None keeps them as long as the process lasts.
+    """
+
+    store: Path | None = None
     _texts: dict[str, LabelledTexts] = field(default_factory=dict)
     _evaluators: dict[str, Evaluators] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
     _models: dict[str, ModelFacts] = field(default_factory=dict)
     _earlier: "dict[str, tuple[Intervention, ...]]" = field(default_factory=dict)
+    _shapes: "dict[str, tuple[Path, PreTrainedModel]]" = field(default_factory=dict)
+    _tokenizers: "dict[str, PreTrainedTokenizerBase]" = field(default_factory=dict)
+    _shown: dict[str, list[str]] = field(default_factory=dict)
 
     def texts(self, settings: Settings) -> LabelledTexts:
         """The labelled texts of the behavior."""
@@ -113,10 +130,9 @@ class Materials:
                 # `evaluation.measurements.NAME=null` leaves one out.
                 made = {name: evaluator for name, evaluator in found.items() if evaluator is not None}
             except HydraException as error:
-                cause = error.__cause__
-                raise (cause if isinstance(cause, InputError) else InputError(f"evaluation: {error}")) from None
+                raise _not_made(error, evaluation["measurements"]) from error
             if evaluation["checksums"]:
-                root = Path(evaluation["checksums"]).parent
+                root = Path(evaluation["checksums"]).expanduser().parent
                 verify_checksums(evaluation["checksums"], [path for path in _paths(evaluation) if root in path.parents])
             for evaluator in made.values():
                 evaluator.check()
@@ -155,24 +171,94 @@ class Materials:
                 )
         return chain
 
-    def model(self, settings: Settings) -> ModelFacts:
-        """The model's shapes and fingerprint; fetched from the hub where it is not here."""
-        from surgery.fingerprints import fingerprint, folder_fingerprint
-        from surgery.model_files import model_folder, skeleton
-        from surgery.models import load_model
+    def shapes(self, settings: Settings) -> "tuple[Path, PreTrainedModel]":
+        """The model's folder and its skeleton; fetched from the hub where it is not here."""
+        from surgery.model_files import model_folder, require_fit, skeleton, sound_weights
         from surgery.quantisation import unpacking
 
         model = settings.model
         key = canonical_json([model.path, model.revision, model.trust_remote_code])
-        if key not in self._models:
+        if key not in self._shapes:
             folder = model_folder(model.path, model.revision)
             shapes = skeleton(folder, model.trust_remote_code)
             unpacking(shapes.config, model.path)
-            found = folder_fingerprint(folder, model.trust_remote_code, shapes)
-            if found is None:
-                found = fingerprint(load_model(str(folder), device="cpu", trust_remote_code=model.trust_remote_code)[0])
-            self._models[key] = ModelFacts(shapes, found)
+            told = f"model.path '{model.path}'"
+            require_fit(shapes, sound_weights(folder, told), told)
+            self._shapes[key] = folder, shapes
+        return self._shapes[key]
+
+    def shown(self, settings: Settings, values: Mapping[str, Any]) -> list[str]:
+        """Holds texts and prompts against the tokenizer, as they will be shown to the model.
+
+        Returns:
+            What a person should know of it, in sentences.
+
+        Raises:
+            InputError: for a tokenizer or chat template that can't be used, one that leaves no room for a text, and a
+                token that the model has no embedding of.
+        """
+        from evaluation.evaluator import ShowsPrompts
+        from surgery.locator import locate
+        from surgery.text_batches import reading_of_texts
+
+        behavior, model = settings.behavior, settings.model
+        named = [model.path, model.revision, model.trust_remote_code, model.date]
+        key = canonical_json([named, str(behavior), settings.seed, values["evaluation"]["measurements"]])
+        if key not in self._shown:
+            folder, shapes = self.shapes(settings)
+            # A model that can't be edited at all is told first.
+            locate(shapes, settings.region.component)
+            tokenizer = self._tokenizer(folder, settings)
+            reading = reading_of_texts(shapes, behavior.max_length, behavior.chat, group="behavior.")
+            reading.check(shapes, tokenizer, self.texts(settings).texts)
+            made = self.evaluators(values).made.values()
+            prompting = [evaluator for evaluator in made if isinstance(evaluator, ShowsPrompts)]
+            self._shown[key] = [said for one in prompting for said in one.check_prompts(shapes, tokenizer)]
+        return self._shown[key]
+
+    def _tokenizer(self, folder: Path, settings: Settings) -> "PreTrainedTokenizerBase":
+        from surgery.tokenizer import load_tokenizer
+
+        model = settings.model
+        key = canonical_json([str(folder), model.trust_remote_code, model.date])
+        if key not in self._tokenizers:
+            self._tokenizers[key] = load_tokenizer(
+                folder, model.path, trust_remote_code=model.trust_remote_code, date=model.date
+            )
+        return self._tokenizers[key]
+
+    def model(self, settings: Settings) -> ModelFacts:
+        """The model's shapes and fingerprint; fetched from the hub where it is not here."""
+        from surgery.fingerprints import model_identity
+
+        model = settings.model
+        key = canonical_json([model.path, model.revision, model.trust_remote_code])
+        if key not in self._models:
+            folder, shapes = self.shapes(settings)
+            keep = KeptDigests(self.store)
+            self._models[key] = ModelFacts(shapes, model_identity(folder, model.trust_remote_code, shapes, keep))
         return self._models[key]
+
+
+def _not_made(error: HydraException, measurements: Mapping[str, Any]) -> InputError:
+    """What is wrong with a node of `evaluation.measurements` that nothing can be made of."""
+    from sweeps.key_types import TARGET, parameters
+
+    cause = error.__cause__
+    if isinstance(cause, InputError):
+        return cause
+    said, below = str(error), re.search(r"^full_key: (\S+)$", str(error), re.MULTILINE)
+    path = ["evaluation", "measurements", *(below[1].split(".") if below else [])]
+    node: Any = {"evaluation": {"measurements": measurements}}
+    for name in path:
+        node = node.get(name, {}) if isinstance(node, Mapping) else {}
+    if match := re.search(r"got an unexpected keyword argument '(\w+)'", said):
+        takes = [name for name in parameters(node.get(TARGET)) if name != "return"]
+        return unknown_key(match[1], takes, f"{'.'.join(path)}.")
+    if match := re.search(r"missing \d+ required \w+ arguments?: '(\w+)'", said):
+        key = ".".join([*path, match[1]])
+        return KeyIsWrong(f"{key} is not given; say {key}=...", key)
+    return KeyIsWrong(f"{'.'.join(path)}: {said.splitlines()[0]}", ".".join(path))
 
 
 def _check_probe_file(path: Path, given: str) -> None:

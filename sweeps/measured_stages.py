@@ -1,7 +1,7 @@
 """What is measured on a model, kept by evaluator: on the base once, on an edit until its cell is finished."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +11,8 @@ from evaluation.measurement_files import load_measurements, save_measurements
 from evaluation.probe_loss import probe_loss
 from surgery.fingerprints import fingerprint
 from surgery.probe import Probe
-from surgery.probe_fitting import split_texts
+from surgery.text_split import split_texts
+from surgery.texts import LabelledTexts
 from sweeps.cell import ModelSettings
 from sweeps.plan import Experiment
 from sweeps.stages import base_identity, edited_identity, losses_identity
@@ -111,7 +112,7 @@ class MeasuredStages(ABC):
         """The probe's loss a class on its test texts (Table 13), on the model as it is now."""
         cell, texts = experiment.cell, experiment.texts
         model, tokenizer = self.model(cell.settings.model)
-        chosen = loss_texts(texts.labels, cell.settings.probe.test_share, cell.settings.seed)
+        chosen = loss_texts(texts, cell.settings.probe.test_share, cell.settings.seed)
         return probe_loss(
             model,
             tokenizer,
@@ -152,12 +153,12 @@ class MeasuredStages(ABC):
         )
 
 
-def loss_texts(labels: Sequence[int], test_share: float, seed: int) -> list[int]:
+def loss_texts(texts: LabelledTexts, test_share: float, seed: int) -> list[int]:
     """Indices of the test texts that the probe's loss is taken on: evenly spaced, at most LOSS_TEXTS in all."""
-    _, test = split_texts(labels, test_share, seed)
+    _, test = split_texts(texts.labels, test_share, seed, texts.texts)
     chosen: list[int] = []
     for label in (0, 1):
-        of_class = [int(i) for i in test if labels[i] == label]
+        of_class = [int(i) for i in test if texts.labels[i] == label]
         stride = -(-len(of_class) // (LOSS_TEXTS // 2))
         chosen += of_class[:: max(1, stride)]
     return sorted(chosen)

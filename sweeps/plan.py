@@ -1,7 +1,6 @@
 """Everything that can be checked before a model is loaded, and what the cells then need."""
 
 import os
-import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
+from surgery.local_paths import is_name
 from surgery.texts import LabelledTexts
 from sweeps.cell import Cell, Settings
 from sweeps.choice import Choice
 from sweeps.composition import Composed
 from sweeps.materials import Materials, ModelFacts
-from sweeps.records import Record, swept_keys
-from sweeps.settings import read_settings
+from sweeps.records import AT_CHANCE, Record, swept_keys
+from sweeps.settings import COMMAND_KEYS, read_settings
 from sweeps.wandb_settings import settled
+
+STORE = "store"
 
 if TYPE_CHECKING:
     from evaluation.evaluator import Evaluator
@@ -51,7 +53,11 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of one command, checked, without duplicates, in the order they were asked for."""
+    """The cells of one command, checked, without duplicates, in the order they were asked for.
+
+    Attributes:
+        notes: what a person should know before they run, in sentences.
+    """
 
     experiments: tuple[Experiment, ...]
     sweep: str
@@ -62,6 +68,8 @@ class Plan:
     dry_run: bool = False
     fail_fast: bool = False
     retry_failed: bool = False
+    notes: tuple[str, ...] = ()
+    strict: bool = False
 
     @cached_property
     def swept(self) -> list[str]:
@@ -71,11 +79,15 @@ class Plan:
     def stands(self, record: Record | None) -> bool:
         """Whether a cell with this record is not run.
 
-        It is where the cell failed and is to be tried again, and where a search gave it up but no search asks now.
+        It is where the cell failed and is to be tried again, and where a search gave it up, or `strict` refused it,
+        but no search or no `strict` asks now.
         """
-        if record is None or (record.status == "failed" and self.retry_failed):
+        if record is None or (record.status == "failed" and (self.retry_failed or self._was_refused(record))):
             return False
         return record.status != "pruned" or self.pruning is not None
+
+    def _was_refused(self, record: Record) -> bool:
+        return AT_CHANCE in record.probe and not self.strict
 
     def experiment(self, cell: str) -> Experiment:
         """The experiment of a cell, by id."""
@@ -102,7 +114,7 @@ class Plan:
     @property
     def store_folder(self) -> Path:
         """Where what the stages make is kept."""
-        return self.output_dir / "store"
+        return self.output_dir / STORE
 
 
 def make_plan(composed: Sequence[Composed], materials: Materials | None = None) -> Plan:
@@ -119,17 +131,22 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
     commands = [shlex.join(["surgery", *one.overrides]) for one in composed]
     settings = [read_settings(value) for value in values]
     first = values[0]
-    for key in ("sweep", "output_dir", "tracking", "dry_run", "fail_fast", "retry_failed"):
+    for key in COMMAND_KEYS:
         if any(value[key] != first[key] for value in values):
             raise InputError(f"{key} must be the same for all cells of a sweep; name the sweep with sweep=NAME")
     choice = _choice(values)
     tracking = settled(first["tracking"])
     output_dir = _writable(first)
     materials = materials or Materials()
+    store = output_dir / STORE
+    if materials.store is None and (store.is_dir() or not first["dry_run"]):
+        # A dry run makes no folders.
+        materials.store = store
     for one, value in zip(settings, values, strict=True):
         materials.texts(one)
         materials.evaluators(value)
         materials.files(one)
+    notes = [said for one, value in zip(settings, values, strict=True) for said in materials.shown(one, value)]
     experiments: dict[str, Experiment] = {}
     for one, value, command in zip(settings, values, commands, strict=True):
         experiment = _experiment(one, value, command, materials)
@@ -143,6 +160,8 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
         dry_run=bool(first["dry_run"]),
         fail_fast=bool(first["fail_fast"]),
         retry_failed=bool(first["retry_failed"]),
+        notes=tuple(dict.fromkeys(notes)),
+        strict=bool(first["strict"]),
     )
 
 
@@ -154,8 +173,8 @@ def _choice(values: Sequence[Mapping[str, Any]]) -> Choice | None:
 
 def _writable(values: Mapping[str, Any]) -> Path:
     sweep, output_dir = values["sweep"], Path(values["output_dir"]).expanduser()
-    if not re.fullmatch(r"[\w.+=,@-]+", str(sweep)) or str(sweep).startswith("."):
-        raise InputError(f"sweep={sweep} can't name a folder; use letters, digits and . _ - only")
+    if not is_name(sweep):
+        raise InputError(f"sweep={sweep} can't name a folder; use letters, digits and . _ - only, at most 200 bytes")
     nearest = next(folder for folder in (output_dir, *output_dir.absolute().parents) if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"output_dir={output_dir} can't be written to: '{nearest}' does not let this user write")
@@ -245,7 +264,7 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         settings=settings,
         layer=layer,
         top_k=top_k,
-        model_fingerprint=model.fingerprint,
+        model_identity=model.identity,
         texts_fingerprint=texts.fingerprint,
         probe_fingerprint=probe.fingerprint if probe else None,
         evaluation=dict(evaluators.identities) | {"probe_loss": probe_loss},

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from surgery.errors import InputError
 from surgery.files import clear_leftovers, sha256_of_file, written_whole
+from sweeps.cell import VERSION
 
 RESULT, CONFIG, SAMPLES, EDIT = "result.json", "config.yaml", "samples.parquet", "edit.safetensors"
 # What was applied before the cell's own edit, numbered from 1, oldest first.
@@ -22,6 +23,8 @@ EARLIER = "earlier-{}.safetensors"
 TABLE = "results.csv"
 CHECKSUM = "sha256"
 LOCKS = ".locks"
+# In `probe`: why its test accuracy can't be told from chance, one sentence; None where it can.
+AT_CHANCE = "at_chance"
 Status = Literal["done", "failed", "pruned"]
 
 # What can change a number, so that a record says what made it.
@@ -52,7 +55,10 @@ class Record:
         keys: the composed keys, flat.
         metrics: {name: {"base", "edited", "delta", "ci95": [low, high], "p", "n"}}; numbers are None where there are
             none. Records of earlier versions have no p.
-        probe, edit: metrics of the probe; receipt of the edit.
+        identity: by which rules the cell's id was made, `sweeps.cell.VERSION`; 1 in records that do not say.
+        model: the parts of what the model is, by name, see `surgery.model_identity`.
+        probe, edit: metrics of the probe, and what it was made of; receipt of the edit. Of a cell that `strict`
+            refused, `probe` says why.
         seconds: {stage: seconds}.
         batches: {kind of work: [{"tokens_per_batch", "halvings"}]}: the batches it was done in, each way once; Detoxify
             counts `texts_per_batch`. The shape of a batch can change the last bits of a result.
@@ -67,6 +73,8 @@ class Record:
     error: str | None = None
     command: str = ""
     protocol: str = ""
+    identity: int = 1
+    model: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     probe: Mapping[str, Any] = field(default_factory=dict)
@@ -96,6 +104,22 @@ class Record:
             return cls(**values)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"'{folder / RESULT}' can't be read as a record: {error}") from None
+
+    @property
+    def older_identity(self) -> str | None:
+        """A sentence for a cell whose id was made by the rules of an earlier version; None for the others."""
+        if self.identity >= VERSION:
+            return None
+        return (
+            "it is of an older identity, which knew the model by a sample of its weights and not by its config and "
+            "tokenizer; run it again to be sure of its numbers"
+        )
+
+    def require_this_identity(self) -> None:
+        """Raises InputError for a cell of an older identity, which can't be held against a model any more."""
+        if (older := self.older_identity) is not None:
+            again = f": {self.command}" if self.command else ""
+            raise InputError(f"cell {self.cell} can't be held against its model: {older}{again}")
 
     def damaged_file(self, folder: Path) -> str | None:
         """The name of a file beside the record that is missing or not what was written; None when all are sound."""

@@ -40,7 +40,7 @@ def replan(cell_folder: Path, output_dir: Path, materials: Materials, trust_code
         raise NotHere(f"its config runs code that is not ours ({', '.join(code)}); if you trust it, say --trust-code")
     if missing := _missing(values):
         raise NotHere(f"'{missing}' is not here")
-    changed = {"output_dir": str(output_dir), "tracking": {"kind": "none"}, "dry_run": False}
+    changed = {"output_dir": str(output_dir), "tracking": {"kind": "none"}, "dry_run": False, "strict": False}
     return make_plan([Composed({**values, **changed}, ())], materials).experiments[0]
 
 
@@ -79,4 +79,4 @@ def _texts(values: Any) -> Iterator[str]:
 
 
 def _names_a_file(text: str) -> bool:
-    return text.startswith(("/", "~", "./", "../")) or Path(text).suffix in SUFFIXES
+    return text.startswith(("/", "~", "./", "../")) or Path(text).suffix.lower() in SUFFIXES

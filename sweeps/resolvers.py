@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from surgery.local_paths import name_from
+
 
 def package_path(path: str) -> str:
     """The place of a file or folder that ships in an installed package, `toyworld/assets/model` say."""
@@ -26,7 +28,7 @@ def ships_with_us(path: object) -> bool:
 def _last_part(path: str) -> str:
     """The model's own name: the last part of a folder's absolute path, or of a hub name."""
     folder = Path(path).expanduser()
-    return folder.resolve().name if folder.exists() else path.rstrip("/").rsplit("/", maxsplit=1)[-1]
+    return name_from(folder.resolve().name if folder.exists() else path.rstrip("/").rsplit("/", maxsplit=1)[-1])
 
 
 def _either(condition: bool, yes: Any, no: Any) -> Any:
@@ -44,7 +46,7 @@ def register() -> None:
         "package": package_path,
         "ships_with_us": ships_with_us,
         "basename": _last_part,
-        "stem": lambda path: Path(path).stem,
+        "stem": lambda path: name_from(Path(path).stem),
         "when": _either,
         "alphas": _alphas,
         "minus": lambda number: -number,

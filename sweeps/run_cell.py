@@ -9,15 +9,17 @@ import yaml
 
 from evaluation.measurement import Measurement
 from evaluation.statistics import compare
+from surgery.chance import ProbeAtChance, chance_note
 from surgery.edit import Edit
 from surgery.files import sha256_of_file, written_whole
 from surgery.intervention import Intervention, described
+from sweeps.cell import VERSION
 from sweeps.chain_files import applied
 from sweeps.cosines import cosine_histogram
 from sweeps.machine import machine
 from sweeps.plan import Experiment
 from sweeps.pruning import Pruning
-from sweeps.records import CONFIG, EARLIER, EDIT, SAMPLES, Record
+from sweeps.records import AT_CHANCE, CONFIG, EARLIER, EDIT, SAMPLES, Record
 from sweeps.samples import write_samples
 from sweeps.session import Session
 from sweeps.stopwatch import Stopwatch
@@ -53,6 +55,7 @@ def run_cell(
     folder: Path,
     on_stage: Callable[[str, float], None],
     pruning: Pruning | None = None,
+    strict: bool = False,
 ) -> Record:
     """Runs a cell and writes its config, edit and samples; the caller saves the record, which ends it.
 
@@ -62,6 +65,10 @@ def run_cell(
         folder: where its files go.
         on_stage: called with the name and seconds of each stage as it ends.
         pruning: when to give the cell up before all of it is measured; its record is then `pruned` and says why.
+        strict: refuse a probe whose test accuracy can't be told from chance, before anything is measured.
+
+    Raises:
+        ProbeAtChance: under `strict`, where the method looks at a probe.
     """
     cell = experiment.cell
     watch = Stopwatch(on_stage)
@@ -69,6 +76,10 @@ def run_cell(
         model, _ = session.model(cell.settings.model)
     with watch.stage("probe"):
         probe = session.direction_probe(experiment)
+        # A random direction is at chance by intent; that of the probe it replaces, which ranks the rows, is not.
+        at_chance = chance_note(session.behavior_probe(experiment).metrics)
+    if at_chance and strict and cell.settings.method.uses_probe:
+        raise ProbeAtChance(f"{at_chance}; strict=true refuses that")
     with watch.stage("region"):
         edit = session.edit(experiment)
     with watch.stage("base"):
@@ -95,6 +106,8 @@ def run_cell(
         status="done",
         command=experiment.command,
         protocol=cell.protocol,
+        identity=VERSION,
+        model=cell.model_identity.parts(),
         keys=cell.keys(),
         metrics=metrics,
         probe={
@@ -103,8 +116,11 @@ def run_cell(
             "classes": list(probe.classes),
             "texts": len(experiment.texts),
             "left_out": experiment.texts.left_out,
+            "repeated": experiment.texts.repeated,
+            AT_CHANCE: at_chance,
             "fingerprint": probe.fingerprint,
             "norm": float(probe.direction(1).norm()),
+            **({"shown": session.shown_texts(experiment)} if cell.settings.behavior.chat else {}),
             **probe.metrics,
         },
         edit={
@@ -137,7 +153,8 @@ def _batches(
     found: dict[str, list[dict[str, Any]]] = {}
 
     def tell(work: str, batches: Mapping[str, Any]) -> None:
-        told = {name: batches[name] for name in ("tokens_per_batch", "texts_per_batch", "halvings") if name in batches}
+        names = ("tokens_per_batch", "texts_per_batch", "halvings", "prompts_cut")
+        told = {name: batches[name] for name in names if name in batches}
         of_work = found.setdefault(work, [])
         of_work += [] if told in of_work else [told]
 
@@ -179,6 +196,8 @@ def _pruned(
         error=reason,
         command=experiment.command,
         protocol=experiment.cell.protocol,
+        identity=VERSION,
+        model=experiment.cell.model_identity.parts(),
         keys=experiment.cell.keys(),
         metrics=metrics,
         batches=_batches(session, experiment, measured),

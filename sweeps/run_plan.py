@@ -12,6 +12,7 @@ from sweeps.plan import Plan
 from sweeps.progress import Progress
 from sweeps.protocols import by_protocol, measured_alike
 from sweeps.records import Record, sound_records
+from sweeps.said_of_texts import require_above_chance, texts_notes
 from sweeps.summary import show
 from sweeps.tables import console
 
@@ -65,6 +66,9 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
         plan: whose sweep it is.
         engine: what will run its cells.
         total: how many cells there will be in all.
+
+    Raises:
+        InputError: when `strict` refuses a finished cell.
     """
     progress_console = console(stderr=True)
     plan.sweep_folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +76,11 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
     records, damaged = sound_records(plan.sweep_folder)
     for what in damaged:
         progress_console.print(f"{what}; its cell counts as not run", markup=False, style="yellow")
+    for said in plan.notes:
+        progress_console.print(said, markup=False, style="yellow")
+    for note in texts_notes(plan):
+        progress_console.print(note, markup=False, style="yellow", soft_wrap=True)
+    require_above_chance(plan, [records[e.cell.id] for e in plan.experiments if e.cell.id in records])
     say_what_is_kept(plan, records, progress_console)
     finished = len(plan.experiments) - len(waiting_cells(plan, records))
     return Conductor(plan.sweep_folder, engine, Progress(progress_console, total, finished, engine.slots), records)

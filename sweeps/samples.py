@@ -15,6 +15,8 @@ COLUMNS = (
     *("measurement", "half", "sample", "prompt", "base", "edited", "base_score", "edited_score"),
     # What makes one number of the scores: a perplexity's tokens a window; the task, in an average over tasks.
     *("weight", "stratum"),
+    # The prompt as the model was shown it, where that is something else: in the chat template, or cut.
+    "rendered",
 )
 
 
@@ -38,6 +40,7 @@ def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[M
                     "edited_score": after.scores,
                     "weight": np.full(before.n, np.nan) if before.weights is None else before.weights,
                     "stratum": before.strata,
+                    "rendered": before.rendered,
                 },
                 columns=list(COLUMNS),
             )

@@ -27,6 +27,7 @@ from sweeps.canonical import canonical_json
 from sweeps.cell import ModelSettings
 from sweeps.chain_files import applied
 from sweeps.interventions import make_intervention
+from sweeps.kept_digests import KeptDigests
 from sweeps.measured_stages import Loaded, MeasuredStages
 from sweeps.plan import Experiment, chosen_layers
 from sweeps.stages import probe_identity, ranking_identity, states_identity
@@ -79,12 +80,13 @@ class Session(MeasuredStages):
             "dtype": settings.dtype,
             "device": settings.device,
             "trust_remote_code": settings.trust_remote_code,
+            "date": settings.date,
         }
         key = canonical_json(arguments)
         if self._loaded is None or self._loaded[0] != key:
             # The old one goes before the new one comes: two may not fit.
             self._loaded = self._ranking = None
-            self._loaded = (key, load_model(**arguments))
+            self._loaded = (key, load_model(**arguments, keep=KeptDigests(self._store.root)))
             self._limits.recall(self._loaded[1][0])
         return self._loaded[1]
 
@@ -107,12 +109,19 @@ class Session(MeasuredStages):
 
     def states_batches(self, experiment: Experiment) -> dict[str, Any]:
         """The notes of the batches that the cell's hidden states were made in; none where they are not in the store."""
+        return self._states_notes(experiment, "batches")
+
+    def shown_texts(self, experiment: Experiment) -> dict[str, Any]:
+        """What the model was shown of the behavior's texts: the first of them, and a SHA-256 of all in their order."""
+        return self._states_notes(experiment, "shown")
+
+    def _states_notes(self, experiment: Experiment, name: str) -> dict[str, Any]:
         cell = experiment.cell
         place = self._store.find("hidden_states", states_identity(cell) | {"layer": cell.layer})
         if place is None:
             return {}
         with safe_open(place / STATES, "pt") as opened:
-            return dict(json.loads((opened.metadata() or {}).get("batches", "{}")))
+            return dict(json.loads((opened.metadata() or {}).get(name, "{}")))
 
     def _collect_states(self, experiment: Experiment, shared: Mapping[str, Any]) -> None:
         """Makes the states of all layers that will be asked for and are not there."""
@@ -176,6 +185,7 @@ class Session(MeasuredStages):
             **numbers,
             test_share=given.test_share,
             seed=cell.settings.seed,
+            texts=texts.texts,
             replaces=replaces,
             classes=texts.classes,
             layer=cell.layer,
@@ -187,10 +197,10 @@ class Session(MeasuredStages):
         """Raises InputError when the model is no longer the one the cell was planned with."""
         cell = experiment.cell
         model, _ = self.model(cell.settings.model)
-        if fingerprint(model) != cell.model_fingerprint:
+        path, now = cell.settings.model.path, fingerprint(model)
+        if now != cell.model_fingerprint:
             raise InputError(
-                f"model.path '{cell.settings.model.path}' changed while this ran: it was {cell.model_fingerprint}, "
-                f"now it is {fingerprint(model)}"
+                f"model.path '{path}' changed while this ran: it was {cell.model_fingerprint}, now it is {now}"
             )
 
     def region(self, experiment: Experiment) -> Region:
@@ -254,5 +264,6 @@ class Session(MeasuredStages):
 
 
 def _save_states(states: HiddenStates, layer: int, folder: Path) -> None:
-    notes = {"batches": canonical_json(states.batches)}
+    shown = {"first": states.shown[0], "sha256": states.texts_fingerprint}
+    notes = {"batches": canonical_json(states.batches), "shown": canonical_json(shown)}
     save_file({"features": states[layer].contiguous()}, folder / STATES, metadata=notes)

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.cell import Cell
+from sweeps.cell import Cell, renders_chat
 from sweeps.plan import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"trained": 2, "hidden_states": 2, "probe": 1, "ranking": 1, "base": 1, "edited": 1}
+VERSIONS = {"trained": 4, "hidden_states": 3, "probe": 3, "ranking": 1, "base": 2, "edited": 2}
 
 
 def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
     model = cell.settings.model
-    return {"version": VERSIONS[stage], "model": [fingerprint, model.dtype, model.chat]}
+    read = cell.model_identity.reading()
+    return {"version": VERSIONS[stage], "model": [fingerprint, *read, model.dtype, model.chat]}
 
 
 def states_identity(cell: Cell) -> dict[str, Any]:
@@ -57,7 +58,9 @@ def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
 
 def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
     """Of what one evaluator measures on the unedited model."""
-    return _model_identity(cell, "base", cell.model_fingerprint) | {"evaluator": cell.evaluation[evaluator]}
+    measured = cell.evaluation[evaluator]
+    date = {"date": cell.settings.model.date} if renders_chat(measured) else {}
+    return _model_identity(cell, "base", cell.model_fingerprint) | {"evaluator": measured, **date}
 
 
 def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
         **_model_identity(cell, "base", cell.model_fingerprint),
         "texts": cell.texts_identity(),
         "probe": probe_fingerprint,
-        "split": [cell.settings.probe.test_share, cell.settings.seed],
+        "split": [cell.settings.probe.test_share, cell.settings.seed, "different texts"],
     }
 
 

@@ -11,6 +11,7 @@ from sweeps.headlines import headline_metrics
 from sweeps.pooling import Pooled, pool
 from sweeps.protocols import by_protocol, measured_alike
 from sweeps.records import RESULT, Record, swept_keys
+from sweeps.said_of_texts import chance_notes
 from sweeps.tables import cell_table, change, sweep_notes, sweep_table
 
 
@@ -32,6 +33,8 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
             alike = measured_alike(records, folder, protocol) if len(ways) > 1 else records
             title = f"measured as {protocol}" if len(ways) > 1 else None
             _show_alike(alike, choice, folder, title, to)
+    for note in chance_notes(done):
+        to.print(note, markup=False, style="yellow", soft_wrap=True)
     given_up = sum(record.status == "pruned" for record in records)
     if given_up:
         to.print(f"{given_up} of {len(records)} cells were given up before all was measured; they count as not done")

@@ -4,29 +4,26 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hydra import compose, initialize_config_module
 from hydra import main as hydra_main
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from surgery.errors import InputError
 from sweeps import resolvers
+from sweeps.chosen_config import ChosenConfig
+from sweeps.command_line import completed, config_dir, parted
+from sweeps.config_files import file_in, place_of, read_config_files
 from sweeps.import_path import import_packages_only
-from sweeps.settings import unknown_key
+from sweeps.settings import KeyIsWrong
+from sweeps.terminal import speak_plainly
 
 if TYPE_CHECKING:
     from sweeps.composition import Composed
     from sweeps.engines.protocol import Engine
-
-# A path alone names its group: nobody who gives a model of his own wants the toy world's settings for it.
-IMPLIED = {"model.path": ("model", "local"), "behavior.path": ("behavior", "tabular"), "probe.path": ("probe", "file")}
-
-_SEPARATOR = re.compile(r"^(behavior\.separator=)([^\w'\"])$")
 
 
 class CellsFailed(Exception):
@@ -70,34 +67,20 @@ def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engi
 
 def _compose_and_run() -> None:
     """Lets Hydra compose; runs a single cell once Hydra is done, which would report its errors in its own way."""
-    single: list[DictConfig] = []
+    sys.argv[1:] = completed(sys.argv[1:])
+    single: list[tuple[DictConfig, list[str]]] = []
 
     def keep(config: DictConfig) -> None:
-        # A sweep's configs carry their overrides; a single one's are known only while Hydra calls this.
-        with open_dict(config):
-            config.hydra = {"overrides": {"task": list(HydraConfig.get().overrides.task)}}
-        single.append(config)
+        # Known only while Hydra calls this; a ${...} in one of them is not to be filled in.
+        given: Any = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)
+        single.append((config, given["task"]))
 
     hydra_main(version_base="1.3", config_path="pkg://conf", config_name="config")(keep)()
     if single:
         from sweeps.composition import Composed
         from sweeps.engines import local_engine
 
-        run_composed([Composed.of(config) for config in single], lambda: local_engine(0, 1))
-
-
-def completed(arguments: Sequence[str]) -> list[str]:
-    """The arguments as Hydra wants them: flags first, overrides together, implied groups added.
-
-    `model=local` is added where `model.path=` stands without `model=`, and the like; a separator is quoted, since a
-    bare comma means something else to Hydra.
-    """
-    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
-    flags = [argument for argument in arguments if argument not in overrides]
-    overrides = [_SEPARATOR.sub(r"\1'\2'", override) for override in overrides]
-    given = {override.split("=", 1)[0] for override in overrides}
-    implied = [f"{group}={option}" for key, (group, option) in IMPLIED.items() if key in given and group not in given]
-    return [*flags, *overrides, *implied]
+        run_composed([Composed.of(config, overrides) for config, overrides in single], lambda: local_engine(0, 1))
 
 
 def main() -> None:
@@ -107,8 +90,9 @@ def main() -> None:
     # Bars go when they are done, also those of libraries: what stays on the screen is one line a cell.
     os.environ.setdefault("TQDM_LEAVE", "")
     import_packages_only()
+    speak_plainly()
     resolvers.register()
-    sys.argv[1:] = completed(sys.argv[1:])
+    read_config_files()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra prints and exits by itself unless told to let errors through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -127,8 +111,9 @@ def _guarded(app: Callable[[], None], full_error: bool) -> None:
     except KeyboardInterrupt:
         print("\nstopped: the cell in flight is dropped, all else is kept; the same command goes on", file=sys.stderr)
         sys.exit(130)
-    except (InputError, HydraException, OmegaConfBaseException) as error:
-        if full_error:
+    except (InputError, HydraException, OmegaConfBaseException, RuntimeError) as error:
+        # What pathlib raises for ~NAME is not its own kind of error.
+        if full_error or (type(error) is RuntimeError and "home directory" not in str(error)):
             raise
         print(f"surgery: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
@@ -136,42 +121,44 @@ def _guarded(app: Callable[[], None], full_error: bool) -> None:
 
 def one_line(error: Exception) -> str:
     """An error of ours or of Hydra's as one sentence that says what would be right."""
-    if isinstance(error, InputError):
-        return " ".join(str(error).split())
-    if isinstance(error, MissingConfigException):
-        return _unknown_option(error)
+    if type(error) is RuntimeError:
+        return "a path begins with ~NAME, and there is no user of that name; write the whole path"
+    if isinstance(error, HydraException | OmegaConfBaseException) and (place := file_in(str(error))):
+        # What a file's defaults ask for; Hydra adds the folders it looked in.
+        return f"{place}: {' '.join(re.sub(r'^In [^:]*: ', '', str(error)).partition('Config search path')[0].split())}"
+    if isinstance(error, MissingConfigException) and error.options:
+        error = _unknown_option(error)
+    elif match := re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", str(error)):
+        error = _explained(match[1])
+    if isinstance(error, OverrideParseException) and "=" not in str(error.override):
+        return f"'{error.override}' is no KEY=VALUE; put quotation marks around what holds spaces: 'KEY=a value'"
     if isinstance(error, OverrideParseException):
-        return f"'{error.override}' can't be read; write KEY=VALUE, lists as [a,b], and quote what holds spaces"
-    text = str(error)
-    if match := re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", text):
-        return _unknown(match[1])
-    return " ".join(text.split())
+        return (
+            f"'{error.override}' can't be read; write KEY=VALUE, lists as [a,b], and quote a text that begins like "
+            "one of these: KEY=\\'TEXT\\'"
+        )
+    if match := re.search(r"Ambiguous value for argument '(.*)'$", str(error), re.MULTILINE):
+        return f"'{match[1]}' has several values; add -m to sweep over them, or write KEY=[a,b] for a list"
+    place = place_of(error.key) if isinstance(error, KeyIsWrong) and not _is_given(error.key) else None
+    return " ".join(str(error).split()) + (f" ({place})" if place else "")
 
 
-def _unknown_option(error: MissingConfigException) -> str:
+def _unknown_option(error: MissingConfigException) -> InputError:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     options = list(error.options or [])
-    if not options:
-        return _unknown(group)
     from difflib import get_close_matches
 
     near = get_close_matches(option, options, n=1, cutoff=0.5)
     hint = f"did you mean {group}={near[0]}? " if near else ""
-    return f"{group}={option} is unknown; {hint}there are {', '.join(options)}"
+    return InputError(f"{group}={option} is unknown; {hint}there are {', '.join(options)}")
 
 
-def _unknown(key: str) -> str:
-    """Looks the key up among those of the default config."""
-    GlobalHydra.instance().clear()
-    with initialize_config_module("conf", version_base="1.3"):
-        # Which keys a launcher or a sweeper has depends on which it is.
-        plugins = [argument for argument in sys.argv[1:] if argument.startswith("hydra/")]
-        node = compose("config", plugins, return_hydra_config=key.startswith("hydra."))
-    *parents, last = key.split(".")
-    prefix = ""
-    for parent in parents:
-        if not isinstance(node.get(parent, None), DictConfig):
-            return str(unknown_key(parent, [str(name) for name in node], prefix))
-        node, prefix = node[parent], f"{prefix}{parent}."
-    with_groups = [str(name) for name in node] + (["experiment"] if not prefix else [])
-    return str(unknown_key(last, with_groups, prefix))
+def _explained(key: str) -> InputError:
+    """What would be right in place of a key, in the config that the command chose."""
+    flags, overrides = parted(sys.argv[1:])
+    return ChosenConfig(overrides, config_dir(flags)).explain(key)
+
+
+def _is_given(key: str) -> bool:
+    """Whether the command line sets a key, whatever a file says."""
+    return any(argument.split("=", 1)[0].lstrip("+") == key for argument in sys.argv[1:])

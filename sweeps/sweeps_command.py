@@ -21,6 +21,7 @@ from sweeps.records import RESULT, load_records
 from sweeps.store_command import store
 from sweeps.sync_command import sync
 from sweeps.tables import change, console, number
+from sweeps.terminal import speak_plainly
 from sweeps.verify_command import verify
 
 app = typer.Typer(
@@ -121,6 +122,7 @@ def samples(
     measurement: Annotated[str, typer.Option("--measurement", "-m", help="which metric's samples")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", help="how many")] = 10,
     half: Annotated[str, typer.Option(help="report or selection")] = "report",
+    rendered: Annotated[bool, typer.Option("--rendered", help="prompts as the model was shown them")] = False,
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Base beside edited for the same prompts, the largest changes first."""
@@ -147,7 +149,8 @@ def samples(
     for column in ("prompt", "base", "score", "edited", "score"):
         shown.add_column(column, overflow="fold")
     for _, row in rows.loc[order].head(limit).iterrows():
-        cells = [row["prompt"], row["base"], number(row["base_score"]), row["edited"], number(row["edited_score"])]
+        prompt = row["rendered"] if rendered and row.get("rendered") is not None else row["prompt"]
+        cells = [prompt, row["base"], number(row["base_score"]), row["edited"], number(row["edited_score"])]
         shown.add_row(*(_shown(value) for value in cells))
     console().print(shown)
 
@@ -205,6 +208,7 @@ app.command()(verify)
 def main() -> None:
     """Runs the command; an error is one line and exit code 1."""
     import_packages_only()
+    speak_plainly()
     arguments = sys.argv[1:] or ["--help"]
     try:
         app(arguments, standalone_mode=False)

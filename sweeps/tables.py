@@ -92,4 +92,11 @@ def sweep_notes(records: Sequence[Record]) -> list[str]:
     for record in records:
         if reason := degenerate(record):
             notes.append(f"× {record.cell} broke the text and is never chosen: {reason}")
+    older = [record.cell for record in records if record.older_identity]
+    if older:
+        named = ", ".join(older[:3]) + (", …" if len(older) > 3 else "")
+        notes.append(
+            f"{len(older)} of {len(records)} cells are of an older identity ({named}): their model was known by a "
+            "sample of its weights; run them again to be sure of their numbers"
+        )
     return notes

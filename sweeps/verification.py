@@ -9,6 +9,7 @@ from surgery.errors import InputError
 from surgery.files import sha256_of_file
 from surgery.temporary_folder import TemporaryFolder
 from sweeps.materials import Materials
+from sweeps.plan import STORE
 from sweeps.records import RESULT, TABLE, Record, table_text, versions
 from sweeps.replan import NotHere, replan
 
@@ -93,10 +94,15 @@ def check_versions(records: Iterable[Record]) -> Check:
 
 def check_identities(sweep: Path, records: Iterable[Record], trust_code: bool = False) -> Check:
     """Plans each cell again from its recorded config: model, texts and prompts are read, and have to give its id."""
-    check, materials = Check("identities"), Materials()
+    check = Check("identities")
+    # The sweep's own store, where the digests of large models are kept.
+    materials = Materials(store=sweep.parent.parent / STORE)
     with TemporaryFolder("verify") as temporary:
         for record in records:
             if record.status != "done":
+                continue
+            if (older := record.older_identity) is not None:
+                check.left_out.append(f"{record.cell}: {older}")
                 continue
             try:
                 experiment = replan(sweep / record.cell, temporary, materials, trust_code)
@@ -108,21 +114,24 @@ def check_identities(sweep: Path, records: Iterable[Record], trust_code: bool = 
                 continue
             check.checked += 1
             if experiment.cell.id != record.cell:
-                check.wrong.append(
-                    f"{record.cell}: its config now means cell {experiment.cell.id}: {_why(record, experiment)}"
-                )
+                means = f"{record.cell}: its config now means cell {experiment.cell.id}"
+                check.wrong += [f"{means}: {reason}" for reason in _why(record, experiment)]
     return check
 
 
-def _why(record: Record, experiment: "Experiment") -> str:
-    cell, reasons = experiment.cell, []
-    if record.edit.get("base") not in (None, cell.model_fingerprint):
-        reasons.append(f"the model is another ({cell.model_fingerprint}, not {record.edit['base']})")
+def _why(record: Record, experiment: "Experiment") -> list[str]:
+    """Each thing that is another than it was; of the model its weights, config, tokenizer and so on apart."""
+    cell, parts = experiment.cell, experiment.cell.model_identity.parts()
+    reasons = [
+        f"the model's {name.replace('_', ' ')} changed ({parts.get(name)}, not {was})"
+        for name, was in record.model.items()
+        if parts.get(name) != was
+    ]
     if record.protocol not in ("", cell.protocol):
         reasons.append("what is measured, its prompts or its tasks are others")
     now = cell.keys()
     reasons += [f"{key} is {now.get(key)}, not {was}" for key, was in record.keys.items() if now.get(key) != was]
-    return "; ".join(reasons) or "the texts of the behavior are others"
+    return reasons or ["the texts of the behavior are others"]
 
 
 def rerun(sweep: Path, record: Record, trust_code: bool = False) -> Check:
@@ -137,6 +146,7 @@ def rerun(sweep: Path, record: Record, trust_code: bool = False) -> Check:
 
     if record.status != "done":
         raise InputError(f"cell {record.cell} can't be compared: it {record.status}")
+    record.require_this_identity()
     with TemporaryFolder("verify") as temporary:
         try:
             experiment = replan(sweep / record.cell, temporary, Materials(), trust_code)

@@ -24,7 +24,9 @@ def main() -> None:
     from sweeps.engines.workers import Ready, Refused
     from sweeps.group_runner import GroupRunner
     from sweeps.quiet import quiet_libraries
+    from sweeps.terminal import speak_plainly
 
+    speak_plainly()
     quiet_libraries()
     runner = GroupRunner(pipe.send, bars=sys.argv[2] == "1")
     pipe.send(Ready())

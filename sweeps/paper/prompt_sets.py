@@ -1,12 +1,13 @@
 """The prompts of a cell's measurements, as the model was given them: of its behavior, and of its tasks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from surgery.errors import InputError
 from sweeps.choice import Choice
+from sweeps.recorded_generation import generations
 from sweeps.records import SAMPLES, Record
 
 if TYPE_CHECKING:
@@ -140,18 +141,7 @@ def _in_chat(config: Mapping[str, Any], name: str) -> bool:
     measurements = (config.get("evaluation") or {}).get("measurements") or {}
     named = (one for one in measurements.values() if isinstance(one, Mapping))
     judged = [one for one in named if name in (one.get("scorers") or {})]
-    found = {bool(node.get("chat")) for node in _generations(measurements.get(name) or judged or measurements)}
+    found = {bool(node.get("chat")) for node in generations(measurements.get(name) or judged or measurements)}
     if len(found) > 1:
         raise InputError(f"the measurements of '{name}' used the chat template for some prompts and not for others")
     return found.pop() if found else bool((config.get("model") or {}).get("chat"))
-
-
-def _generations(value: Any) -> Iterator[Mapping[str, Any]]:
-    """What says how continuations are made, wherever it stands in a config."""
-    if isinstance(value, Mapping):
-        if "max_new_tokens" in value:
-            yield value
-        value = list(value.values())
-    if isinstance(value, list):
-        for entry in value:
-            yield from _generations(entry)

@@ -17,7 +17,7 @@ from sweeps.multiplicity import significant
 from sweeps.pareto import pareto_front
 from sweeps.pooling import Pooled, pool
 from sweeps.random_cosines import random_counts
-from sweeps.records import Record, in_order, swept_keys
+from sweeps.records import AT_CHANCE, Record, in_order, swept_keys
 from sweeps.report.samples import Samples, embedded_samples
 from sweeps.summary import chosen
 
@@ -166,6 +166,8 @@ def _about(done: Sequence[Record]) -> dict[str, str]:
     keys = [key for key in ("model", "behavior", "layer", "method", "seed") if any(key in r.keys for r in done)]
     about = {key: shared([record.keys.get(key) for record in done]) for key in keys}
     about["model's fingerprint"] = shared([record.edit.get("base", "not recorded") for record in done])
+    if older := sum(record.older_identity is not None for record in done):
+        about["older identity"] = f"{older} of {len(done)} cells: their model was known by a sample of its weights"
     about["what was measured (hash)"] = shared([record.protocol or "not recorded" for record in done])
     places = [", ".join(f"{key} {value}" for key, value in record.machine.items()) for record in done]
     about["machine"] = shared([place or "not recorded" for place in places])
@@ -178,7 +180,7 @@ def _probes(done: Sequence[Record]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for record in done:
         if (key := str(record.probe.get("fingerprint"))) not in found and record.probe:
-            names = ("method", "layer", "texts", "train_accuracy", "test_accuracy")
+            names = ("method", "layer", "texts", "train_accuracy", "test_accuracy", AT_CHANCE)
             found[key] = {name: record.probe.get(name) for name in names} | {"cells": 0, "cell": record.cell}
         if key in found:
             found[key]["cells"] += 1

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
-from omegaconf import open_dict
 
 from sweeps import resolvers
 from sweeps.composition import Composed
@@ -29,9 +28,7 @@ def plan(world, tmp_path: Path) -> Plan:
     with initialize_config_module("conf", version_base="1.3"):
         for top_k in (4, 8):
             config = compose("config", [*asked, f"top_k={top_k}"])
-            with open_dict(config):
-                config.hydra = {"overrides": {"task": [f"top_k={top_k}"]}}
-            cells.append(Composed.of(config))
+            cells.append(Composed.of(config, [f"top_k={top_k}"]))
     return make_plan(cells)
 
 

@@ -36,13 +36,13 @@ def test_what_was_not_scored_is_never_guessed(tmp_path: Path) -> None:
 
 def test_files_that_hold_no_scores(tmp_path: Path) -> None:
     for text, says in (
-        ("prompt,score\na,1", "no continuation in row 1"),
-        ("prompt,continuation,score\na,b,high", "no number in row 1: 'high'"),
-        ("prompt,continuation,score\na,b,1\na,b,0", "two scores, again in row 2"),
+        ("prompt,score\na,1", "no column 'continuation'; its columns are prompt, score"),
+        ("prompt,continuation,score\na,b,high", "no number in line 2: 'high'"),
+        ("prompt,continuation,score\na,b,1\na,b,0", "two scores, again in line 3"),
     ):
         (tmp_path / "s.csv").write_text(text)
         with pytest.raises(InputError, match=says):
             ImportedScores(tmp_path / "s.csv", "x").check()
     (tmp_path / "s.txt").write_text("a")
-    with pytest.raises(InputError, match=r"it can be \.csv or \.jsonl"):
+    with pytest.raises(InputError, match=r"it is one of \.csv, \.tsv, \.json, \.jsonl, \.parquet"):
         ImportedScores(tmp_path / "s.txt", "x").check()

@@ -43,11 +43,11 @@ def test_real_toxicity_prompts_are_read_as_published(tmp_path: Path) -> None:
         ("other.csv", b"text,label\na,b\n", "no column 'prompt'; its columns are text, label"),
         ("other.jsonl", b'{"text": "a", "n": 1}\n', "no column 'prompt'; its columns are text, n"),
         ("broken.jsonl", b'{"prompt": "a"}\n{"prompt": \n', "not JSON in line 2"),
-        ("list.jsonl", b'["a"]\n', "no object in line 1"),
-        ("number.jsonl", b'{"prompt": "a"}\n{"prompt": 3}\n', "no text in row 2"),
-        ("header.csv", b"prompt,label\n", "holds no prompts"),
+        ("list.jsonl", b'["a"]\n', "a list in line 1"),
+        ("number.jsonl", b'{"prompt": "a"}\n{"prompt": 3}\n', "no text in line 2"),
+        ("header.csv", b"prompt,label\n", "holds no rows"),
         ("x.parquet", b"no parquet", "can't be read as parquet"),
-        ("x.xlsx", b"zip", "no known format; it can be .txt, .jsonl, .csv, .tsv, .parquet"),
+        ("x.xlsx", b"zip", "no known format; it can be .txt, .csv, .tsv, .json, .jsonl, .parquet, .yaml, .yml"),
     ],
 )
 def test_files_that_can_not_be_used_say_why_in_one_line(

@@ -3,7 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from evaluation.fluency import Fluency, repetition
+from evaluation.fluency import Check, Fluency, repetition
 from evaluation.refusal import PHRASES, Refusal
 from surgery.errors import InputError
 
@@ -54,26 +54,26 @@ def ends_well(text: str, mark: str = ".") -> bool:
 
 
 def test_checks_judge_each_continuation() -> None:
-    scores = Fluency(checks={"ended": ends_well}).score(["", ""], ["so it goes.", "so it"])
+    scores = Fluency(checks={"ended": Check(ends_well, 1)}).score(["", ""], ["so it goes.", "so it"])
     assert scores["fluency/ended"].tolist() == [1.0, 0.0]
     assert all(values.dtype == np.float64 for values in scores.values())
 
 
 def test_other_checks_are_another_identity() -> None:
-    plain = Fluency(checks={"ended": ends_well}).identity()
+    plain = Fluency(checks={"ended": Check(ends_well, 1)}).identity()
     assert "ends_well" in str(plain)
-    assert Fluency(checks={"ended": partial(ends_well, mark="!")}).identity() != plain
+    assert Fluency(checks={"ended": Check(partial(ends_well, mark="!"), 1)}).identity() != plain
     assert (
-        Fluency(checks={"ended": partial(ends_well, mark="?")}).identity()
-        != Fluency(checks={"ended": partial(ends_well, mark="!")}).identity()
+        Fluency(checks={"ended": Check(partial(ends_well, mark="?"), 1)}).identity()
+        != Fluency(checks={"ended": Check(partial(ends_well, mark="!"), 1)}).identity()
     )
-    assert Fluency().identity() != plain != Fluency(n=2, checks={"ended": ends_well}).identity()
+    assert Fluency().identity() != plain != Fluency(n=2, checks={"ended": Check(ends_well, 1)}).identity()
 
 
 def test_checks_that_can_not_be_used_are_refused() -> None:
     with pytest.raises(InputError, match="'grammar'"):
         Fluency(checks={"grammar": "toyworld.is_grammatical"}).check()  # type: ignore[dict-item]
     with pytest.raises(InputError, match="measured already"):
-        Fluency(checks={"repetition": ends_well}).check()
+        Fluency(checks={"repetition": Check(ends_well, 1)}).check()
     with pytest.raises(InputError, match="n-grams is 0"):
         Fluency(n=0).check()

@@ -32,7 +32,7 @@ from transformers import (
     SmolLM3Config,
 )
 
-from surgery import Edit
+from surgery import Edit, load_model
 from surgery.checkpoint import save_checkpoint
 from surgery.checkpoint_check import verify_checkpoint
 from surgery.errors import InputError
@@ -143,7 +143,7 @@ def test_other_floats_are_edited_in_their_own_dtype(
     dtype: torch.dtype, build: Callable[..., PreTrainedModel], make_edit: Callable[..., Edit], tmp_path: Path
 ) -> None:
     base = saved(build, tmp_path / "base", dtype)
-    edit = make_edit(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32))
+    edit = make_edit(load_model(str(base), dtype="float32", device="cpu")[0])
     edit.save_checkpoint(base, tmp_path / "edited", verify=True)
     model = load(base)
     assert model.dtype == dtype

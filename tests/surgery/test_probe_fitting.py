@@ -4,7 +4,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from surgery import InputError, fit_probe
-from surgery.probe_fitting import split_texts
+from surgery.text_split import split_texts
 
 GENERATOR = torch.Generator().manual_seed(3)
 LABELS = torch.tensor([0] * 140 + [1] * 60)
@@ -70,8 +70,10 @@ def test_accuracies_and_losses(method: str) -> None:
         "test_loss": found[test].mean(),
         "loss_avoided": found[test][y[test] == 1].mean(),
         "loss_other": found[test][y[test] == 0].mean(),
+        "test_majority": 0.7,
         "n_train": 180,
         "n_test": 20,
+        "n_test_distinct": 20,
     }
     assert probe.metrics == pytest.approx(expected, rel=1e-5)
 

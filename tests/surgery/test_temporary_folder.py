@@ -90,6 +90,14 @@ def test_a_folder_goes_with_its_process(end, started, place) -> None:
     assert emptied(place)
 
 
+def test_a_folder_made_in_a_relative_place_goes_too(started, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    in_here = HOLDS.replace('TemporaryFolder("one")', 'TemporaryFolder("one", Path("here"))')
+    started("from pathlib import Path\n" + in_here + "os.kill(os.getpid(), signal.SIGKILL)").wait()
+    assert emptied(tmp_path / "here")
+
+
 def test_a_fork_neither_takes_its_parents_folder_along_nor_keeps_it(started, place) -> None:
     ends = "child = os.fork()\nif not child: sys.exit()\nos.waitpid(child, 0)\nassert one.path.exists()\n"
     outlives = "child = os.fork()\nif not child: time.sleep(600)\nprint(child, flush=True)\n"

@@ -1,8 +1,11 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from surgery import InputError
 from surgery.texts import read_texts
@@ -96,7 +99,7 @@ def test_several_label_columns_name_the_labels_a_row_carries(tmp_path: Path) -> 
     pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
     found = read_texts(tmp_path / "t.csv", "said", FLAGS, avoid=FLAGS)
     assert found.labels == tuple(int(i % 2 or i == 0) for i in range(40))
-    assert found.left_out == "1 of neither class or of both"
+    assert found.left_out == "1 of neither class: no judgement (-1)"
     assert read_texts(tmp_path / "t.parquet", "said", FLAGS, avoid=FLAGS).fingerprint == found.fingerprint
     with pytest.raises(InputError, match="avoid=\\['threat'\\] gives 1 texts"):
         read_texts(tmp_path / "t.csv", "said", FLAGS, avoid=["threat"])
@@ -159,3 +162,121 @@ def test_column_names_are_given_to_a_file_that_has_none(tmp_path: Path, header: 
 def test_a_missing_file_says_where_it_can_be_had(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train.csv' is not there; give a .* file; get it at example.org"):
         read_texts(tmp_path / "train.csv", "text", "label", where_else="get it at example.org")
+
+
+UNJUDGED = ["NA", "N/A", "NaN", "nan", "None", "null", "-1", "-1.0", "", "  "]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.sampled_from(UNJUDGED), min_size=1, max_size=20), st.sampled_from(["csv", "tsv", "jsonl", "parquet"])
+)
+def test_rows_without_a_judgement_are_of_neither_class_and_counted(
+    tmp_path: Path, nothing: list[str], kind: str
+) -> None:
+    rows = [(f"t{i}", str(i % 2)) for i in range(24)] + [(f"nobody looked {i}", one) for i, one in enumerate(nothing)]
+    found = read_texts(written(tmp_path, rows, kind), "text", "label")
+    assert found.texts == tuple(f"t{i}" for i in range(24))
+    assert found.left_out.startswith(f"{len(nothing)} of neither class: no judgement (")
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), -1, -1.0, [], [None], [-1, ""]])
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_what_only_json_can_say_of_no_judgement(tmp_path: Path, nothing: object, kind: str) -> None:
+    rows = [(f"t{i}", i % 2) for i in range(24)] + [("nobody looked", nothing)]
+    assert len(read_texts(written(tmp_path, rows, kind), "text", "label")) == 24
+
+
+def test_nothing_in_parquet_is_no_judgement(tmp_path: Path) -> None:
+    for labels in ([0, 1] * 12 + [None], [0.0, 1.0] * 12 + [float("nan")], [True, False] * 12 + [None]):
+        pd.DataFrame({"text": [f"t{i}" for i in range(25)], "label": labels}).to_parquet(tmp_path / "t.parquet")
+        found = read_texts(tmp_path / "t.parquet", "text", "label")
+        assert (len(found), sum(found.labels)) == (24, 12)
+
+
+@pytest.mark.parametrize(("word", "named"), [("-1", -1), ("NA", "NA"), ("", ""), ("NaN", float("nan")), ("", None)])
+def test_what_is_named_is_a_label(tmp_path: Path, word: str, named: object) -> None:
+    path = written(tmp_path, [(f"t{i}", "1" if i % 2 else word) for i in range(24)], "csv")
+    for classes in ({"against": [named]}, {"against": ["rest"], "labels": {"rest": [named]}}):
+        found = read_texts(path, "text", "label", **classes)
+        assert (found.labels, found.left_out) == ((0, 1) * 12, "")
+    assert read_texts(path, "text", "label", avoid=[named], against=[1]).labels == (1, 0) * 12
+    with pytest.raises(
+        InputError, match=r"0 texts.* 10 fewer than the 10.*12 of neither class: no judgement.*named in"
+    ):
+        read_texts(path, "text", "label")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([1, 1.0, True, "1", "1.0", "True", "1e0"]),
+    st.sampled_from(["1", "1.0", "true", "True", "1.00", " 1 "]),
+    st.sampled_from(["0", "0.0", "false", "False", "0.00"]),
+    st.sampled_from(["csv", "tsv", "jsonl", "json", "parquet"]),
+)
+def test_equal_labels_are_equal_however_they_are_written(
+    tmp_path: Path, avoid: object, one: str, zero: str, kind: str
+) -> None:
+    path = written(tmp_path, [(f"t{i}", one if i % 2 else zero) for i in range(24)], kind)
+    assert read_texts(path, "text", "label", avoid=[avoid]).labels == (0, 1) * 12
+    # As flags, a column a label.
+    assert read_texts(path, "text", ["label"], avoid=["label"]).labels == (0, 1) * 12
+    several = written(tmp_path, [(f"t{i}", f"7|{one}" if i % 2 else f"{zero}|NA") for i in range(24)], kind)
+    assert read_texts(several, "text", "label", avoid=[avoid], separator="|").labels == (0, 1) * 12
+
+
+def test_flags_that_pandas_wrote_with_a_gap_are_flags(tmp_path: Path) -> None:
+    rows = {"text": [f"t{i}" for i in range(41)], "toxic": [0.0, 1.0] * 20 + [None], "insult": [0.0] * 41}
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    found = read_texts(tmp_path / "t.csv", "text", ["toxic", "insult"], avoid=["toxic", "insult"])
+    assert found.labels == (0, 1) * 20
+    assert found.left_out == "1 of neither class: no judgement (empty)"
+
+
+@pytest.mark.parametrize("words", [("no", "yes"), ("off", "on"), ("No", "Yes"), ("n", "y")])
+def test_words_that_yaml_takes_for_truth_values_are_words(tmp_path: Path, words: tuple[str, str]) -> None:
+    path = written(tmp_path, [(f"t{i}", words[i % 2]) for i in range(24)], "csv")
+    assert read_texts(path, "text", "label", avoid=[words[0]]).labels == (1, 0) * 12
+    with pytest.raises(InputError, match=f"the labels there are {words[0]}, {words[1]}"):
+        read_texts(path, "text", "label", avoid=[False])
+
+
+def test_an_error_says_which_rows_are_missing_and_where_the_others_went(tmp_path: Path) -> None:
+    rows = [(f"bad {i % 3}", "1") for i in range(12)] + [(f"good {i}", "0") for i in range(20)]
+    path = written(tmp_path, [*rows, *(("unseen", "NA") for _ in range(5)), ("", "1"), ("both", "1,0")], "csv")
+    with pytest.raises(InputError) as error:
+        read_texts(path, "text", "label", against=[0], separator=",")
+    assert str(error.value) == (
+        f"behavior.avoid=['1'] gives 3 texts that differ, in 12 rows, in '{path}', 7 fewer than the 10 a probe needs; "
+        "the other class has 20; left out: 1 without text, 5 of neither class: no judgement (NA), "
+        "1 of neither class or of both; the labels there are 0, 1; a word that is a label all the same is named in "
+        "behavior.against"
+    )
+
+
+def test_copies_are_counted_and_so_are_those_with_both_labels(tmp_path: Path) -> None:
+    rows = [(f"t{i}", str(i % 2)) for i in range(24)] + [("T0 ", "0"), ("t1", "1"), (" t2", "1"), ("t2", "0")]
+    found = read_texts(written(tmp_path, rows, "csv"), "text", "label")
+    assert found.repeated == "3 texts stand there more than once, in 7 rows, 1 of them with both labels"
+    assert found.contrary == 1
+    assert read_texts(written(tmp_path, rows[:24], "csv"), "text", "label").repeated == ""
+
+
+def test_what_a_limit_leaves_out_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path, [(f"t{i}", str(i % 2)) for i in range(60)], "csv")
+    assert read_texts(path, "text", "label", limit=40).left_out == "20 beyond behavior.limit"
+
+
+def written(folder: Path, rows: Sequence[tuple[str, object]], kind: str) -> Path:
+    path = folder / f"t.{kind}"
+    objects = [{"text": text, "label": label} for text, label in rows]
+    match kind:
+        case "csv" | "tsv":
+            pd.DataFrame(objects).to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
+        case "jsonl":
+            path.write_text("".join(json.dumps(one) + "\n" for one in objects))
+        case "json":
+            path.write_text(json.dumps(objects))
+        case "parquet":
+            pd.DataFrame(objects).to_parquet(path)
+    return path

@@ -1,6 +1,7 @@
 """Bad input: one line on stderr that says what is wrong and what would be right, exit code 1, nothing left behind."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,7 +100,7 @@ LABELLED = "text,label\n" + "".join(f"some words here {i},{i % 2}\n" for i in ra
         ("few.csv", LABELLED, ["behavior.avoid=[7]"], ("behavior.avoid=['7'] gives 0 texts", "labels there are 0, 1")),
         ("latin.csv", LABELLED.replace("words", "wörds").encode("latin-1"), [], ("is not UTF-8",)),
         ("texts.docx", LABELLED, [], ("unknown kind", ".parquet")),
-        ("broken.jsonl", '{"text": "a", "label": 1}\n{"text": ', [], ("can't be read as jsonl",)),
+        ("broken.jsonl", '{"text": "a", "label": 1}\n{"text": ', [], ("is not JSON in line 2",)),
         ("broken.parquet", "not parquet", [], ("can't be read as parquet",)),
     ],
 )
@@ -112,6 +113,21 @@ def test_a_bad_table_is_refused(surgery, world, tmp_path, name, content, extra, 
 def test_a_folder_without_a_model_is_refused(surgery, tmp_path) -> None:
     (tmp_path / "folder").mkdir()
     assert_refused(surgery("model.path=./folder"), "holds no config.json", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer"),
+        (None, "its data is cut off"),
+    ],
+)
+def test_weights_that_are_not_there_whole_are_refused(surgery, arguments, world, tmp_path, content, told) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(world.model, model)
+    whole = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(content or whole[: len(whole) // 2])
+    assert_refused(surgery(*arguments, "model.path=./model"), told, "again", folder=tmp_path)
 
 
 def test_a_model_without_a_gated_mlp_is_refused_with_its_name_and_what_was_found(surgery, world, tmp_path) -> None:

@@ -45,7 +45,7 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 
 def test_a_path_alone_chooses_the_group_it_belongs_to() -> None:
-    from sweeps.surgery_command import completed
+    from sweeps.command_line import completed
 
     assert completed(["model.path=x"]) == ["model.path=x", "model=local"]
     assert completed(["model=toyworld", "model.path=x"]) == ["model=toyworld", "model.path=x"]

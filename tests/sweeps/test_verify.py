@@ -1,12 +1,15 @@
 """`sweeps verify`: what no longer matches a record is named, and a cell run again gives the same numbers."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 
-from sweeps.records import Record
+from sweeps.records import Record, load_records
+from sweeps.tables import sweep_notes
 from sweeps.trust import foreign_code
 
 
@@ -91,6 +94,45 @@ def test_other_texts_another_model_and_missing_files_are_told_apart(grid, sweeps
     ran = sweeps("verify", "grid")
     assert ran.code == 0
     assert ran.out.count(f"'{texts}' is not here") == 2
+
+
+def test_each_part_of_the_model_that_changed_is_named_in_a_line_of_its_own(
+    surgery, sweeps, arguments, tmp_path, world
+) -> None:
+    model = Path(shutil.copytree(world.model, tmp_path / "model"))
+    own = [argument for argument in arguments if not argument.startswith("model.path")]
+    assert surgery(*own, f"model.path={model}", "sweep=one").code == 0
+    [record] = [Record.load(path.parent) for path in (tmp_path / "outputs/runs/one").glob("*/result.json")]
+    assert set(record.model) == {"weights", "config", "tokenizer", "chat_template", "generation", "code"}
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.01}))
+    (model / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    content = bytearray((model / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (model / "model.safetensors").write_bytes(content)
+    ran = sweeps("verify", "one")
+    assert ran.code == 1
+    said = [line for line in ran.out.splitlines() if line.startswith("identities:")]
+    assert [line.split("the model's ")[1].split(" changed")[0] for line in said] == [
+        "weights",
+        "config",
+        "chat template",
+    ]
+    # And the same command is of another cell, which is run.
+    assert surgery(*own, f"model.path={model}", "sweep=one").code == 0
+    assert len(list((tmp_path / "outputs/runs/one").glob("*/result.json"))) == 2
+
+
+def test_a_cell_of_an_older_identity_is_read_and_said_to_be_one(grid, sweeps) -> None:
+    folder = cells_of(grid)[0]
+    rewrite(folder, identity=1, model={})
+    ran = sweeps("verify", "grid")
+    assert ran.code == 0
+    assert f"identities: {folder.name}: it is of an older identity" in ran.out
+    assert "1 of 2 cells are of an older identity" in " ".join(sweep_notes(load_records(grid)))
+    ran = sweeps("export", "grid", folder.name, "out")
+    assert ran.code == 1
+    assert "older identity" in ran.err
 
 
 def test_a_record_that_names_code_of_its_own_is_not_run(grid, sweeps, tmp_path) -> None:
