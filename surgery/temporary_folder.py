@@ -26,14 +26,24 @@ def _machine() -> str:
 _MACHINE = _machine()
 _PREFIX = "surgery-"
 # Waits for the end of whoever started it, which closes its input, and removes what is registered with it by then.
+# It is nobody's child, since Ray kills those of a worker that ends, and heeds no signal that a scheduler sends to all
+# processes of a job. Whoever dies with its parent may still write for a moment.
 _WAIT_AND_REMOVE = """
-import os, shutil, sys
+import os, shutil, signal, sys, time
+if os.fork():
+    os._exit(0)
+for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
 folders = set()
 for line in sys.stdin:
     folder = os.fsdecode(bytes.fromhex(line[1:]))
     folders.add(folder) if line[0] == "+" else folders.discard(folder)
-for folder in folders:
-    shutil.rmtree(folder, ignore_errors=True)
+for attempt in range(60):
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not any(map(os.path.exists, folders)):
+        break
+    time.sleep(0.5)
 """
 
 
@@ -54,9 +64,19 @@ class TemporaryFolder:
         place = os.path.abspath(parent or gettempdir())
         _clear_left(place)
         ours = f"{os.getpid()}-{_start_of(os.getpid())}"
-        self.path = Path(mkdtemp(prefix=f"{_PREFIX}{purpose}.{_MACHINE}.{ours}.", dir=place))
-        _caretaker.take(self.path)
-        self._finalizer = finalize(self, _remove, self.path, os.getpid())
+        self._own(Path(mkdtemp(prefix=f"{_PREFIX}{purpose}.{_MACHINE}.{ours}.", dir=place)))
+
+    @classmethod
+    def adopted(cls, path: Path) -> "TemporaryFolder":
+        """A folder that a library made, and would leave behind."""
+        folder = cls.__new__(cls)
+        folder._own(path.absolute())
+        return folder
+
+    def _own(self, path: Path) -> None:
+        self.path = path
+        _caretaker.take(path)
+        self._finalizer = finalize(self, _remove, path, os.getpid())
 
     def close(self) -> None:
         """Removes the folder now."""
@@ -103,20 +123,26 @@ class _Caretaker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._folders: set[Path] = set()
         os.register_at_fork(after_in_child=self._leave)
 
     def take(self, folder: Path) -> None:
         """Registers a folder."""
-        self._process = self._process or self._start()
-        self._tell("+", folder)
+        self._folders.add(folder)
+        if not self._tell("+", folder):
+            # The first folder, or somebody ended the process.
+            self._process = self._start()
+            for each in tuple(self._folders):
+                self._tell("+", each)
 
     def drop(self, folder: Path) -> None:
         """Forgets a folder."""
+        self._folders.discard(folder)
         self._tell("-", folder)
 
     @staticmethod
     def _start() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _WAIT_AND_REMOVE],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -125,21 +151,26 @@ class _Caretaker:
             # What ends this process's group, Ctrl-C say, is not for it.
             start_new_session=True,
         )
+        process.wait()  # it goes on by itself
+        return process
 
     def _leave(self) -> None:
         """A fork's folders are not its parent's, and an end of the pipe in it would hide that its parent is gone."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
         self._process = None
+        self._folders.clear()
 
-    def _tell(self, sign: str, folder: Path) -> None:
+    def _tell(self, sign: str, folder: Path) -> bool:
+        """Whether it is there to hear it."""
         if self._process is None or self._process.stdin is None:
-            return
+            return False
         try:
             # In one piece, since the finalizer of another folder may come between.
             os.write(self._process.stdin.fileno(), f"{sign}{os.fsencode(folder).hex()}\n".encode())
         except OSError:
-            self._process = None  # somebody ended it; the next folder gets another one
+            return False
+        return True
 
 
 _caretaker = _Caretaker()

@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from surgery import load_model
 from surgery.temporary_folder import TemporaryFolder
@@ -72,21 +75,38 @@ def emptied(folder: Path) -> bool:
     return not any(folder.iterdir())
 
 
-@pytest.mark.parametrize(
-    "end",
-    [
-        "pass",
-        "sys.exit(3)",
-        "raise ValueError",
-        "os._exit(0)",
-        "os.abort()",
-        *(f"os.kill(os.getpid(), signal.{name})" for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")),
-        "os.killpg(0, signal.SIGKILL)",
-        "os.fork() or os._exit(0); os.kill(os.getpid(), signal.SIGKILL)",
-    ],
-)
+ENDS = [
+    "pass",
+    "sys.exit(3)",
+    "raise ValueError",
+    "os._exit(0)",
+    "os.abort()",
+    *(f"os.kill(os.getpid(), signal.{name})" for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")),
+    "os.killpg(0, signal.SIGKILL)",
+]
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_a_folder_goes_with_its_process(end, started, place) -> None:
     started(HOLDS + end).wait()
+    assert emptied(place)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.sampled_from(("make", "write", "close", "forget", "fork")), max_size=12),
+    st.sampled_from([end for end in ENDS if "SIG" in end or "_exit" in end]),
+)
+def test_whatever_was_made_and_closed_before_nothing_is_left(started, place, steps, end) -> None:
+    code = ["import os, signal, time", "from surgery.temporary_folder import TemporaryFolder", "folders = []"]
+    does = {
+        "make": "folders.append(TemporaryFolder('one'))",
+        "write": "[(one.path / 'file').write_text('something') for one in folders if one.path.exists()]",
+        "close": "folders and folders[0].close()",
+        "forget": "del folders[:1]",
+        "fork": "os.fork() or (TemporaryFolder('of a fork'), os.kill(os.getpid(), signal.SIGKILL))",
+    }
+    started("\n".join([*code, *(does[step] for step in steps), "print('made', flush=True)", end])).wait()
     assert emptied(place)
 
 
@@ -96,6 +116,17 @@ def test_a_folder_made_in_a_relative_place_goes_too(started, tmp_path, monkeypat
     in_here = HOLDS.replace('TemporaryFolder("one")', 'TemporaryFolder("one", Path("here"))')
     started("from pathlib import Path\n" + in_here + "os.kill(os.getpid(), signal.SIGKILL)").wait()
     assert emptied(tmp_path / "here")
+
+
+def test_a_folder_that_a_library_made_goes_too_though_all_processes_of_the_job_are_told_to_end(started, place) -> None:
+    adopts = "import tempfile, time\nfrom pathlib import Path\nfrom surgery.temporary_folder import TemporaryFolder\n"
+    adopts += "kept = TemporaryFolder.adopted(Path(tempfile.mkdtemp()))\nprint(kept.path, flush=True)\ntime.sleep(600)"
+    process = started(adopts)
+    for job in [one for one in psutil.process_iter(["environ"]) if one.pid != os.getpid()]:
+        if (job.info["environ"] or {}).get("TMPDIR") == str(place):
+            job.terminate()
+    process.wait()
+    assert emptied(place)
 
 
 def test_a_fork_neither_takes_its_parents_folder_along_nor_keeps_it(started, place) -> None:
@@ -114,8 +145,9 @@ def test_a_folder_lives_as_long_as_its_process_and_what_is_left_goes_with_the_ne
     with TemporaryFolder("mine") as mine:
         assert left.exists()
         assert mine.exists()
-    [caretaker] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(caretaker), signal.SIGKILL)
+    for other in [other for other in psutil.process_iter(["environ"]) if other.pid not in (os.getpid(), process.pid)]:
+        if (other.info["environ"] or {}).get("TMPDIR") == str(place) and other.ppid() != os.getpid():
+            other.kill()
     process.kill()
     process.wait()
     assert [path.name for path in place.iterdir()] == [left.name]
