@@ -17,7 +17,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from surgery import Edit, rank_rows
 from surgery.files import sha256_of_file
+from surgery.temporary_folder import TemporaryFolder
 
 WIDTH, INNER = 2048, 8192
 # A fresh process; tensors of the base that were looked at count too, as pages of its files.
@@ -77,7 +77,7 @@ def settled(target: Path) -> None:
 
 def peak_megabytes(edit: Path, base: Path, target: Path, how: str) -> tuple[float, float]:
     """Of a fresh process: with the libraries alone, and at its peak."""
-    command = [sys.executable, "-c", PEAK, str(edit), str(base), str(target), how]
+    command = [sys.executable, "-P", "-c", PEAK, str(edit), str(base), str(target), how]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     settled(target)
     before, peak = json.loads(told.splitlines()[-1])
@@ -90,10 +90,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the temporary folder is made")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
-        base, target = Path(temporary) / "base", Path(temporary) / "target"
+    with TemporaryFolder("export", options.folder) as temporary:
+        base, target = temporary / "base", temporary / "target"
         edit = make_base(base, options.gigabytes)
-        edit.save(Path(temporary) / "edit.safetensors")
+        edit.save(temporary / "edit.safetensors")
         size = sum(file.stat().st_size for file in base.iterdir()) / 1e9
         shards = len(list(base.glob("*.safetensors")))
         os.sync()
@@ -109,7 +109,7 @@ def main() -> None:
                 if number:  # the first warms caches and imports
                     times[way].append(taken)
         hashing = seconds(lambda: [sha256_of_file(file) for file in base.glob("*.safetensors")])[0]
-        peaks = {how: peak_megabytes(Path(temporary) / "edit.safetensors", base, target, how) for how in ("", "verify")}
+        peaks = {how: peak_megabytes(temporary / "edit.safetensors", base, target, how) for how in ("", "verify")}
     print(f"{datetime.date.today()}, {platform.platform()}, {os.cpu_count()} cores, torch {torch.__version__}")
     print(f"{size:.2f} GB in {shards} shards, {len(edit.region)} rows edited in {len(edit.region.layers)} layers")
     for column, what in enumerate(("until it returns (page cache)", "until it is on the disk")):

@@ -11,7 +11,6 @@ import argparse
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,12 +22,14 @@ from export import make_base
 
 from surgery.fingerprints import model_identity
 from surgery.model_files import skeleton
+from surgery.temporary_folder import TemporaryFolder
 
 LATER = """
 import sys, time
 from pathlib import Path
 from surgery.fingerprints import model_identity
 from surgery.model_files import skeleton
+from surgery.temporary_folder import TemporaryFolder
 from sweeps.kept_digests import KeptDigests
 folder = Path(sys.argv[1])
 shapes = skeleton(folder)
@@ -52,8 +53,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder, store = Path(temporary) / "model", Path(temporary) / "store"
+    with TemporaryFolder("identity") as temporary:
+        folder, store = temporary / "model", temporary / "store"
         make_base(folder, given.gigabytes)
         files = sorted(map(str, folder.glob("*.safetensors")))
         size = sum(Path(file).stat().st_size for file in files)
@@ -74,7 +75,7 @@ def main() -> None:
         print(f"{size / 1e9:.2f} GB in {len(files)} files: median ratio {medians[1] / medians[0]:.2f} (goal 1.5)")
         # Files of just now are read again, see surgery.fingerprints.SETTLED.
         time.sleep(3)
-        command = [sys.executable, "-c", LATER, str(folder), str(store)]
+        command = [sys.executable, "-P", "-c", LATER, str(folder), str(store)]
         first, *later = (float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(4))
         print(f"first with a store {first:.3f} s, later {statistics.median(later):.3f} s (goal 0.1)")
 

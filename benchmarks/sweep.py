@@ -18,13 +18,14 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from surgery.temporary_folder import TemporaryFolder
 
 ALPHAS, SIZES = (1, 1.5, 2, 2.5, 3, 4), (32, 48, 128, 256)
 
@@ -215,8 +216,7 @@ def main() -> None:
         f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, "
         f"{given.threads} threads, {given.cells} cells, {given.limit} prompts"
     )
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with TemporaryFolder("sweep") as folder:
         took, bare = measure_sweep(folder / "none", given.limit, given.cells, "none", with_bare=True)
         ratio = median(one / other for one, other in zip(took[1:], bare[1:], strict=True))
         print(

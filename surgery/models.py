@@ -1,7 +1,6 @@
 """Models and tokenizers from a folder or a hub name."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from weakref import finalize
 
@@ -14,9 +13,12 @@ from surgery.errors import InputError, foreign_errors
 from surgery.fingerprints import Keep, keep_in_process, note_source
 from surgery.model_files import model_folder, sound_weights
 from surgery.quantisation import unpacking
+from surgery.temporary_folder import TemporaryFolder
 from surgery.tokenizer import load_tokenizer
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+# The maps that accelerate makes itself, from what memory there is.
+MAPS_BY_MEMORY = ("balanced", "balanced_low_0", "sequential")
 
 
 # Device maps that accelerate makes by itself, of what there is.
@@ -69,6 +71,21 @@ def _placement(device: str | dict[str, Any]) -> str | dict[str, Any]:
     return device
 
 
+def _may_offload(placement: str | dict[str, Any]) -> bool:
+    """Whether accelerate may send weights to the disk."""
+    if isinstance(placement, dict):
+        return "disk" in placement.values()
+    return placement in MAPS_BY_MEMORY
+
+
+def _keep_with(model: PreTrainedModel, folder: TemporaryFolder) -> None:
+    """Keeps the folder as long as the model lives, or not at all where nothing lies in it."""
+    if any(folder.path.iterdir()):
+        finalize(model, folder.close)
+    else:
+        folder.close()
+
+
 def load_model(
     path: str,
     *,
@@ -113,7 +130,7 @@ def load_weights(
     folder: Path, path: str, *, dtype: str, placement: str | dict[str, Any], trust_remote_code: bool
 ) -> PreTrainedModel:
     """The model in a folder; the arguments are those of `load_model`, `path` is what a person called it."""
-    offloaded = TemporaryDirectory(prefix="offloaded-")
+    offloaded = TemporaryFolder("offloaded") if _may_offload(placement) else None
     with foreign_errors(f"model.path '{path}' can't be loaded"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         unpacked = unpacking(config, path)
@@ -122,14 +139,15 @@ def load_weights(
             folder,
             dtype=dtype,
             device_map=placement,
-            offload_folder=offloaded.name,
+            offload_folder=offloaded and str(offloaded.path),
             **unpacked,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
     model: PreTrainedModel
     model, loading = loaded
-    finalize(model, offloaded.cleanup)
+    if offloaded is not None:
+        _keep_with(model, offloaded)
     if missing := sorted(loading["missing_keys"]):
         # transformers would fill them with random numbers and go on.
         raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")

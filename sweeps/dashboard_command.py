@@ -22,7 +22,8 @@ def dashboard(
     """Builds a workspace in Weights & Biases: trade-off, heat maps, importance and samples of a sweep."""
     from sweeps.dashboard import Shown, workspace
     from sweeps.sync import PROJECT
-    from sweeps.wandb_run import has_key, require_server
+    from sweeps.wandb_run import require_server
+    from sweeps.wandb_settings import require_destination
 
     folder = sweep_folder(name, output_dir)
     done = [record for record in finished_records(name, output_dir) if record.status == "done" and record.metrics]
@@ -43,8 +44,7 @@ def dashboard(
             temporary.write_text(built._to_model().model_dump_json(indent=1, by_alias=True, exclude_none=True))
         to.print(f"wrote {json}", markup=False, soft_wrap=True)
         return
-    if not has_key():
-        raise InputError("no key is configured; run 'wandb login' or set WANDB_API_KEY, or write it with --json FILE")
+    require_destination(project, entity, "or write it with --json FILE")
     require_server()
     import wandb
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -10,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
 from surgery.files import written_whole
+from surgery.temporary_folder import TemporaryFolder
 from sweeps.chain_files import compare_logits, holds_checkpoint, read_chain, require_export, save_chain
 from sweeps.model_card import licence_of, model_card
 from sweeps.recorded_generation import how_asked
@@ -86,8 +86,8 @@ def holds_export(record: Record, cell_folder: Path, kind: str, target: Path) -> 
     base = model_folder(model["path"], model["revision"], weights=kind == "checkpoint")
     if kind == "checkpoint":
         return holds_checkpoint(chain, base, target)
-    with TemporaryDirectory() as temporary:
-        fresh = Path(temporary) / "adapter"
+    with TemporaryFolder("adapter") as temporary:
+        fresh = temporary / "adapter"
         save_chain(chain, kind, str(model["path"]), base, fresh, notes=how_asked(config))
         return _same_adapter(fresh, target)
 

@@ -50,7 +50,7 @@ class GroupRunner:
             return
         if self._session is None:
             self._session = Session(Store(plan.store_folder, self._tell), plan.experiments, progress=self._bars)
-            self._tracker = make_tracker(plan)
+            self._tracker = make_tracker(plan, self._tell)
         else:
             self._session.expect(plan.experiments)
         for experiment in plan.experiments:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sweeps.plan import Experiment
 from sweeps.records import Record
 from sweeps.tracking import CellTracker, Tracker
+from sweeps.wandb_settings import without_key
 
 if TYPE_CHECKING:
     from surgery.probe import Probe
@@ -41,4 +42,4 @@ class GuardedTracking:
         except Exception as error:  # a tracking service must not cost a result
             self._tracker = None
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self._say(f"tracking failed for this cell ({reason}); its local record is complete")
+            self._say(f"tracking failed for this cell ({without_key(reason)}); its local record is complete")

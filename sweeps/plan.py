@@ -17,6 +17,7 @@ from sweeps.composition import Composed
 from sweeps.materials import Materials, ModelFacts
 from sweeps.records import AT_CHANCE, Record, swept_keys
 from sweeps.settings import COMMAND_KEYS, read_settings
+from sweeps.wandb_settings import settled
 
 STORE = "store"
 
@@ -141,6 +142,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
         if any(value[key] != first[key] for value in values):
             raise InputError(f"{key} must be the same for all cells of a sweep; name the sweep with sweep=NAME")
     choice = _choice(values)
+    tracking = settled(first["tracking"])
     output_dir = _writable(first)
     materials = materials or Materials()
     materials.keep.look_in(output_dir / STORE)
@@ -158,7 +160,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
         sweep=first["sweep"],
         output_dir=output_dir,
         choice=choice,
-        tracking=first["tracking"],
+        tracking=tracking,
         dry_run=bool(first["dry_run"]),
         fail_fast=bool(first["fail_fast"]),
         retry_failed=bool(first["retry_failed"]),

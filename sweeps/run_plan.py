@@ -15,7 +15,6 @@ from sweeps.records import Record, sound_records
 from sweeps.said_of_texts import require_above_chance, texts_notes
 from sweeps.summary import show
 from sweeps.tables import console
-from sweeps.tracking import make_tracker
 
 OUTPUTS_README = """\
 What the commands leave here:
@@ -69,9 +68,8 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
         total: how many cells there will be in all.
 
     Raises:
-        InputError: when the tracking can't be what it is asked to be, or `strict` refuses a finished cell.
+        InputError: when `strict` refuses a finished cell.
     """
-    make_tracker(plan)
     progress_console = console(stderr=True)
     plan.sweep_folder.mkdir(parents=True, exist_ok=True)
     _write_outputs_readme(plan.output_dir)

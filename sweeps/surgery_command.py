@@ -18,6 +18,7 @@ from sweeps import resolvers
 from sweeps.chosen_config import ChosenConfig
 from sweeps.command_line import completed, config_dir, parted
 from sweeps.config_files import file_in, place_of, read_config_files
+from sweeps.import_path import import_packages_only
 from sweeps.settings import KeyIsWrong
 from sweeps.terminal import speak_plainly
 
@@ -102,6 +103,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Bars go when they are done, also those of libraries: what stays on the screen is one line a cell.
     os.environ.setdefault("TQDM_LEAVE", "")
+    import_packages_only()
     speak_plainly()
     resolvers.register()
     read_config_files()

@@ -13,6 +13,7 @@ from sweeps.choice import Choice
 from sweeps.compare_command import compare
 from sweeps.dashboard_command import dashboard
 from sweeps.export_commands import ask, export
+from sweeps.import_path import import_packages_only
 from sweeps.lookup import Cell, Name, Output, Protocol, finished_records, one_cell, shared_choice, sweep_folder
 from sweeps.paper_command import paper
 from sweeps.protocols import measured_alike
@@ -205,6 +206,7 @@ app.command()(verify)
 
 def main() -> None:
     """Runs the command; an error is one line and exit code 1."""
+    import_packages_only()
     speak_plainly()
     arguments = sys.argv[1:] or ["--help"]
     try:

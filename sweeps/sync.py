@@ -13,11 +13,14 @@ from sweeps.lookup import config_of
 from sweeps.records import Record, swept_keys
 from sweeps.wandb_note import Note
 from sweeps.wandb_run import finish_writing, log_record, open_run, require_server
+from sweeps.wandb_settings import without_key
 
 # Where a cell was run without tracking, no project was named; conf/tracking/wandb.yaml has the same.
 PROJECT = "model-surgery"
 # Runs sent by one process of W&B: starting it costs more than sending a small run.
 AT_ONCE = 20
+# Of the environment: whoever gives the command wants to send, and to hear what came of it.
+IGNORED = ("WANDB_MODE", "WANDB_DISABLED", "WANDB_SILENT", "WANDB_RUN_ID", "WANDB_RESUME")
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def send(
                 count += 1
             else:
                 failed.append(cell)
-                reason = _reason(said)
+                reason = without_key(_reason(said))
         say(f"{count} of {len(records)} sent")
     return Sent(count, address, tuple(failed), reason)
 
@@ -123,9 +126,9 @@ def _is_marked(folder: Path) -> bool:
 
 def _wandb_sync(folders: Sequence[Path], destination: Destination) -> str:
     """Runs W&B's own command on run folders; what it said. It has no terminal, so that it can ask for nothing."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("WANDB_MODE", "WANDB_SILENT")}
+    environment = {name: value for name, value in os.environ.items() if name not in IGNORED}
     ended = subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", *destination.options, *map(str, folders)],
+        [sys.executable, "-P", "-m", "wandb", "sync", *destination.options, *map(str, folders)],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

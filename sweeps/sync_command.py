@@ -21,7 +21,7 @@ def sync(
 
     from sweeps.records import lock_file
     from sweeps.sync import Destination, send, unsent
-    from sweeps.wandb_run import has_key
+    from sweeps.wandb_settings import require_destination
 
     folder = sweep_folder(name, output_dir)
     records = finished_records(name, output_dir)
@@ -30,8 +30,7 @@ def sync(
     if not waiting:
         to.print(f"all {len(records)} cells were sent before")
         return
-    if not has_key():
-        raise InputError("no key is configured; run 'wandb login' or set WANDB_API_KEY, then the same command again")
+    require_destination(project, entity, "then the same command again")
     try:
         with FileLock(lock_file(folder, "wandb"), blocking=False):
             sent = send(unsent(records, folder), folder, Destination(entity or None, project or None), to.print)

@@ -1,13 +1,15 @@
 """Results sent beside the local records: Weights & Biases, one run a cell."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from surgery.errors import InputError
 from sweeps.plan import Experiment, Plan
 from sweeps.records import Record
 from sweeps.wandb_note import Note
-from sweeps.wandb_run import log_record, open_run, require_tags, wandb_mode
+from sweeps.wandb_run import log_record, open_run, require_server
+from sweeps.wandb_settings import wandb_mode
 
 if TYPE_CHECKING:
     from surgery.probe import Probe
@@ -49,18 +51,31 @@ class Untracked:
         return None
 
 
-def make_tracker(plan: Plan) -> Tracker:
-    """The tracker that `tracking` names.
+def make_tracker(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Tracker:
+    """The tracker that a plan's `tracking` names; none where W&B is switched off on this machine.
+
+    Args:
+        plan: with its tracking as `settled` gave it.
+        say: told where a server that nobody insists on does not answer: the runs are then logged offline.
 
     Raises:
-        InputError: when a setting is not possible, or `tracking.mode=online` has no key.
+        InputError: when W&B can't be used here as it was asked for: `tracking.mode=online` without a key, say.
     """
-    kind = plan.tracking.get("kind")
-    if kind == "none":
+    if plan.tracking["kind"] == "none":
         return Untracked()
-    if kind != "wandb":
-        raise InputError(f"tracking.kind={kind} is unknown; choose tracking=wandb or tracking=none")
-    return WandbTracker(plan)
+    asked = str(plan.tracking["mode"])
+    mode = wandb_mode(asked)
+    if mode == "disabled":
+        return Untracked()
+    if mode == "online":
+        try:
+            require_server()
+        except InputError as error:
+            if asked != "auto":
+                raise
+            say(f"{error}; W&B's runs are logged offline, and `sweeps sync {plan.sweep}` sends them")
+            mode = "offline"
+    return WandbTracker(plan, mode)
 
 
 class WandbTracker:
@@ -70,10 +85,9 @@ class WandbTracker:
     end, from the record: an offline run that is opened again makes a second one.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, mode: Literal["online", "offline"]) -> None:
         self._settings = plan.tracking
-        self._mode = wandb_mode(str(plan.tracking.get("mode")))
-        require_tags(plan.tracking.get("tags"))
+        self._mode = mode
         self._sweep = plan.sweep
         self._folder = plan.output_dir
 

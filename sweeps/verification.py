@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
 from surgery.files import sha256_of_file
+from surgery.temporary_folder import TemporaryFolder
 from sweeps.kept_digests import KeptDigests
 from sweeps.materials import Materials
 from sweeps.plan import STORE
@@ -98,7 +98,7 @@ def check_identities(sweep: Path, records: Iterable[Record], trust_code: bool = 
     check = Check("identities")
     # The sweep's own store, where the digests of large models are kept.
     materials = Materials(keep=KeptDigests(sweep.parent.parent / STORE))
-    with TemporaryDirectory() as temporary:
+    with TemporaryFolder("verify") as temporary:
         for record in records:
             if record.status != "done":
                 continue
@@ -106,7 +106,7 @@ def check_identities(sweep: Path, records: Iterable[Record], trust_code: bool = 
                 check.left_out.append(f"{record.cell}: {older}")
                 continue
             try:
-                experiment = replan(sweep / record.cell, Path(temporary), materials, trust_code)
+                experiment = replan(sweep / record.cell, temporary, materials, trust_code)
             except NotHere as reason:
                 check.left_out.append(f"{record.cell}: {reason}")
                 continue
@@ -148,15 +148,15 @@ def rerun(sweep: Path, record: Record, trust_code: bool = False) -> Check:
     if record.status != "done":
         raise InputError(f"cell {record.cell} can't be compared: it {record.status}")
     record.require_this_identity()
-    with TemporaryDirectory() as temporary:
+    with TemporaryFolder("verify") as temporary:
         try:
-            experiment = replan(sweep / record.cell, Path(temporary), Materials(), trust_code)
+            experiment = replan(sweep / record.cell, temporary, Materials(), trust_code)
         except NotHere as reason:
             raise InputError(f"cell {record.cell} can't be run again: {reason}") from None
         for evaluator in experiment.evaluators.values():
             evaluator.prepare()
-        folder = Path(temporary) / record.cell
-        session = Session(Store(Path(temporary) / "store"), [experiment])
+        folder = temporary / record.cell
+        session = Session(Store(temporary / "store"), [experiment])
         run_cell(session, experiment, folder, lambda stage, seconds: None).save(folder)
         # Read again, so that both have been through the same format.
         return compared(record, Record.load(folder))

@@ -1,55 +1,23 @@
 """One cell as a run of Weights & Biases: how it is opened, and what it is told."""
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from surgery.errors import InputError
+from surgery.temporary_folder import TemporaryFolder
 from sweeps.records import EDIT, SAMPLES, Record
+from sweeps.wandb_settings import require_tags, server
 
 if TYPE_CHECKING:
     from surgery.probe import Probe
 
-Mode = Literal["online", "offline"]
-MODES = ("auto", "online", "offline")
 # Rows of the samples table; the whole of it stays in samples.parquet.
 TABLE_ROWS = 200
 TABLE_COLUMNS = ("measurement", "half", "sample", "prompt", "base", "edited", "base_score", "edited_score")
-
-
-def wandb_mode(asked: str) -> Mode:
-    """`online` or `offline`: for `auto`, online only when a key is configured; a key is never asked for.
-
-    Raises:
-        InputError: for an unknown mode, or `online` without a key.
-    """
-    if asked not in MODES:
-        raise InputError(f"tracking.mode={asked} is unknown; it is one of {', '.join(MODES)}")
-    if asked == "offline" or (asked == "auto" and os.environ.get("WANDB_MODE", "online") != "online"):
-        return "offline"
-    if has_key():
-        return "online"
-    if asked == "online":
-        raise InputError(
-            "tracking.mode=online, but no key is configured; run 'wandb login', or say tracking.mode=offline"
-        )
-    return "offline"
-
-
-def server() -> str:
-    """The address of the W&B server."""
-    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-
-
-def has_key() -> bool:
-    """Whether `wandb login` left a key, or the environment holds one; found out without asking or a network."""
-    from requests.utils import get_netrc_auth
-
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    return get_netrc_auth(server()) is not None
 
 
 def require_server() -> None:
@@ -63,30 +31,14 @@ def require_server() -> None:
     try:
         requests.get(server(), timeout=10)
     except requests.RequestException as error:
-        raise InputError(f"{server()} can't be reached ({type(error).__name__}); nothing was sent") from None
-
-
-def require_tags(tags: Any) -> list[str]:
-    """The tags of a run, as the config gives them.
-
-    Raises:
-        InputError: when they are no list, or one is longer than W&B takes.
-    """
-    found = [] if tags is None else tags
-    if not isinstance(found, Sequence) or isinstance(found, str):
-        raise InputError(f"tracking.tags={tags} is no list; write tracking.tags=[{tags}]")
-    texts = [str(tag) for tag in found]
-    for tag in texts:
-        if not 1 <= len(tag) <= 64:
-            raise InputError(f"tracking.tags: '{tag}' has {len(tag)} characters; a tag has 1 to 64")
-    return texts
+        raise InputError(f"{server()} can't be reached ({type(error).__name__})") from None
 
 
 def open_run(
     tracking: Mapping[str, Any],
     folder: Path,
     *,
-    mode: Mode,
+    mode: Literal["online", "offline"],
     group: str,
     name: str,
     config: Mapping[str, Any],
@@ -105,20 +57,45 @@ def open_run(
     import wandb
 
     folder.mkdir(parents=True, exist_ok=True)
-    return wandb.init(
-        project=tracking.get("project"),
-        entity=tracking.get("entity"),
-        tags=require_tags(tracking.get("tags")),
-        group=group,
-        name=name,
-        id=run_id,
-        config=dict(config),
-        # Absolute, since another process of W&B writes there.
-        dir=str(folder.absolute()),
-        mode=mode,
-        reinit="create_new",
-        settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True, save_code=False),
-    )
+    with _plain_environment(mode):
+        return wandb.init(
+            project=tracking.get("project"),
+            entity=tracking.get("entity"),
+            tags=require_tags(tracking.get("tags")),
+            group=group,
+            name=name,
+            id=run_id,
+            config=dict(config),
+            # Absolute, since another process of W&B writes there.
+            dir=str(folder.absolute()),
+            mode=mode,
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True, console="off", x_disable_stats=True, disable_git=True, save_code=False
+            ),
+        )
+
+
+@contextmanager
+def _plain_environment(mode: str) -> Iterator[None]:
+    """The environment as W&B is to see it: silent, in the mode's own spelling, and with no run named for all cells."""
+    # Without a handler Python prints what W&B logs, tracebacks too; what matters of it comes as an exception.
+    for name in ("wandb", "opentelemetry"):
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+    hidden = ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_DISABLED", *(["WANDB_API_KEY"] if mode == "offline" else []))
+    told = {"WANDB_MODE": mode, "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
+    before = {name: os.environ.pop(name, None) for name in (*hidden, *told)}
+    os.environ |= told
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def log_record(run: Any, record: Record, folder: Path, probe: "Probe | None") -> None:
@@ -155,12 +132,12 @@ def _log_done(run: Any, record: Record, folder: Path, probe: "Probe | None") -> 
     run.summary.update(
         {"status": record.status, **{f"seconds/{stage}": value for stage, value in record.seconds.items()}}
     )
-    with TemporaryDirectory() as temporary:
+    with TemporaryFolder("probe") as temporary:
         edit = wandb.Artifact(f"edit-{record.cell}", type="edit", metadata={"cell": record.cell})
         edit.add_file(str(folder / EDIT))
         run.log_artifact(edit)
         if probe is not None:
-            path = Path(temporary) / "probe.safetensors"
+            path = temporary / "probe.safetensors"
             probe.save(path)
             artifact = wandb.Artifact(f"probe-{probe.fingerprint}", type="probe", metadata=dict(probe.metrics))
             artifact.add_file(str(path))

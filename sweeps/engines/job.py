@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sweeps.engines.protocol import Busy, Ended, Event, Said, StageEnded, Started
+from sweeps.import_path import import_packages_only
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Interrupted(KeyboardInterrupt):
 def run_job(job: Job) -> None:
     """Runs a job's cells in this process: what SLURM's and Ray's workers call."""
     os.chdir(job.folder)
+    import_packages_only()
     for name, value in job.environment.items():
         os.environ.setdefault(name, value)
     with open(job.log, "a", encoding="utf-8") as log:

@@ -1,12 +1,15 @@
 """Groups of cells as tasks of a Ray cluster, or of a Ray started on this machine for the time of the command."""
 
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import chdir
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from surgery.errors import InputError
+from surgery.temporary_folder import TemporaryFolder
 from sweeps.engines import require_whole
 from sweeps.engines.job import Job, run_job
 from sweeps.engines.remote import Remote
@@ -43,15 +46,21 @@ class RayEngine(Remote):
             raise InputError("hydra/launcher=resident_ray needs ray; pip install 'llm-surgery[ray]'") from None
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
-            ray.init(
-                address=address,
-                include_dashboard=False if address == "local" else None,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
+            # Ray puts the folder that it is started in on the path of every task, before the packages.
+            with chdir(sys.prefix):
+                context = ray.init(
+                    address=address,
+                    include_dashboard=False if address == "local" else None,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                )
         except (ConnectionError, ValueError, RuntimeError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"hydra.launcher.address={address}: Ray does not answer there: {first}") from None
+        self._session: TemporaryFolder | None = None
+        if address == "local":
+            # A Ray of our own keeps its logs in a folder that it never removes.
+            self._session = TemporaryFolder.adopted(Path(context.address_info["session_dir"]))
         self._ray = ray
         self._needs = {"CPU": cpus_per_worker, "GPU": gpus_per_worker}
         if not self.slots:
@@ -97,3 +106,5 @@ class RayEngine(Remote):
         super().close()
         if self._ray.is_initialized():
             self._ray.shutdown()
+        if self._session is not None:
+            self._session.close()

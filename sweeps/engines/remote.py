@@ -26,7 +26,7 @@ POLL = 0.5
 LATE = 60.0
 # What a worker far away needs to be told of this process's environment; secrets are the cluster's own business.
 PASSED_ON = (
-    *("HF_HOME", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_OFFLINE", "WANDB_MODE", "WANDB_SILENT"),
+    *("HF_HOME", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_OFFLINE", "WANDB_MODE", "WANDB_DISABLED"),
     *("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "TOKENIZERS_PARALLELISM", "LM_HARNESS_CACHE_PATH"),
 )
 

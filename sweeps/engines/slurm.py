@@ -1,9 +1,11 @@
 """Groups of cells as jobs of a SLURM cluster, sent by submitit; the command that sent them waits for the records."""
 
 import getpass
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from importlib.util import find_spec
@@ -88,7 +90,9 @@ class Slurm(Remote):
         from submitit import SlurmExecutor
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-        executor = SlurmExecutor(folder=folder, max_num_timeout=0)
+        # Without -P the job's Python would take any surgery.py or json.py of the working directory for the real one.
+        python = f"{shlex.quote(sys.executable)} -P"
+        executor = SlurmExecutor(folder=folder, max_num_timeout=0, python=python)
         executor.update_parameters(
             job_name="surgery", array_parallelism=self._jobs, signal_delay_s=WARNED, **self._parameters
         )

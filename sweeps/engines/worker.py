@@ -1,4 +1,4 @@
-"""The process behind a worker: `python -m sweeps.engines.worker DESCRIPTOR BARS`, started by `workers`.
+"""The process behind a worker: `python -P -m sweeps.engines.worker DESCRIPTOR BARS`, started by `workers`.
 
 Its pipe brings plans and the ids of cells and takes what happens. Both ends are ours: nothing from a file is
 unpickled here.

@@ -208,7 +208,7 @@ def _agreement(one: Shared, other: Shared | None) -> int:
 def _start(environment: dict[str, str], bars: bool) -> _Worker:
     ours, theirs = Pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "sweeps.engines.worker", str(theirs.fileno()), str(int(bars))],
+        [sys.executable, "-P", "-m", "sweeps.engines.worker", str(theirs.fileno()), str(int(bars))],
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         # What a library prints is no result.

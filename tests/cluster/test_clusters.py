@@ -4,9 +4,12 @@ import csv
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -70,6 +73,17 @@ def test_groups_on_a_cluster_give_the_table_of_one_process(cluster, run, tmp_pat
     assert code == 0, said
     assert len(table(tmp_path / "alone")) == 6
     assert table(tmp_path / "outputs") == table(tmp_path / "alone")
+
+
+def test_files_of_the_working_directory_are_never_taken_for_packages(cluster, run, tmp_path) -> None:
+    for name in {*sys.stdlib_module_names, *packages_distributions(), "surgery", "evaluation", "sweeps", "toyworld"}:
+        if name.isidentifier():
+            (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('the {name}.py of the working directory')")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/__init__.py").write_text("raise RuntimeError('the conf of the working directory')")
+    code, said = run(cluster, "top_k=4,8")
+    assert code == 0, said
+    assert {status for status, _ in outcomes(tmp_path).values()} == {"done"}
 
 
 def test_a_cell_that_kills_its_process_is_run_twice_and_costs_no_other_cell(cluster, run, tmp_path) -> None:
@@ -161,6 +175,27 @@ def test_what_slurm_can_not_do_is_said_in_one_line(setting, sentence, slurm, run
     assert code == 1
     assert said.strip().startswith(f"surgery: {sentence}")
     assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("how", ["it ends", "it is killed"])
+def test_a_ray_of_our_own_leaves_nothing_behind(how, start, tmp_path, monkeypatch) -> None:
+    # Ray's sockets lie in it, and their paths have to be short.
+    with TemporaryDirectory(dir="/tmp") as place:
+        monkeypatch.setenv("RAY_TMPDIR", place)
+        log = tmp_path / "log"
+        process = start("ray", *fault("slow", 0, log), "top_k=4,8")
+
+        def sessions() -> list[Path]:
+            return [path for path in Path(place).glob("ray/session_*") if path.exists()]
+
+        wait_for(lambda: bool(counts(log)))
+        assert sessions()
+        if how == "it is killed":
+            process.kill()
+        out, err = process.communicate(timeout=200)
+        assert how == "it is killed" or process.returncode == 0, err + out
+        wait_for(lambda: not sessions(), seconds=60)
+        assert not [path for path in Path(place).rglob("*") if path.is_file()]
 
 
 def test_more_than_ray_has_is_said_in_one_line(run) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,44 @@ def test_each_worker_sees_gpus_of_its_own(workers, gpus_per_worker, gpus, expect
 def test_more_gpus_than_there_are_is_an_error(workers, gpus_per_worker, part) -> None:
     with pytest.raises(InputError, match=part):
         worker_environments(workers, gpus_per_worker, ["0", "1"])
+
+
+@pytest.fixture
+def shadows(tmp_path: Path) -> Path:
+    """A working directory with a file named like each module there is, Python's own, ours and others'; none may run."""
+    for name in {*sys.stdlib_module_names, *packages_distributions(), "surgery", "evaluation", "sweeps", "toyworld"}:
+        if name.isidentifier():
+            (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('the {name}.py of the working directory')")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/__init__.py").write_text("raise RuntimeError('the conf of the working directory')")
+    (tmp_path / "conf/config.yaml").write_text("nothing: here")
+    return tmp_path
+
+
+def test_files_of_the_working_directory_are_never_taken_for_packages(shadows, in_workers, command) -> None:
+    ran = command("surgery", *in_workers, "-m", "top_k=4,8", "hydra.launcher.workers=1")
+    assert ran.code == 0, ran.err
+    assert "[2/2]" in ran.err
+    assert "working directory" not in ran.err
+    ran = command("sweeps", "status", "tiny-texts")
+    assert ran.code == 0, ran.err
+
+
+def test_nor_by_what_the_commands_start(shadows, monkeypatch) -> None:
+    """Python run as a module, as code, and as multiprocessing spawns it."""
+    from sweeps.import_path import import_packages_only
+
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    monkeypatch.chdir(shadows)
+    spawn = (
+        "import multiprocessing; p = multiprocessing.get_context('spawn').Process(target=print); p.start(); p.join()"
+    )
+    spawn += "; assert not p.exitcode"
+    ways = [("-m", "json.tool", "--help"), ("-c", "import json, surgery, sweeps"), ("-c", spawn)]
+
+    def codes() -> list[int]:
+        return [subprocess.run([sys.executable, *way], capture_output=True, check=False).returncode for way in ways]
+
+    assert all(codes())
+    import_packages_only()
+    assert codes() == [0, 0, 0]
