@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,15 @@ def test_figure_2_of_two_behaviors(surgery: Any, sweeps: Any, measured: list[str
 
     # A second cell of a behavior: the sweep's rule names one, or there is no one to draw.
     assert surgery(*measured, "behavior.name=rude", "alpha=-2").code == 0
+    ran = sweeps("paper", "figure2", "two")
+    assert ran.code == 1 and "the sweep's rule chooses none" in ran.err
+    for path in folder.glob("*/result.json"):
+        record = Record.load(path.parent)
+        lower = {"base": 1.0, "edited": 0.5, "delta": -0.5, "ci95": [-0.6, -0.4], "p": 0.001}
+        rate = {**record.metrics["selection/toxicity/toxic_rate"], **lower}
+        if record.keys["alpha"] == 2.0:
+            rate |= {"edited": 0.1, "delta": -0.9, "ci95": [-1.0, -0.8]}
+        replace(record, metrics={**record.metrics, "selection/toxicity/toxic_rate": rate}).save(path.parent)
     assert sweeps("paper", "figure2", "two").code == 0
 
     # What can't be drawn is told before a model is loaded.
