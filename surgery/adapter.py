@@ -18,7 +18,14 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 
-def save_adapter(edits: Sequence[Factored], path: str | Path, *, base: str | None = None, force: bool = False) -> None:
+def save_adapter(
+    edits: Sequence[Factored],
+    path: str | Path,
+    *,
+    base: str | None = None,
+    gguf: str | None = None,
+    force: bool = False,
+) -> None:
     """Writes a folder that `PeftModel.from_pretrained(base_model, path)` loads: a config and one safetensors file.
 
     Merged, one edit gives the very weights of `Edit.applied_to` in any dtype. Unmerged, logits agree to 1e-5 of
@@ -35,6 +42,7 @@ def save_adapter(edits: Sequence[Factored], path: str | Path, *, base: str | Non
             those before it applied.
         path: the folder to make; it is written whole or not at all.
         base: hub name or folder of the base model, noted in the config so that tools can find it.
+        gguf: the name of its GGUF file there, where it is one.
         force: replace an adapter that is there.
 
     Raises:
@@ -42,9 +50,9 @@ def save_adapter(edits: Sequence[Factored], path: str | Path, *, base: str | Non
             for a path that is there (without `force`), holds something else than an adapter, or can't be written.
     """
     edits = tuple(edits)
-    _require_one_base(edits)
+    require_one_base(edits)
     rank = sum(edit.rank for edit in edits)
-    matrices, transposed = _matrices(edits, rank)
+    matrices, transposed = stacked_matrices(edits, rank)
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -68,6 +76,7 @@ def save_adapter(edits: Sequence[Factored], path: str | Path, *, base: str | Non
         "format": FORMAT,
         "base_fingerprint": edits[0].base_fingerprint,
         "edit_fingerprints": [edit.fingerprint for edit in edits],
+        **({"gguf": gguf} if gguf else {}),
     }
     with folder_written_whole(Path(os.path.abspath(path)), CONFIG_FILE, "adapter", force) as folder:
         # "pt" is what the loaders of other libraries expect to find there.
@@ -75,7 +84,8 @@ def save_adapter(edits: Sequence[Factored], path: str | Path, *, base: str | Non
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _require_one_base(edits: Sequence[Factored]) -> None:
+def require_one_base(edits: Sequence[Factored]) -> None:
+    """Raises InputError for no edits, and for edits that are not all of one base."""
     if not edits:
         raise InputError("an adapter holds at least one edit, and none was given")
     base = edits[0].base_fingerprint
@@ -88,7 +98,7 @@ def _require_one_base(edits: Sequence[Factored]) -> None:
             )
 
 
-def _matrices(edits: Sequence[Factored], rank: int) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], bool]:
+def stacked_matrices(edits: Sequence[Factored], rank: int) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], bool]:
     """{module: (A [n, in], B [out, n])}, float32, none sharing memory, and whether a module keeps its weight [in, out].
 
     B·A is the change of the weight [out, in].

@@ -77,7 +77,12 @@ def note_source(model: PreTrainedModel, folder: Path, trust_remote_code: bool = 
     if model.dtype == torch.float16:
         source = folder_fingerprint(folder, trust_remote_code)
         if source is not None:
-            _sources[model] = (_in_memory(model), source)
+            note_fingerprint(model, source)
+
+
+def note_fingerprint(model: PreTrainedModel, source: str) -> None:
+    """Says what the file is that a model was just loaded from; as long as its values stay, so is the model."""
+    _sources[model] = (_in_memory(model), source)
 
 
 def push_edit(model: PreTrainedModel, edit: str) -> None:

@@ -1,5 +1,6 @@
-"""Models and tokenizers from a folder or a hub name."""
+"""Models and tokenizers from a folder, a GGUF file or a hub name."""
 
+from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 from weakref import finalize
@@ -9,7 +10,8 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.errors import InputError
-from surgery.fingerprints import note_source
+from surgery.fingerprints import note_fingerprint, note_source
+from surgery.gguf_place import gguf_of, told
 from surgery.model_files import model_folder
 from surgery.quantisation import unpacking
 
@@ -28,6 +30,7 @@ def load_model(
     path: str,
     *,
     revision: str | None = None,
+    gguf: str | None = None,
     dtype: str = "auto",
     device: str | dict[str, Any] = "auto",
     trust_remote_code: bool = False,
@@ -38,9 +41,10 @@ def load_model(
     can't be read from the model's own files, as long as the model lives.
 
     Args:
-        path: folder, or hub name.
+        path: folder, GGUF file, or hub name.
         revision: branch, tag or commit, for a hub name.
-        dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`.
+        gguf: name of a GGUF file in the folder or repository.
+        dtype: `auto` (as saved; bfloat16 for a GGUF file of blocks), `float32`, `bfloat16` or `float16`.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, or an accelerate device map
             (`balanced`, `sequential` or a dict from module to device, `cpu` and `disk` among them).
         trust_remote_code: run Python that comes with the model.
@@ -51,6 +55,14 @@ def load_model(
     if dtype not in DTYPES:
         raise InputError(f"model.dtype={dtype} is unknown; it is one of {', '.join(DTYPES)}")
     placement = _placement(device)
+    if (file := gguf_of(path, gguf, revision)) is not None:
+        from surgery.gguf_model import load_gguf
+
+        given = told(path, gguf)
+        model, tokenizer, missing = load_gguf(file, given, dtype, placement)
+        _make_ready(model, tokenizer, given, missing)
+        note_fingerprint(model, file.fingerprint)
+        return model, tokenizer
     folder = model_folder(path, revision)
     offloaded = TemporaryDirectory(prefix="offloaded-")
     try:
@@ -69,15 +81,18 @@ def load_model(
     except (ValueError, OSError, KeyError, ImportError, SafetensorError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"model.path '{path}' can't be loaded: {reason}") from None
-    model: PreTrainedModel
     model, loading = loaded
     finalize(model, offloaded.cleanup)
-    if missing := sorted(loading["missing_keys"]):
+    _make_ready(model, tokenizer, f"model.path '{path}'", sorted(loading["missing_keys"]))
+    note_source(model, folder, trust_remote_code)
+    return model, tokenizer
+
+
+def _make_ready(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given: str, missing: Sequence[str]) -> None:
+    if missing:
         # transformers would fill them with random numbers and go on.
-        raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")
+        raise InputError(f"{given} lacks {len(missing)} of its weights, {missing[0]} among them")
     if tokenizer.pad_token_id is None:
         # Padding is always masked, so which token pads is of no account.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     model.eval().requires_grad_(False)
-    note_source(model, folder, trust_remote_code)
-    return model, tokenizer

@@ -59,8 +59,12 @@ class Pair:
         base = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
         if not base:
             raise InputError(f"'{folder}' does not name its base; ask the cell it came from")
-        model, tokenizer = load_model(str(base))
-        _require_its_base(folder, fingerprint(model))
+        origin = _origin(folder)
+        model, tokenizer = load_model(str(base), gguf=origin.get("gguf"))
+        found = fingerprint(model)
+        if origin.get("base_fingerprint") not in (None, found):
+            # PEFT puts an adapter on any model its shapes fit.
+            raise InputError(f"'{folder}' was made for model {origin['base_fingerprint']}, but its base is now {found}")
         adapted: Any = PeftModel.from_pretrained(model, folder)
         return cls(adapted, tokenizer, adapted.disable_adapter, nullcontext, False, max_new_tokens)
 
@@ -105,14 +109,12 @@ class Pair:
             raise failures[0]
 
 
-def _require_its_base(folder: Path, found: str) -> None:
-    """PEFT puts an adapter on any model its shapes fit; ours says in its metadata which one it was made for."""
+def _origin(folder: Path) -> dict[str, Any]:
+    """What an adapter of ours says in its metadata: which model it was made for."""
     from safetensors import safe_open
 
     with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-        origin = json.loads((file.metadata() or {}).get("surgery", "{}"))
-    if origin.get("base_fingerprint") not in (None, found):
-        raise InputError(f"'{folder}' was made for model {origin['base_fingerprint']}, but its base is now {found}")
+        return dict(json.loads((file.metadata() or {}).get("surgery", "{}")))
 
 
 def show_answers(pair: Pair, prompt: str, to: Console) -> None:

@@ -31,7 +31,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 @dataclass(frozen=True, config=_SETTINGS)
 class ModelSettings:
-    """Which model, and how it is loaded. `path`, `revision`, `device` and `name` are not part of what it is."""
+    """Which model, and how it is loaded. `path`, `gguf`, `revision`, `device` and `name` are not part of what it is."""
 
     name: str
     path: str
@@ -42,6 +42,7 @@ class ModelSettings:
     top_k: PositiveInt | None
     trust_remote_code: bool
     checksums: str | None
+    gguf: str | None = None
 
 
 @dataclass(frozen=True, config=_SETTINGS)

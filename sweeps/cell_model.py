@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 def model_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """What `load_model` takes, of a cell's config."""
-    return {key: config["model"][key] for key in ("path", "revision", "dtype", "device", "trust_remote_code")}
+    names = ("path", "revision", "gguf", "dtype", "device", "trust_remote_code")
+    # Records of earlier versions know no `gguf`.
+    return {name: config["model"].get(name) if name == "gguf" else config["model"][name] for name in names}
 
 
 def load_cell_model(config: Mapping[str, Any]) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":

@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
 from surgery.files import verify_checksums
-from surgery.local_paths import names_a_folder, require_folder
+from surgery.gguf_place import gguf_of, told
+from surgery.local_paths import names_a_file, names_a_folder, require_folder
 from surgery.texts import LabelledTexts, read_texts
 from sweeps.canonical import canonical_json
 from sweeps.cell import Settings
@@ -127,11 +128,14 @@ class Materials:
     def files(self, settings: Settings) -> None:
         """Checks what can be said of a model's and a probe's files without torch."""
         model, probe = settings.model, settings.probe
-        key = canonical_json([model.path, model.checksums, probe.method, probe.path])
+        key = canonical_json([model.path, model.gguf, model.checksums, probe.method, probe.path])
         if key in self._checked:
             return
         self._checked.add(key)
-        require_folder(model.path)
+        if not names_a_file(model.path) and model.gguf is None:
+            require_folder(model.path)
+        elif names_a_file(model.path) or names_a_folder(model.path):
+            gguf_of(model.path, model.gguf)
         if model.checksums and names_a_folder(model.path):
             verify_checksums(model.checksums, [Path(model.path).expanduser()])
         if probe.method == "file":
@@ -163,7 +167,11 @@ class Materials:
         from surgery.quantisation import unpacking
 
         model = settings.model
-        key = canonical_json([model.path, model.revision, model.trust_remote_code])
+        key = canonical_json([model.path, model.gguf, model.revision, model.trust_remote_code])
+        if key not in self._models and (file := gguf_of(model.path, model.gguf, model.revision)) is not None:
+            from surgery.gguf_model import gguf_skeleton
+
+            self._models[key] = ModelFacts(gguf_skeleton(file, told(model.path, model.gguf)), file.fingerprint)
         if key not in self._models:
             folder = model_folder(model.path, model.revision)
             shapes = skeleton(folder, model.trust_remote_code)
