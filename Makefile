@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper paper-quick test test-slow test-cluster test-browser test-latex check real-data bench clean
+.PHONY: help install demo paper paper-quick test test-slow test-cluster test-browser test-latex test-gguf check real-data bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,7 +50,7 @@ paper-quick: install ## some rows of every table and figure on 40 prompts each, 
 
 test: install ## run the tests
 	@# Two tests at a time, a core each: more threads would only wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser and not latex"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser and not latex and not gguf"
 
 test-slow: install ## run the tests that take minutes: sweeps killed again and again
 	$(BIN)/python -m pytest -m slow
@@ -66,6 +66,9 @@ test-browser: $(VENV)/.installed-test,browser ## open the report in a real brows
 test-latex: install ## compile the paper's tables with Debian's TeX Live, which it installs (as root)
 	tests/latex/texlive.sh install
 	$(BIN)/python -m pytest -m latex
+
+test-gguf: $(VENV)/.installed-test,gguf ## run exports in llama.cpp, one of them of a real model from the package registry
+	$(BIN)/python -m pytest -m gguf
 
 check: $(VENV)/.installed-dev ## run the linters, the type checker and the import contracts
 	$(BIN)/ruff check .

@@ -25,6 +25,7 @@ def save_adapter(
     *,
     base: str | None = None,
     notes: Mapping[str, Any] | None = None,
+    gguf: str | None = None,
     force: bool = False,
 ) -> None:
     """Writes a folder that `PeftModel.from_pretrained(base_model, path)` loads: a config and one safetensors file.
@@ -44,6 +45,7 @@ def save_adapter(
         path: the folder to make; it is written whole or not at all.
         base: hub name or folder of the base model, noted in the config so that tools can find it.
         notes: JSON that is kept in the weights' metadata, under names of its own.
+        gguf: the name of its GGUF file there, where it is one.
         force: replace an adapter that is there.
 
     Raises:
@@ -51,9 +53,9 @@ def save_adapter(
             for a path that is there (without `force`), holds something else than an adapter, or can't be written.
     """
     edits = tuple(edits)
-    _require_one_base(edits)
+    require_one_base(edits)
     rank = sum(edit.rank for edit in edits)
-    matrices, transposed = _matrices(edits, rank)
+    matrices, transposed = stacked_matrices(edits, rank)
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -78,6 +80,7 @@ def save_adapter(
         "base_fingerprint": edits[0].base_fingerprint,
         "edit_fingerprints": [edit.fingerprint for edit in edits],
         **(notes or {}),
+        **({"gguf": gguf} if gguf else {}),
     }
     with folder_written_whole(Path(os.path.abspath(path)), CONFIG_FILE, "adapter", force) as folder:
         # "pt" is what the loaders of other libraries expect to find there.
@@ -85,7 +88,8 @@ def save_adapter(
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _require_one_base(edits: Sequence[Factored]) -> None:
+def require_one_base(edits: Sequence[Factored]) -> None:
+    """Raises InputError for no edits, and for edits that are not all of one base."""
     if not edits:
         raise InputError("an adapter holds at least one edit, and none was given")
     base = edits[0].base_fingerprint
@@ -98,7 +102,7 @@ def _require_one_base(edits: Sequence[Factored]) -> None:
             )
 
 
-def _matrices(edits: Sequence[Factored], rank: int) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], bool]:
+def stacked_matrices(edits: Sequence[Factored], rank: int) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], bool]:
     """{module: (A [n, in], B [out, n])}, float32, none sharing memory, and whether a module keeps its weight [in, out].
 
     B·A is the change of the weight [out, in].

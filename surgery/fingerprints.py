@@ -108,7 +108,12 @@ def note_source(
     shapes = skeleton(folder, trust_remote_code)
     homes = stored_homes(folder, shapes)
     if not as_saved if homes is None else not same_dtypes(model, homes):
-        _sources[model] = (digest_in_memory(model), weights_digest(folder, trust_remote_code, shapes, keep))
+        note_weights(model, weights_digest(folder, trust_remote_code, shapes, keep))
+
+
+def note_weights(model: PreTrainedModel, digest: str) -> None:
+    """Says what the weights are that a model was just made of; as long as its values stay, so is what it is."""
+    _sources[model] = (digest_in_memory(model), digest)
 
 
 def push_edit(model: PreTrainedModel, edit: str) -> None:
@@ -167,9 +172,8 @@ def weights_digest(folder: Path, trust_remote_code: bool, shapes: PreTrainedMode
     """
     files = [*sorted(folder.glob("*.safetensors")), folder / INDEX, folder / "config.json"]
     files += sorted(folder.glob("*.py")) if trust_remote_code else []
-    states = [_state(file) for file in files if file.is_file()]
     # What is converted while loading, and how, is the library's own affair.
-    identity = [VERSION, transformers.__version__, trust_remote_code, *states]
+    identity = [VERSION, transformers.__version__, trust_remote_code]
 
     def read() -> str:
         homes = stored_homes(folder, shapes)
@@ -177,8 +181,21 @@ def weights_digest(folder: Path, trust_remote_code: bool, shapes: PreTrainedMode
             return digest_of_stored(homes)
         return digest_in_memory(_loaded(folder, trust_remote_code))
 
+    return keep_by_files([file for file in files if file.is_file()], identity, read, keep)
+
+
+def keep_by_files(files: Sequence[Path], identity: Sequence[object], make: Callable[[], str], keep: Keep) -> str:
+    """What is made of files: kept by what the file system says of them, once that tells the next change from the last.
+
+    Args:
+        files: one or more.
+        identity: what else it is made by.
+        make: reads the files.
+        keep: where it is kept.
+    """
+    states = [_state(file) for file in files]
     youngest = max(changed for _, _, _, changed, _ in states)
-    return read() if time.time_ns() - youngest < SETTLED else keep(identity, read)
+    return make() if time.time_ns() - youngest < SETTLED else keep([*identity, *states], make)
 
 
 def _loaded(folder: Path, trust_remote_code: bool) -> PreTrainedModel:

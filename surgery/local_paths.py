@@ -37,6 +37,12 @@ def is_there(path: str) -> bool:
         return False
 
 
+def names_a_file(path: str) -> bool:
+    """Whether `path` can only mean a GGUF file: by its ending, or because a file is there (Ollama's have no ending)."""
+    place = Path(path).expanduser()
+    return not place.is_dir() and (place.suffix.lower() == ".gguf" or place.is_file())
+
+
 def require_folder(path: str, key: str = "model.path") -> None:
     """Raises InputError when `path` can only be a folder and holds no model, or a damaged one."""
     if not names_a_folder(path):
@@ -47,6 +53,8 @@ def require_folder(path: str, key: str = "model.path") -> None:
             raise InputError(f"{key} '{path}' is a file; give the folder it lies in, with a config.json beside it")
         if not folder.is_dir():
             raise InputError(f"{key} '{path}' is not there; give a folder with a config.json or a hub name")
+        if not (folder / "config.json").is_file() and (files := sorted(folder.glob("*.gguf"))):
+            raise InputError(f"{key} '{path}' holds no config.json; to read its GGUF file, give {key}='{files[0]}'")
         require_saved_model(folder, f"{key} '{path}'")
     except (OSError, RuntimeError) as error:
         raise InputError(f"{key} '{path}' can't be looked at: {getattr(error, 'strerror', None) or error}") from None

@@ -1,5 +1,6 @@
-"""Models and tokenizers from a folder or a hub name."""
+"""Models and tokenizers from a folder, a GGUF file or a hub name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import finalize
@@ -7,10 +8,11 @@ from weakref import finalize
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from surgery.chat import DEFAULT_DATE
+from surgery.chat import DEFAULT_DATE, set_date
 from surgery.encoding import padding_id
 from surgery.errors import InputError, foreign_errors
-from surgery.fingerprints import Keep, keep_in_process, note_source
+from surgery.fingerprints import Keep, keep_in_process, note_source, note_weights
+from surgery.gguf_place import gguf_of, told
 from surgery.model_files import model_folder, sound_weights
 from surgery.quantisation import unpacking
 from surgery.temporary_folder import TemporaryFolder
@@ -90,6 +92,7 @@ def load_model(
     path: str,
     *,
     revision: str | None = None,
+    gguf: str | None = None,
     dtype: str = "auto",
     device: str | dict[str, Any] = "auto",
     trust_remote_code: bool = False,
@@ -102,9 +105,10 @@ def load_model(
     can't be read from the model's own files, as long as the model lives.
 
     Args:
-        path: folder, or hub name.
+        path: folder, GGUF file, or hub name.
         revision: branch, tag or commit, for a hub name.
-        dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`.
+        gguf: name of a GGUF file in the folder or repository.
+        dtype: `auto` (as saved; bfloat16 for a GGUF file of blocks), `float32`, `bfloat16` or `float16`.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, or an accelerate device map
             (`balanced`, `sequential` or a dict from module to device, `cpu` and `disk` among them).
         trust_remote_code: run Python that comes with the model.
@@ -117,12 +121,22 @@ def load_model(
     if dtype not in DTYPES:
         raise InputError(f"model.dtype={dtype} is unknown; it is one of {', '.join(DTYPES)}")
     placement = _placement(device)
-    folder = model_folder(path, revision)
-    tokenizer = load_tokenizer(folder, path, trust_remote_code=trust_remote_code, date=date)
-    model = load_weights(folder, path, dtype=dtype, placement=placement, trust_remote_code=trust_remote_code)
+    if (file := gguf_of(path, gguf, revision)) is not None:
+        from surgery.gguf_identity import gguf_weights
+        from surgery.gguf_model import load_gguf
+
+        given = told(path, gguf)
+        model, tokenizer, missing = load_gguf(file, given, dtype, placement)
+        _make_ready(model, given, missing)
+        set_date(tokenizer, date)
+        note_weights(model, gguf_weights(file, keep))
+    else:
+        folder = model_folder(path, revision)
+        tokenizer = load_tokenizer(folder, path, trust_remote_code=trust_remote_code, date=date)
+        model = load_weights(folder, path, dtype=dtype, placement=placement, trust_remote_code=trust_remote_code)
+        note_source(model, folder, as_saved=dtype == "auto", trust_remote_code=trust_remote_code, keep=keep)
     if tokenizer.pad_token_id != (pad := padding_id(model, tokenizer)):
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
-    note_source(model, folder, as_saved=dtype == "auto", trust_remote_code=trust_remote_code, keep=keep)
     return model, tokenizer
 
 
@@ -148,8 +162,12 @@ def load_weights(
     model, loading = loaded
     if offloaded is not None:
         _keep_with(model, offloaded)
-    if missing := sorted(loading["missing_keys"]):
-        # transformers would fill them with random numbers and go on.
-        raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")
-    model.eval().requires_grad_(False)
+    _make_ready(model, f"model.path '{path}'", sorted(loading["missing_keys"]))
     return model
+
+
+def _make_ready(model: PreTrainedModel, given: str, missing: Sequence[str]) -> None:
+    """Refuses a model without some of its weights, which transformers would fill with random numbers and go on."""
+    if missing:
+        raise InputError(f"{given} lacks {len(missing)} of its weights, {missing[0]} among them")
+    model.eval().requires_grad_(False)

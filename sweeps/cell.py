@@ -36,7 +36,7 @@ Label = str | int | float | bool | None
 
 @dataclass(frozen=True, config=_SETTINGS)
 class ModelSettings:
-    """Which model, and how it is loaded. `path`, `revision`, `device` and `name` are not part of what it is."""
+    """Which model, and how it is loaded. `path`, `gguf`, `revision`, `device` and `name` are not part of what it is."""
 
     name: str
     path: str
@@ -48,6 +48,7 @@ class ModelSettings:
     trust_remote_code: bool
     checksums: str | None
     date: Annotated[str, AfterValidator(require_date)] = DEFAULT_DATE
+    gguf: str | None = None
 
 
 @dataclass(frozen=True, config=_SETTINGS)

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 def model_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """What `load_model` takes, of a cell's config."""
     model = config["model"]
-    # Configs of before there was a date have none.
-    date = {"date": model["date"]} if "date" in model else {}
-    return {key: model[key] for key in ("path", "revision", "dtype", "device", "trust_remote_code")} | date
+    # Records of earlier versions know no date and no GGUF file.
+    later = {key: model[key] for key in ("date", "gguf") if key in model}
+    return {key: model[key] for key in ("path", "revision", "dtype", "device", "trust_remote_code")} | later
 
 
 def load_cell_model(config: Mapping[str, Any]) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":

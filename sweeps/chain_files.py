@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from surgery.factors import Factored
+    from surgery.gguf_file import GgufFile
     from surgery.intervention import Intervention
 
 VERIFY_PROMPT = "The quick brown fox jumps over the lazy dog."
@@ -65,7 +66,7 @@ def require_export(chain: "Sequence[Intervention]", kind: str) -> None:
     """Raises InputError when the chain can't be written as this kind: before anything is fetched."""
     from surgery.changed_checkpoint import require_weights
 
-    require_weights(chain, kind)
+    require_weights(chain, {"gguf": "adapter", "gguf-model": "GGUF file"}.get(kind, kind))
     if kind == "adapter" and (others := [one for one in chain if not _factored([one])]):
         names = " and ".join(dict.fromkeys(type(one).__name__ for one in others))
         raise InputError(f"an adapter can't carry this cell ({names}); export it with --as checkpoint")
@@ -74,8 +75,8 @@ def require_export(chain: "Sequence[Intervention]", kind: str) -> None:
 def save_chain(
     chain: "Sequence[Intervention]",
     kind: str,
-    base_name: str,
-    base: Path,
+    model: Mapping[str, Any],
+    base: "GgufFile | Path",
     target: Path,
     *,
     notes: Mapping[str, Any] | None = None,
@@ -87,8 +88,8 @@ def save_chain(
     Args:
         chain: oldest first.
         kind: `adapter` or `checkpoint`.
-        base_name: what the adapter calls its base.
-        base: its folder.
+        model: of the cell's config; an adapter names its base by the path in it.
+        base: its folder; for an adapter its GGUF file too.
         target: the folder to make.
         notes: kept with an adapter, see `surgery.adapter.save_adapter`.
         force: replace a folder that is there.
@@ -104,14 +105,18 @@ def save_chain(
     require_export(chain, kind)
     factored = _factored(chain)
     if kind == "adapter":
-        save_adapter(factored, target, base=base_name, notes=notes, force=force)
-    elif len(factored) == len(chain):
+        save_adapter(
+            factored, target, base=str(model["path"]), gguf=model.get("gguf"), notes=notes, force=force
+        )
+        return
+    assert isinstance(base, Path), "only a folder has a checkpoint"
+    if len(factored) == len(chain):
         save_checkpoint(factored, base, target, force=force, verify=verify)
     else:
         save_changed_checkpoint(chain, base, target, force=force)
 
 
-def holds_checkpoint(chain: "Sequence[Intervention]", base: Path, target: Path) -> bool:
+def holds_checkpoint(chain: "Sequence[Intervention]", base: "GgufFile | Path", target: Path) -> bool:
     """Whether a folder is the checkpoint that `save_chain` would write there.
 
     Only those of edits and LoRAs can be told from their files; of others it is never sure.
@@ -119,7 +124,7 @@ def holds_checkpoint(chain: "Sequence[Intervention]", base: Path, target: Path) 
     from surgery.checkpoint_check import verify_checkpoint
 
     factored = _factored(chain)
-    if len(factored) < len(chain):
+    if len(factored) < len(chain) or not isinstance(base, Path):
         return False
     try:
         verify_checkpoint(factored, base, target)
@@ -128,7 +133,7 @@ def holds_checkpoint(chain: "Sequence[Intervention]", base: Path, target: Path) 
     return True
 
 
-def compare_logits(chain: "Sequence[Intervention]", base: Path, checkpoint: Path) -> str:
+def compare_logits(chain: "Sequence[Intervention]", base: "GgufFile | Path", checkpoint: Path) -> str:
     """Compares a checkpoint with its base under the chain on one prompt, where both fit in memory; says what came out.
 
     Raises:
@@ -139,6 +144,7 @@ def compare_logits(chain: "Sequence[Intervention]", base: Path, checkpoint: Path
 
     from surgery.models import load_model
 
+    assert isinstance(base, Path), "only a folder has a checkpoint"
     size = sum(file.stat().st_size for file in base.glob("*.safetensors"))
     if 2.5 * size > psutil.virtual_memory().available:
         return f"logits were not compared: two models of {size / 1e9:.1f} GB do not fit in memory"

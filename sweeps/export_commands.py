@@ -15,15 +15,15 @@ def export(
     name: Name,
     cell: Cell,
     target: Annotated[Path, typer.Argument(help="the folder to make")],
-    kind: Annotated[str, typer.Option("--as", help="adapter or checkpoint")] = "adapter",
+    kind: Annotated[str, typer.Option("--as", help="adapter, checkpoint, gguf or gguf-model")] = "adapter",
     force: Annotated[bool, typer.Option("--force", help="replace a folder that is there")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="read a checkpoint again and compare")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="read what was written again and compare")] = False,
     push: Annotated[str, typer.Option("--push", help="a hub repository to send it to; a dry run without --yes")] = "",
     public: Annotated[bool, typer.Option("--public", help="make that repository public")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="send after the dry run")] = False,
     output_dir: Output = Path("outputs"),
 ) -> None:
-    """Writes a cell's edit as a PEFT adapter or as a checkpoint, with a model card."""
+    """Writes a cell's edit as a PEFT adapter, a checkpoint or a GGUF file, with a model card."""
     from sweeps.export import export_cell, holds_export
     from sweeps.push import push_folder
     from sweeps.quiet import quiet_libraries

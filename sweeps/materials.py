@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
 from surgery.files import verify_checksums
-from surgery.local_paths import names_a_folder, require_folder
+from surgery.gguf_place import gguf_of, told
+from surgery.local_paths import names_a_file, names_a_folder, require_folder
 from surgery.model_identity import ModelIdentity
 from surgery.texts import LabelledTexts, read_texts
 from sweeps.canonical import canonical_json
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from evaluation.evaluator import Evaluator
+    from surgery.gguf_file import GgufFile
     from surgery.intervention import Intervention
 
 
@@ -143,11 +145,14 @@ class Materials:
     def files(self, settings: Settings) -> None:
         """Checks what can be said of a model's and a probe's files without torch."""
         model, probe = settings.model, settings.probe
-        key = canonical_json([model.path, model.checksums, probe.method, probe.path])
+        key = canonical_json([model.path, model.gguf, model.checksums, probe.method, probe.path])
         if key in self._checked:
             return
         self._checked.add(key)
-        require_folder(model.path)
+        if not names_a_file(model.path) and model.gguf is None:
+            require_folder(model.path)
+        elif names_a_file(model.path) or names_a_folder(model.path):
+            gguf_of(model.path, model.gguf)
         if model.checksums and names_a_folder(model.path):
             verify_checksums(model.checksums, [Path(model.path).expanduser()])
         if probe.method == "file":
@@ -171,19 +176,23 @@ class Materials:
                 )
         return chain
 
-    def shapes(self, settings: Settings) -> "tuple[Path, PreTrainedModel]":
-        """The model's folder and its skeleton; fetched from the hub where it is not here."""
+    def shapes(self, settings: Settings) -> "tuple[Path | GgufFile, PreTrainedModel]":
+        """The model's folder or file, and its skeleton; fetched from the hub where it is not here."""
         from surgery.model_files import model_folder, require_fit, skeleton, sound_weights
         from surgery.quantisation import unpacking
 
         model = settings.model
-        key = canonical_json([model.path, model.revision, model.trust_remote_code])
+        key = _key(settings)
+        if key not in self._shapes and (file := gguf_of(model.path, model.gguf, model.revision)) is not None:
+            from surgery.gguf_model import gguf_skeleton
+
+            self._shapes[key] = file, gguf_skeleton(file, told(model.path, model.gguf))
         if key not in self._shapes:
             folder = model_folder(model.path, model.revision)
             shapes = skeleton(folder, model.trust_remote_code)
             unpacking(shapes.config, model.path)
-            told = f"model.path '{model.path}'"
-            require_fit(shapes, sound_weights(folder, told), told)
+            given = f"model.path '{model.path}'"
+            require_fit(shapes, sound_weights(folder, given), given)
             self._shapes[key] = folder, shapes
         return self._shapes[key]
 
@@ -202,13 +211,12 @@ class Materials:
         from surgery.text_batches import reading_of_texts
 
         behavior, model = settings.behavior, settings.model
-        named = [model.path, model.revision, model.trust_remote_code, model.date]
-        key = canonical_json([named, str(behavior), settings.seed, values["evaluation"]["measurements"]])
+        key = canonical_json([_key(settings), model.date, str(behavior), settings.seed, values["evaluation"]["measurements"]])
         if key not in self._shown:
-            folder, shapes = self.shapes(settings)
+            source, shapes = self.shapes(settings)
             # A model that can't be edited at all is told first.
             locate(shapes, settings.region.component)
-            tokenizer = self._tokenizer(folder, settings)
+            tokenizer = self._tokenizer(source, settings)
             reading = reading_of_texts(shapes, behavior.max_length, behavior.chat, group="behavior.")
             reading.check(shapes, tokenizer, self.texts(settings).texts)
             made = self.evaluators(values).made.values()
@@ -216,27 +224,46 @@ class Materials:
             self._shown[key] = [said for one in prompting for said in one.check_prompts(shapes, tokenizer)]
         return self._shown[key]
 
-    def _tokenizer(self, folder: Path, settings: Settings) -> "PreTrainedTokenizerBase":
+    def _tokenizer(self, source: "Path | GgufFile", settings: Settings) -> "PreTrainedTokenizerBase":
         from surgery.tokenizer import load_tokenizer
 
         model = settings.model
-        key = canonical_json([str(folder), model.trust_remote_code, model.date])
-        if key not in self._tokenizers:
+        key = canonical_json([_key(settings), model.date])
+        if key in self._tokenizers:
+            return self._tokenizers[key]
+        if isinstance(source, Path):
             self._tokenizers[key] = load_tokenizer(
-                folder, model.path, trust_remote_code=model.trust_remote_code, date=model.date
+                source, model.path, trust_remote_code=model.trust_remote_code, date=model.date
             )
+        else:
+            from surgery.chat import set_date
+            from surgery.gguf_tokenizer import gguf_tokenizer
+
+            self._tokenizers[key] = gguf_tokenizer(source, told(model.path, model.gguf))
+            set_date(self._tokenizers[key], model.date)
         return self._tokenizers[key]
 
     def model(self, settings: Settings) -> ModelFacts:
         """The model's shapes and fingerprint; fetched from the hub where it is not here."""
         from surgery.fingerprints import model_identity
 
-        model = settings.model
-        key = canonical_json([model.path, model.revision, model.trust_remote_code])
+        key = _key(settings)
         if key not in self._models:
-            folder, shapes = self.shapes(settings)
-            self._models[key] = ModelFacts(shapes, model_identity(folder, model.trust_remote_code, shapes, self.keep))
+            source, shapes = self.shapes(settings)
+            if isinstance(source, Path):
+                identity = model_identity(source, settings.model.trust_remote_code, shapes, self.keep)
+            else:
+                from surgery.gguf_identity import gguf_identity
+
+                identity = gguf_identity(source, shapes, self.keep)
+            self._models[key] = ModelFacts(shapes, identity)
         return self._models[key]
+
+
+def _key(settings: Settings) -> str:
+    """What a model is read from, and how."""
+    model = settings.model
+    return canonical_json([model.path, model.gguf, model.revision, model.trust_remote_code])
 
 
 def _not_made(error: HydraException, measurements: Mapping[str, Any]) -> InputError:

@@ -3,16 +3,24 @@
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from jinja2 import Environment, StrictUndefined
 
+from surgery.local_paths import names_a_file
+from sweeps.gguf_files import GGUF_KINDS, file_name, modelfile
 from sweeps.records import Record
 
+if TYPE_CHECKING:
+    from surgery.gguf_file import GgufFile
 
-def licence_of(folder: Path) -> str:
+
+def licence_of(base: "GgufFile | Path") -> str:
     """What a model's own files say of its licence."""
+    if not isinstance(base, Path):
+        return str(base.metadata.get("general.license") or "its file does not name one")
+    folder = base
     card = folder / "README.md"
     if card.is_file():
         parts = card.read_text(encoding="utf-8", errors="replace").split("---")
@@ -29,12 +37,14 @@ def model_card(record: Record, config: Mapping[str, Any], kind: str, licence: st
     Args:
         record: of a finished cell.
         config: what it was composed from.
-        kind: `adapter` or `checkpoint`.
+        kind: `adapter`, `checkpoint`, `gguf` or `gguf-model`.
         licence: of the base.
     """
     head = {"base_model": str(config["model"]["path"]), "tags": ["model-surgery"], "pipeline_tag": "text-generation"}
     if kind == "adapter":
         head["library_name"] = "peft"
+    if kind in GGUF_KINDS:
+        head["library_name"] = "gguf"
     # What has no base (the probe's accuracies) or was chosen on (the selection half) is no result of the edit.
     metrics = [
         (name, metric)
@@ -48,6 +58,10 @@ def model_card(record: Record, config: Mapping[str, Any], kind: str, licence: st
         record=record,
         config=config,
         kind=kind,
+        gguf=config["model"].get("gguf"),
+        base_is_gguf=names_a_file(str(config["model"]["path"])) or bool(config["model"].get("gguf")),
+        file=file_name(kind) if kind in GGUF_KINDS else "",
+        modelfile=modelfile(kind, config["model"]) if kind in GGUF_KINDS else "",
         metrics=metrics,
         licence=licence,
     )

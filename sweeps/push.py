@@ -8,7 +8,7 @@ from pathlib import Path
 from surgery.errors import InputError
 
 CARD = "README.md"
-CONFIGS = ("adapter_config.json", "config.json")
+CONFIGS = ("adapter_config.json", "config.json", "adapter.gguf", "model.gguf")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 ANY_TOKEN = rb"hf_[A-Za-z0-9]{30,}"
 CHUNK, OVERLAP = 1 << 20, 4096  # a token is shorter than the overlap, so none hides between two chunks
@@ -33,7 +33,7 @@ def push_folder(
     Files of the same name there are replaced, others stay. A dry run uses no network and needs no login.
 
     Args:
-        folder: an exported adapter or checkpoint, with its README.md.
+        folder: an exported adapter, checkpoint or GGUF file, with its README.md.
         repo: `name` or `owner/name`; made when it is not there.
         private: make it private, and send nothing to one that is public already.
         say: is given each line for the person.
@@ -101,7 +101,9 @@ def _stored_tokens() -> set[str]:
 
 def _require_no_token(folder: Path, files: list[str], tokens: set[str]) -> None:
     secret = re.compile(b"|".join([ANY_TOKEN, *(re.escape(token.encode()) for token in tokens)]))
-    for file in (file for file in files if not file.endswith(".safetensors")):  # those are numbers, and large
+    for file in (
+        file for file in files if not file.endswith((".safetensors", ".gguf"))
+    ):  # those are numbers, and large
         with (folder / file).open("rb") as stream:
             text = b""
             while chunk := stream.read(CHUNK):

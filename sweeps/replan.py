@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from surgery.errors import InputError
-from surgery.local_paths import names_a_folder
+from surgery.local_paths import names_a_file, names_a_folder
 from sweeps.composition import Composed
 from sweeps.materials import Materials
 from sweeps.plan import Experiment, make_plan
@@ -62,7 +62,11 @@ def _missing(values: Mapping[str, Any]) -> str | None:
         measured = list(_texts(values["evaluation"]["measurements"]))
     except (KeyError, TypeError, AttributeError):
         return None  # planning says what is wrong with it
-    needed = [behavior, *([str(probe)] if probe else []), *([model] if names_a_folder(model) else [])]
+    needed = [
+        behavior,
+        *([str(probe)] if probe else []),
+        *([model] if names_a_folder(model) or names_a_file(model) else []),
+    ]
     needed += [str(path) for path in values.get("composition", [])]
     needed += [text for text in measured if _names_a_file(text)]
     return next((path for path in needed if not Path(path).expanduser().exists()), None)

@@ -25,9 +25,11 @@ def ships_with_us(path: object) -> bool:
     return isinstance(path, str) and Path(path).expanduser().resolve().is_relative_to(ours)
 
 
-def _last_part(path: str) -> str:
-    """The model's own name: the last part of a folder's absolute path, or of a hub name."""
-    folder = Path(path).expanduser()
+def _last_part(path: str, gguf: str | None = None) -> str:
+    """The model's own name: of its GGUF file, or the last part of a folder's absolute path or of a hub name."""
+    folder = Path(gguf or path).expanduser()
+    if folder.suffix.lower() == ".gguf" and not folder.is_dir():
+        return name_from(folder.stem)
     return name_from(folder.resolve().name if folder.exists() else path.rstrip("/").rsplit("/", maxsplit=1)[-1])
 
 

@@ -81,6 +81,7 @@ class Session(MeasuredStages):
         arguments: dict[str, Any] = {
             "path": settings.path,
             "revision": settings.revision,
+            "gguf": settings.gguf,
             "dtype": settings.dtype,
             "device": settings.device,
             "trust_remote_code": settings.trust_remote_code,

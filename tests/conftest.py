@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+
+# Helpers that tests of several packages share lie beside this file.
+sys.path.insert(0, str(Path(__file__).parent))
 
 # A shell that starts something in the background has it ignore Ctrl-C; the commands under test must not inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -93,3 +98,36 @@ def made_sweep(tmp_path: Path) -> Path:
             sweep / name
         )
     return sweep
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The folder of a tiny Llama of `gguf_world`, made once for each set of options."""
+    made: dict[str, Path] = {}
+
+    def make(**options: bool) -> Path:
+        from gguf_world import save_llama
+
+        if (key := repr(sorted(options.items()))) not in made:
+            made[key] = tmp_path_factory.mktemp("llama") / "tiny"
+            save_llama(made[key], **options)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_gguf(tiny_llama: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A GGUF file of it, written without this project; see `gguf_world.write_gguf`."""
+    made: dict[str, Path] = {}
+
+    def make(kind: str = "F32", options: dict[str, bool] | None = None, **changed: Any) -> Path:
+        from gguf_world import write_gguf
+
+        key = repr((kind, options, sorted(changed.items())))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("gguf") / f"tiny-{kind}.gguf"
+            write_gguf(tiny_llama(**(options or {})), made[key], kind, **changed)
+        return made[key]
+
+    return make

@@ -18,6 +18,7 @@ from repositories import (  # type: ignore[import-not-found]
     add_classifiers,
     add_llama,
     add_prompts,
+    sentences,
 )
 
 ASSETS = Path(__file__).parents[2] / "toyworld" / "assets"
@@ -99,3 +100,22 @@ def test_every_behavior_of_the_paper_is_read_by_its_own_name(whole_hub: Hub, sur
     assert "5 cells" in ran.out
     for name in ("monology/jigsaw", "google-research-datasets/go_emotions", "declare-lab/HarmfulQA"):
         assert whole_hub.fetched(f"datasets/{name}")
+
+
+def test_a_gguf_file_of_a_repository_is_fetched_alone_and_kept(
+    hub: Hub, tmp_path: Path, surgery: Callable[..., Any], make_gguf: Callable[..., Path]
+) -> None:
+    hub.add("somebody/tiny-GGUF", {"tiny-Q8_0.gguf": make_gguf("Q8_0").read_bytes(), "tiny-F32.gguf": b"GGUF, large"})
+    (tmp_path / "texts.csv").write_text("text,label\n" + "\n".join(f"{text},{rude:d}" for text, rude in sentences(40)))
+    command = ["model.path=somebody/tiny-GGUF", f"behavior.path={tmp_path / 'texts.csv'}", "evaluation=none"]
+    command += ["tracking=none", "top_k=8", "dry_run=true"]
+    ran = surgery(*command, "model.gguf=tiny-Q8_0.gguf")
+    assert ran.code == 0, ran.err
+    assert "tiny-Q8_0-texts" in ran.out
+    assert list(hub.fetched("somebody/tiny-GGUF")) == ["tiny-Q8_0.gguf"]
+    again = surgery(*command, "model.gguf=tiny-Q8_0.gguf", HF_HUB_OFFLINE="1")
+    assert again.code == 0, again.err
+    gone = surgery(*command, "model.gguf=tiny-Q4_0.gguf")
+    assert gone.code == 1
+    [line] = gone.err.splitlines()
+    assert "model.gguf 'tiny-Q4_0.gguf': the hub's repository holds no such file" in line
