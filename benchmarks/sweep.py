@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from surgery.temporary_folder import TemporaryFolder
+from surgery.files.temporary_folder import TemporaryFolder
 
 ALPHAS, SIZES = (1, 1.5, 2, 2.5, 3, 4), (32, 48, 128, 256)
 
@@ -36,9 +36,9 @@ def compose(arguments: list[str]) -> Any:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
-    from sweeps import resolvers
-    from sweeps.composition import compose_jobs
-    from sweeps.plan import make_plan
+    from sweeps.config import resolvers
+    from sweeps.config.composition import compose_jobs
+    from sweeps.plan.plan import make_plan
 
     resolvers.register()
     GlobalHydra.instance().clear()
@@ -97,11 +97,11 @@ def measure_sweep(
     """(seconds of each cell, seconds of the bare calls after it); cells run in this process."""
     import torch
 
-    from sweeps.conductor import Conductor
+    from sweeps.conduct.conductor import Conductor
     from sweeps.engines.in_process import InProcess
-    from sweeps.progress import Progress
-    from sweeps.quiet import quiet_libraries
-    from sweeps.tables import console
+    from sweeps.terminal.cell_tables import console
+    from sweeps.terminal.library_output import quiet_libraries
+    from sweeps.terminal.progress import Progress
 
     quiet_libraries()
     plan = compose([f"output_dir={folder}", f"tracking={tracking}", f"evaluation.limit={limit}"])
@@ -156,7 +156,7 @@ def shell_script(folder: Path, limit: int, cells: int, again: bool) -> float:
 def one_step(step: str, index: int, folder: Path, limit: int) -> None:
     """A step of the shell script, in its own process."""
     from surgery import Edit, Probe, collect_hidden_states, fit_probe, load_model, rank_rows
-    from sweeps.quiet import quiet_libraries
+    from sweeps.terminal.library_output import quiet_libraries
 
     quiet_libraries()
     experiment = compose([f"output_dir={folder}", "tracking=none", f"evaluation.limit={limit}"]).experiments[index]

