@@ -130,13 +130,17 @@ def measure_sweep(
 
 
 def _calls_of_a_cell(plan: Any, engine: Any) -> list[Callable[[], Any]]:
-    session = engine._runner._session
-    experiment = plan.experiments[0]
-    model, tokenizer = session.model(experiment.cell.settings.model)
+    from sweeps.run.hidden_states import hidden_states
+    from sweeps.run.measurements import probe_losses
+    from sweeps.run.probe import behavior_probe
+    from sweeps.run.workbench import CellWork
+
+    work = CellWork(engine._runner._bench, plan.experiments[0])
+    probe = behavior_probe(work, hidden_states(work))
     with recorded_calls() as calls:
-        for evaluator in experiment.evaluators.values():
-            evaluator.measure(model, tokenizer)
-        session.probe_losses(experiment)
+        for evaluator in work.experiment.evaluators.values():
+            evaluator.measure(*work.loaded)
+        probe_losses(work, probe)
     return list(calls)
 
 

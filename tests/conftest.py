@@ -40,9 +40,9 @@ def made_sweep(tmp_path: Path) -> Path:
     import numpy as np
 
     from evaluation.measurements.measurement import Measurement
+    from sweeps.records.metrics import metrics_of
     from sweeps.records.record import CONFIG, SAMPLES, Record
     from sweeps.records.samples import write_samples
-    from sweeps.run.run_cell import metrics_of
 
     ids = tuple(f"s{index}" for index in range(30))
     prompts = (HOSTILE, *(f"prompt number {index}" for index in range(1, 30)))

@@ -18,6 +18,9 @@ from sweeps.cell.canonical_json import canonical_json
 # until 1 a model was known by a sample of its weights, and not by its config and tokenizer.
 VERSION = 2
 
+# The keys of `model` that say how it is loaded, as `surgery.load_model` calls them too.
+LOADING = ("path", "revision", "gguf", "dtype", "device", "trust_remote_code", "date")
+
 _SETTINGS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
@@ -49,6 +52,10 @@ class ModelSettings:
     checksums: str | None
     date: Annotated[str, AfterValidator(require_date)] = DEFAULT_DATE
     gguf: str | None = None
+
+    def loading(self) -> dict[str, Any]:
+        """What `surgery.load_model` takes of it."""
+        return {name: getattr(self, name) for name in LOADING}
 
 
 @dataclass(frozen=True, config=_SETTINGS)

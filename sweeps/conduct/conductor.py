@@ -8,10 +8,10 @@ from time import monotonic
 from rich.console import Console
 from rich.markup import escape
 
-from sweeps.engines.group_runner import failed_record
 from sweeps.engines.protocol import Busy, Ended, Engine, Event, Lost, Said, StageEnded, Started
 from sweeps.plan.plan import Plan
 from sweeps.records.record import RESULT, Record, sound_records, write_table
+from sweeps.run.cell_record import failed_record
 from sweeps.terminal.progress import Progress
 
 # Cells whose worker dies are run again so many times.

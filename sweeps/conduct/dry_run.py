@@ -12,6 +12,7 @@ from sweeps.cell.cell import THAT_TRAIN
 from sweeps.plan.plan import Experiment, Plan
 from sweeps.plan.text_notes import texts_notes
 from sweeps.records.record import Record, load_records, sweep_folders
+from sweeps.run.stage_identities import stage_identities
 from sweeps.store.store import Store
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.progress import OWN_STAGES, duration
@@ -54,8 +55,6 @@ def show_plan(plan: Plan, following: int = 0) -> None:
 
 def _show_stages(plan: Plan) -> dict[str, int]:
     """Prints what is there of each stage that cells share, and says how many of each are to be made."""
-    from sweeps.run.stages import stage_identities
-
     to, store = console(), Store(plan.store_folder)
     stages: dict[str, dict[str, bool]] = {}
     for experiment in plan.experiments:

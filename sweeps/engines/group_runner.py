@@ -9,13 +9,14 @@ from filelock import FileLock, Timeout
 
 from surgery.errors import InputError
 from surgery.files.whole_files import clear_leftovers, written_whole
-from surgery.probe.chance import ProbeAtChance, chance_note
-from sweeps.cell.cell import VERSION
+from surgery.probe.chance import chance_note
+from surgery.probe.probe import Probe
 from sweeps.engines.protocol import Busy, Ended, Listener, Said, StageEnded, Started
 from sweeps.plan.plan import Experiment, Plan
-from sweeps.records.record import AT_CHANCE, RESULT, Record, lock_file
+from sweeps.records.record import RESULT, Record, lock_file
+from sweeps.run.cell_record import failed_record
 from sweeps.run.run_cell import run_cell
-from sweeps.run.session import Session
+from sweeps.run.workbench import Workbench
 from sweeps.store.full_disk import disk_full, is_disk_full
 from sweeps.store.store import Store
 from sweeps.tracking.guarded_tracking import GuardedTracking
@@ -36,7 +37,7 @@ class GroupRunner:
         self._plan: Plan | None = None
         self._experiments: dict[str, Experiment] = {}
         self._prepared: set[int] = set()
-        self._session: Session | None = None
+        self._bench: Workbench | None = None
         self._tracker: Tracker | None = None
         self._told: set[str] = set()
 
@@ -48,11 +49,11 @@ class GroupRunner:
         """
         if self._plan is plan:
             return
-        if self._session is None:
-            self._session = Session(Store(plan.store_folder, self._tell), plan.experiments, progress=self._bars)
+        if self._bench is None:
+            self._bench = Workbench(Store(plan.store_folder, self._tell), plan.experiments, progress=self._bars)
             self._tracker = make_tracker(plan, self._tell)
         else:
-            self._session.expect(plan.experiments)
+            self._bench.expect(plan.experiments)
         for experiment in plan.experiments:
             self._prepare(experiment)
         self._plan = plan
@@ -73,19 +74,21 @@ class GroupRunner:
         self._say(Ended(cell))
 
     def _run(self, experiment: Experiment, plan: Plan, folder: Path) -> None:
-        assert self._session is not None and self._tracker is not None
+        assert self._bench is not None and self._tracker is not None
         following = GuardedTracking(self._tracker, plan.swept_values(experiment), experiment, self._tell)
 
         def on_stage(name: str, seconds: float) -> None:
             self._say(StageEnded(experiment.cell.id, name, seconds))
             following.stage(name, seconds)
-            if name == "probe" and not plan.strict:  # under `strict` the refusal says it
-                self._tell_chance(experiment)
 
-        probe = None
+        def on_probe(behavior: Probe, direction: Probe) -> None:
+            probes.append(direction)
+            if not plan.strict:  # under `strict` the refusal says it
+                self._tell_chance(experiment, behavior)
+
+        probes: list[Probe] = []
         try:
-            record = run_cell(self._session, experiment, folder, on_stage, plan.pruning, plan.strict)
-            probe = self._session.direction_probe(experiment)
+            record = run_cell(self._bench, experiment, folder, on_stage, on_probe, plan.pruning, plan.strict)
         except KeyboardInterrupt:
             following.close()
             raise
@@ -94,16 +97,15 @@ class GroupRunner:
                 following.close()
                 raise disk_full(plan.output_dir) from error
             record = failed_record(experiment, error)
+            probes.clear()
             with _on_disk(plan), written_whole(folder / "traceback.txt") as temporary:
                 temporary.write_text(traceback.format_exc(), encoding="utf-8")
         with _on_disk(plan):
             record.save(folder)
-        following.finish(record, folder, probe)
+        following.finish(record, folder, probes[0] if probes else None)
 
-    def _tell_chance(self, experiment: Experiment) -> None:
+    def _tell_chance(self, experiment: Experiment, probe: Probe) -> None:
         """Says of each probe once, as soon as it is there, that it is no better than chance."""
-        assert self._session is not None
-        probe = self._session.behavior_probe(experiment)
         if (note := chance_note(probe.metrics)) and probe.fingerprint not in self._told:
             self._told.add(probe.fingerprint)
             self._tell(f"{experiment.cell.settings.behavior.name}, layer {experiment.cell.layer}: {note}")
@@ -116,22 +118,6 @@ class GroupRunner:
 
     def _tell(self, text: str) -> None:
         self._say(Said(text))
-
-
-def failed_record(experiment: Experiment, error: BaseException | str) -> Record:
-    """The record of a cell that did not end well."""
-    reason = str(error) if isinstance(error, str | InputError) else f"{type(error).__name__}: {error}"
-    return Record(
-        experiment.cell.id,
-        "failed",
-        error=(reason.splitlines() or ["unknown"])[0],
-        command=experiment.command,
-        protocol=experiment.cell.protocol,
-        identity=VERSION,
-        model=experiment.cell.model_identity.parts(),
-        keys=experiment.cell.keys(),
-        probe={AT_CHANCE: reason} if isinstance(error, ProbeAtChance) else {},
-    )
 
 
 @contextmanager

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sweeps.cell.cell import LOADING
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def model_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """What `load_model` takes, of a cell's config."""
-    model = config["model"]
     # Records of earlier versions know no date and no GGUF file.
-    later = {key: model[key] for key in ("date", "gguf") if key in model}
-    return {key: model[key] for key in ("path", "revision", "dtype", "device", "trust_remote_code")} | later
+    return {name: config["model"][name] for name in LOADING if name in config["model"]}
 
 
 def load_cell_model(config: Mapping[str, Any]) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":

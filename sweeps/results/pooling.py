@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from surgery.errors import InputError
 from sweeps.cell.canonical_json import canonical_json
+from sweeps.records.metrics import metrics_of
 from sweeps.records.record import SAMPLES, Record, Status
 from sweeps.records.samples import measurement
 
@@ -136,8 +137,6 @@ def _spread(metrics: Sequence[Mapping[str, Any]]) -> float | None:
 def _compared(group: Sequence[Record], folder: Path) -> dict[str, dict[str, Any]]:
     """The metrics of the samples' scores averaged over cells."""
     import pandas as pd
-
-    from sweeps.run.run_cell import metrics_of
 
     tables = [pd.read_parquet(folder / record.cell / SAMPLES, columns=_COLUMNS) for record in group]
     table = pd.concat(tables, ignore_index=True)

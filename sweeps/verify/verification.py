@@ -142,7 +142,7 @@ def rerun(sweep: Path, record: Record, trust_code: bool = False) -> Check:
         InputError: when the cell can't be run here.
     """
     from sweeps.run.run_cell import run_cell
-    from sweeps.run.session import Session
+    from sweeps.run.workbench import Workbench
     from sweeps.store.store import Store
 
     if record.status != "done":
@@ -156,8 +156,7 @@ def rerun(sweep: Path, record: Record, trust_code: bool = False) -> Check:
         for evaluator in experiment.evaluators.values():
             evaluator.prepare()
         folder = temporary / record.cell
-        session = Session(Store(temporary / "store"), [experiment])
-        run_cell(session, experiment, folder, lambda stage, seconds: None).save(folder)
+        run_cell(Workbench(Store(temporary / "store"), [experiment]), experiment, folder).save(folder)
         # Read again, so that both have been through the same format.
         return compared(record, Record.load(folder))
 

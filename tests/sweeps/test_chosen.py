@@ -18,10 +18,10 @@ from rich.console import Console
 
 from evaluation.measurements.measurement import Measurement
 from sweeps.records.choice import Choice
+from sweeps.records.metrics import metrics_of
 from sweeps.records.record import CONFIG, SAMPLES, Record
 from sweeps.records.samples import write_samples
 from sweeps.results.best_cell import choose
-from sweeps.run.run_cell import metrics_of
 from sweeps.terminal.progress import Progress
 from sweeps.terminal.summary import told
 

@@ -2,9 +2,9 @@ import pytest
 
 from evaluation.fluency import Fluency
 from evaluation.measurements.measurement import Measurement
+from sweeps.records.metrics import metrics_of
 from sweeps.records.record import Record
 from sweeps.results.broken_text import degenerate, sound
-from sweeps.run.run_cell import metrics_of
 
 WELL = ["the sun went down behind the hills and we walked home slowly"] * 4
 LOOP = ["you you you you you you you you you you you you"] * 4

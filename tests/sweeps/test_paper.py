@@ -16,9 +16,9 @@ from sweeps.config import resolvers
 from sweeps.config.read_settings import plain
 from sweeps.paper.table import Column, PaperTable, table_names
 from sweeps.plan.plan import layer_number
+from sweeps.records.metrics import metrics_of
 from sweeps.records.record import CONFIG, SAMPLES, Record
 from sweeps.records.samples import write_samples
-from sweeps.run.run_cell import metrics_of
 
 IDS = tuple(f"s{index}" for index in range(100))
 VARIANTS = {

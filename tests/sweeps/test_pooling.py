@@ -10,10 +10,10 @@ import pytest
 from evaluation.comparison.compare import compare
 from evaluation.measurements.measurement import Measurement
 from surgery.errors import InputError
+from sweeps.records.metrics import metrics_of
 from sweeps.records.record import SAMPLES, Record
 from sweeps.records.samples import write_samples
 from sweeps.results.pooling import pool
-from sweeps.run.run_cell import metrics_of
 
 IDS = tuple(f"s{i}" for i in range(40))
 TOKENS = np.linspace(10, 60, 40)

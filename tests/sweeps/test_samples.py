@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from evaluation.measurements.measurement import Measurement
+from sweeps.records.metrics import metrics_of
 from sweeps.records.record import SAMPLES, Record, write_table
 from sweeps.records.samples import write_samples
-from sweeps.run.run_cell import metrics_of
 
 
 def measured(scores: list[float], outputs: list[str]) -> Measurement:

@@ -174,10 +174,10 @@ def test_a_cut_off_cell_goes_on_where_it_was_and_another_text_is_measured_anew(
 ) -> None:
     """The edit of a cell without a record is not measured again; on another text it is, and so is the base."""
     from evaluation import Perplexity
-    from sweeps.run import session
+    from sweeps.run import ranking
 
     count = {"measure": 0, "rank": 0}
-    measure, rank = Perplexity.measure, session.rank_rows
+    measure, rank = Perplexity.measure, ranking.rank_rows
 
     def measured(self, *given):
         count["measure"] += 1
@@ -188,7 +188,7 @@ def test_a_cut_off_cell_goes_on_where_it_was_and_another_text_is_measured_anew(
         return rank(*given)
 
     monkeypatch.setattr(Perplexity, "measure", measured)
-    monkeypatch.setattr(session, "rank_rows", ranked)
+    monkeypatch.setattr(ranking, "rank_rows", ranked)
     assert surgery(*arguments).code == 0
     assert count == {"measure": 2, "rank": 1}
     [result] = (tmp_path / "outputs" / "runs").glob("*/*/result.json")
@@ -210,7 +210,7 @@ def test_every_setting_of_an_evaluator_is_in_the_key(world, tmp_path) -> None:
 
     from evaluation import Perplexity
     from surgery.model.model_identity import ModelIdentity
-    from sweeps.run.stages import base_identity, edited_identity
+    from sweeps.run.stage_identities import base_identity, edited_identity
 
     store, texts = Store(tmp_path), {"story": world.text}
     settings = SimpleNamespace(model=SimpleNamespace(dtype="float32", chat=False))
@@ -278,13 +278,13 @@ def test_an_unreadable_record_stops_a_prune(surgery, sweeps, arguments, tmp_path
 
 COUNTING = """
 import sys
-from sweeps.run import session
-log, collect = sys.argv.pop(1), session.collect_hidden_states
+from sweeps.run import hidden_states
+log, collect = sys.argv.pop(1), hidden_states.collect_hidden_states
 def counted(model, tokenizer, texts, layers, **more):
     with open(log, "a") as file:
         file.write(f"{list(layers)}\\n")
     return collect(model, tokenizer, texts, layers, **more)
-session.collect_hidden_states = counted
+hidden_states.collect_hidden_states = counted
 from sweeps.commands.surgery_command import main
 main()
 """

@@ -113,13 +113,13 @@ def test_a_cell_is_logged_once_however_often_the_command_is_repeated(logged) -> 
 
 
 def test_a_failed_cell_is_told_as_failed(logged, monkeypatch) -> None:
-    import sweeps.run.session
     from surgery import InputError
+    from sweeps.run import run_cell
 
-    def edited(self, experiment):
+    def edited(work, probe):
         raise InputError("made to fail")
 
-    monkeypatch.setattr(sweeps.run.session.Session, "edited", edited)
+    monkeypatch.setattr(run_cell, "measure_edited", edited)
     [run] = logged()
     assert run.summary["status"] == "failed"
     assert run.summary["error"] == "made to fail"

@@ -1,0 +1,174 @@
+"""Record: what is kept of a cell that is done, was given up, or failed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evaluation.measurements.measurement import Measurement
+from surgery.changes.receipt import Receipt
+from surgery.edits.intervention import Intervention, described
+from surgery.errors import InputError
+from surgery.files.whole_files import sha256_of_file, written_whole
+from surgery.probe.chance import ProbeAtChance, chance_note
+from surgery.probe.probe import Probe
+from surgery.region.ranking import RowRanking
+from surgery.region.region import Region
+from sweeps.cell.cell import VERSION
+from sweeps.plan.plan import Experiment
+from sweeps.records.machine import machine
+from sweeps.records.metrics import metrics_of, without_base
+from sweeps.records.record import AT_CHANCE, CONFIG, EARLIER, EDIT, SAMPLES, Record
+from sweeps.records.samples import write_samples
+from sweeps.run.cosine_histogram import cosine_histogram
+from sweeps.run.hidden_states import shown_texts, states_batches
+from sweeps.run.stage import Stage
+from sweeps.run.workbench import CellWork
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a cell came to, step by step; `region` is None for a method that has none."""
+
+    behavior: Probe
+    probe: Probe
+    ranking: Stage[RowRanking]
+    region: Region | None
+    intervention: Intervention
+    receipt: Receipt
+    base: Sequence[Measurement]
+    edited: Sequence[Measurement]
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """Why a cell was given up, and what was measured by then."""
+
+    reason: str
+    metrics: dict[str, Any]
+    measured: list[Measurement]
+
+
+def done_record(work: CellWork, findings: Findings, folder: Path) -> Record:
+    """Writes the files of a cell that was measured whole, and makes its record; the seconds are the caller's to say."""
+    _write_config(work.experiment, folder)
+    findings.intervention.save(folder / EDIT)
+    earlier = [EARLIER.format(number) for number in range(1, len(work.experiment.earlier) + 1)]
+    for name, one in zip(earlier, work.experiment.earlier, strict=True):
+        one.save(folder / name)
+    write_samples(folder / SAMPLES, findings.base, findings.edited)
+    return Record(
+        **_asked(work.experiment),
+        status="done",
+        metrics=metrics_of(findings.base, findings.edited, work.cell.settings.seed) | _accuracies(findings.probe),
+        probe=_of_the_probe(work, findings),
+        edit=_of_the_edit(work, findings),
+        batches=_batches(work, [*findings.base, *findings.edited]),
+        machine=machine(str(work.model.device)),
+        store=work.used,
+        files={name: sha256_of_file(folder / name) for name in (CONFIG, EDIT, SAMPLES, *earlier)},
+    )
+
+
+def pruned_record(work: CellWork, given_up: GivenUp, folder: Path) -> Record:
+    """Writes the config of a cell that was given up, and makes its record."""
+    _write_config(work.experiment, folder)
+    return Record(
+        **_asked(work.experiment),
+        status="pruned",
+        error=given_up.reason,
+        metrics=given_up.metrics,
+        batches=_batches(work, given_up.measured),
+        store=work.used,
+        files={CONFIG: sha256_of_file(folder / CONFIG)},
+    )
+
+
+def failed_record(experiment: Experiment, error: BaseException | str) -> Record:
+    """The record of a cell that did not end well."""
+    reason = str(error) if isinstance(error, str | InputError) else f"{type(error).__name__}: {error}"
+    return Record(
+        **_asked(experiment),
+        status="failed",
+        error=(reason.splitlines() or ["unknown"])[0],
+        probe={AT_CHANCE: reason} if isinstance(error, ProbeAtChance) else {},
+    )
+
+
+def _asked(experiment: Experiment) -> dict[str, Any]:
+    """What every record says, however its cell ended."""
+    cell = experiment.cell
+    return {
+        "cell": cell.id,
+        "command": experiment.command,
+        "protocol": cell.protocol,
+        "identity": VERSION,
+        "model": cell.model_identity.parts(),
+        "keys": cell.keys(),
+    }
+
+
+def _accuracies(probe: Probe) -> dict[str, Any]:
+    found = {}
+    for name, size in (("train_accuracy", "n_train"), ("test_accuracy", "n_test")):
+        if name in probe.metrics:
+            n = probe.metrics[size]
+            found[f"probe/{name}"] = without_base(probe.metrics[name], None if n is None else int(n))
+    return found
+
+
+def _of_the_probe(work: CellWork, findings: Findings) -> dict[str, Any]:
+    probe, texts = findings.probe, work.experiment.texts
+    return {
+        "method": probe.method,
+        "layer": work.cell.layer,
+        "classes": list(probe.classes),
+        "texts": len(texts),
+        "left_out": texts.left_out,
+        "repeated": texts.repeated,
+        AT_CHANCE: chance_note(findings.behavior.metrics),
+        "fingerprint": probe.fingerprint,
+        "norm": float(probe.direction(1).norm()),
+        **({"shown": shown_texts(work)} if work.cell.settings.behavior.chat else {}),
+        **probe.metrics,
+    }
+
+
+def _of_the_edit(work: CellWork, findings: Findings) -> dict[str, Any]:
+    cell, intervention = work.cell, findings.intervention
+    found = {
+        "base": cell.model_fingerprint,
+        **({"chain": [*cell.earlier, intervention.fingerprint]} if cell.earlier else {}),
+        "region": described(intervention),
+        "fingerprint": intervention.fingerprint,
+        **asdict(findings.receipt),
+    }
+    if findings.region is None:
+        return found
+    return found | {"cosines": cosine_histogram(work.take(findings.ranking), findings.region)}
+
+
+def _batches(work: CellWork, measurements: Iterable[Measurement]) -> dict[str, list[dict[str, Any]]]:
+    """{kind of work: the different batches it was done in}, of the hidden states, the base and the edited model."""
+    found: dict[str, list[dict[str, Any]]] = {}
+
+    def tell(kind: str, batches: Mapping[str, Any]) -> None:
+        names = ("tokens_per_batch", "texts_per_batch", "halvings", "prompts_cut")
+        told = {name: batches[name] for name in names if name in batches}
+        of_kind = found.setdefault(kind, [])
+        of_kind += [] if told in of_kind else [told]
+
+    notes: Mapping[str, Any]
+    for notes in (states_batches(work), *(one.notes for one in measurements)):
+        if "work" in notes:
+            tell(notes["work"], notes)
+        for judge in notes.get("judges", {}).values():
+            tell("judging", judge)
+    return found
+
+
+def _write_config(experiment: Experiment, folder: Path) -> None:
+    with written_whole(folder / CONFIG) as temporary:
+        temporary.write_text(yaml.safe_dump(dict(experiment.config), sort_keys=False), encoding="utf-8")

@@ -1,0 +1,56 @@
+"""Probe: fitted to the hidden states, or read from a file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from surgery.probe.probe import Probe
+from surgery.probe.probe_fitting import fit_probe
+from sweeps.run.stage import Stage
+from sweeps.run.stage_identities import probe_identity
+from sweeps.run.workbench import CellWork
+
+NAME, FILE = "probe", "probe.safetensors"
+NUMBERS = ("lr", "epochs", "batch_size", "weight_decay")
+
+
+def behavior_probe(work: CellWork, states: Stage[torch.Tensor]) -> Probe:
+    """The probe that rows are ranked with; for `probe=random` the one it replaces."""
+    given = work.cell.settings.probe
+    if given.method == "file":
+        return replace(Probe.load(Path(str(given.path)).expanduser()), layer=work.cell.layer)
+    # The probe was made from them, whether or not they had to be read.
+    work.note(states)
+    return work.take(_fitted(work, states, "adam" if given.method == "random" else given.method))
+
+
+def direction_probe(work: CellWork, states: Stage[torch.Tensor], behavior: Probe) -> Probe:
+    """The probe whose direction is added to the rows."""
+    if work.cell.settings.probe.method != "random":
+        return behavior
+    return work.take(_fitted(work, states, "random", replaces=behavior))
+
+
+def _fitted(work: CellWork, states: Stage[torch.Tensor], method: str, replaces: Probe | None = None) -> Stage[Probe]:
+    cell, texts, given = work.cell, work.experiment.texts, work.cell.settings.probe
+    numbers = {name: getattr(given, name) for name in NUMBERS if getattr(given, name) is not None}
+
+    def fit(folder: Path) -> None:
+        probe = fit_probe(
+            work.take(states),
+            texts.labels,
+            method,
+            **numbers,
+            test_share=given.test_share,
+            seed=cell.settings.seed,
+            texts=texts.texts,
+            replaces=replaces,
+            classes=texts.classes,
+            layer=cell.layer,
+            model_fingerprint=cell.subject_fingerprint,
+            data_fingerprint=texts.fingerprint,
+        )
+        probe.save(folder / FILE)
+
+    return Stage(NAME, probe_identity(cell, method), fit, lambda folder: Probe.load(folder / FILE))

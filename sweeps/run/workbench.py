@@ -1,0 +1,149 @@
+"""A process's model and store, and one cell's work there: each stage of a cell is made once, and loaded once."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from surgery.errors import InputError
+from surgery.model.fingerprints import fingerprint
+from surgery.model.loading import load_model
+from sweeps.cell.canonical_json import canonical_json
+from sweeps.cell.cell import Cell, ModelSettings
+from sweeps.plan.plan import Experiment
+from sweeps.records.chain import applied
+from sweeps.run.batch_limits import BatchLimits
+from sweeps.run.stage import Stage
+from sweeps.run.stage_identities import states_identity
+from sweeps.store.kept_digests import KeptDigests
+from sweeps.store.store import Store
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Loaded = tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
+T = TypeVar("T")
+
+
+class Workbench:
+    """What the cells of a process share: the store, the last model, and the stages that stay in memory.
+
+    Args:
+        store: where hidden states, probes, rankings and measurements are kept.
+        experiments: all cells that will be asked for, so that texts are read once for all their layers.
+        progress: show bars with the time that is left.
+    """
+
+    def __init__(self, store: Store, experiments: Iterable[Experiment], progress: bool = False) -> None:
+        self.store = store
+        self.progress = progress
+        self._loaded: tuple[str, Loaded] | None = None
+        self._staying: dict[str, tuple[str, Any]] = {}
+        self._limits = BatchLimits(store)
+        self._layers: dict[str, set[int]] = {}
+        self.expect(experiments)
+
+    def expect(self, experiments: Iterable[Experiment]) -> None:
+        """Says which further cells will be asked for, so that texts are read once for all their layers."""
+        for experiment in experiments:
+            key = canonical_json(states_identity(experiment.cell))
+            self._layers.setdefault(key, set()).add(experiment.cell.layer)
+
+    def layers(self, cell: Cell) -> list[int]:
+        """The layers that are read of a cell's texts by it or any cell that is expected, in order."""
+        return sorted(self._layers.get(canonical_json(states_identity(cell)), {cell.layer}))
+
+    def model(self, settings: ModelSettings) -> Loaded:
+        """The model and tokenizer, loaded unless it is the last one that was asked for."""
+        arguments = settings.loading()
+        key = canonical_json(arguments)
+        if self._loaded is None or self._loaded[0] != key:
+            # The old one goes before the new one comes: two may not fit.
+            self._loaded = None
+            self._staying.clear()
+            self._loaded = (key, load_model(**arguments, keep=KeptDigests(self.store.root)))
+            self._limits.recall(self._loaded[1][0])
+        return self._loaded[1]
+
+    def take(self, stage: Stage[T]) -> T:
+        """What a stage made, from memory where it stays there, else from the store, where it is made if need be."""
+        key, staying = self.store.name(stage.name, stage.identity), self._staying.get(stage.name)
+        if staying is not None and staying[0] == key:
+            return cast(T, staying[1])
+        if stage.prepare is not None and self.store.find(stage.name, stage.identity) is None:
+            stage.prepare()
+        taken = self.store.use(stage.name, stage.identity, stage.make, stage.load)
+        if self._loaded is not None:
+            self._limits.keep(self._loaded[1][0])
+        if stage.stays:
+            self._staying[stage.name] = (key, taken)
+        return taken
+
+
+class CellWork:
+    """One cell at the workbench, with its model loaded; what it has taken is kept until it is let go.
+
+    Attributes:
+        bench: of the process.
+        experiment: the cell and what it is run with.
+    """
+
+    def __init__(self, bench: Workbench, experiment: Experiment) -> None:
+        self.bench = bench
+        self.experiment = experiment
+        self._taken: dict[str, Any] = {}
+        self._used: set[str] = set()
+        self.loaded: Loaded = bench.model(experiment.cell.settings.model)
+
+    @property
+    def cell(self) -> Cell:
+        """The cell."""
+        return self.experiment.cell
+
+    @cached_property
+    def model(self) -> "PreTrainedModel":
+        """The model, as it is now."""
+        return self.loaded[0]
+
+    def take(self, stage: Stage[T]) -> T:
+        """What a stage made; loaded when it is asked for first."""
+        name = self.note(stage)
+        if name not in self._taken:
+            self._taken[name] = self.bench.take(stage)
+        return cast(T, self._taken[name])
+
+    def let_go(self, stage: Stage[Any]) -> None:
+        """Frees the memory of what the rest of the cell has no use for."""
+        self._taken.pop(self.note(stage), None)
+
+    def note(self, stage: Stage[Any]) -> str:
+        """Notes that the cell's result rests on a stage, whether or not its entry had to be read."""
+        name = self.bench.store.name(stage.name, stage.identity)
+        self._used.add(name)
+        return name
+
+    def entry(self, stage: Stage[Any]) -> Path | None:
+        """The folder of a stage in the store, where it is there."""
+        return self.bench.store.find(stage.name, stage.identity)
+
+    @property
+    def used(self) -> list[str]:
+        """The entries of the store that the cell's result rests on, as `stage/key`, sorted."""
+        return sorted(self._used)
+
+    @contextmanager
+    def subject(self) -> Iterator[None]:
+        """The model that is probed and edited: with what the cell's composition names, for the body of a `with`."""
+        # Applied already where the whole cell's chain is being measured.
+        missing = self.experiment.earlier if fingerprint(self.model) == self.cell.model_fingerprint else ()
+        with applied(missing, self.model):
+            yield
+
+    def require_same_model(self) -> None:
+        """Raises InputError when the model is no longer the one the cell was planned with."""
+        path, now = self.cell.settings.model.path, fingerprint(self.model)
+        if now != self.cell.model_fingerprint:
+            raise InputError(
+                f"model.path '{path}' changed while this ran: it was {self.cell.model_fingerprint}, now it is {now}"
+            )
