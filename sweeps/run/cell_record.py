@@ -23,7 +23,7 @@ from sweeps.records.metrics import metrics_of, without_base
 from sweeps.records.record import AT_CHANCE, CONFIG, EARLIER, EDIT, SAMPLES, Record
 from sweeps.records.samples import write_samples
 from sweeps.run.cosine_histogram import cosine_histogram
-from sweeps.run.hidden_states import shown_texts, states_batches
+from sweeps.run.states_stage import shown_texts, states_batches
 from sweeps.run.stage import Stage
 from sweeps.run.workbench import CellWork
 

@@ -174,10 +174,10 @@ def test_a_cut_off_cell_goes_on_where_it_was_and_another_text_is_measured_anew(
 ) -> None:
     """The edit of a cell without a record is not measured again; on another text it is, and so is the base."""
     from evaluation import Perplexity
-    from sweeps.run import ranking
+    from sweeps.run import ranking_stage
 
     count = {"measure": 0, "rank": 0}
-    measure, rank = Perplexity.measure, ranking.rank_rows
+    measure, rank = Perplexity.measure, ranking_stage.rank_rows
 
     def measured(self, *given):
         count["measure"] += 1
@@ -188,7 +188,7 @@ def test_a_cut_off_cell_goes_on_where_it_was_and_another_text_is_measured_anew(
         return rank(*given)
 
     monkeypatch.setattr(Perplexity, "measure", measured)
-    monkeypatch.setattr(ranking, "rank_rows", ranked)
+    monkeypatch.setattr(ranking_stage, "rank_rows", ranked)
     assert surgery(*arguments).code == 0
     assert count == {"measure": 2, "rank": 1}
     [result] = (tmp_path / "outputs" / "runs").glob("*/*/result.json")
@@ -278,13 +278,13 @@ def test_an_unreadable_record_stops_a_prune(surgery, sweeps, arguments, tmp_path
 
 COUNTING = """
 import sys
-from sweeps.run import hidden_states
-log, collect = sys.argv.pop(1), hidden_states.collect_hidden_states
+from sweeps.run import states_stage
+log, collect = sys.argv.pop(1), states_stage.collect_hidden_states
 def counted(model, tokenizer, texts, layers, **more):
     with open(log, "a") as file:
         file.write(f"{list(layers)}\\n")
     return collect(model, tokenizer, texts, layers, **more)
-hidden_states.collect_hidden_states = counted
+states_stage.collect_hidden_states = counted
 from sweeps.commands.surgery_command import main
 main()
 """

@@ -20,7 +20,7 @@ GRID = ("-m", "alpha=-1,1", "top_k=4,8")
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Counts the real thing: loading a model, taking a perplexity, taking hidden states of all texts."""
-    from sweeps.run import hidden_states
+    from sweeps.run import states_stage
 
     counts = {"load": 0, "measure": 0, "states": 0}
 
@@ -33,8 +33,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", counted("load", AutoModelForCausalLM.from_pretrained))
     monkeypatch.setattr(Perplexity, "measure", counted("measure", Perplexity.measure))
-    collect = hidden_states.collect_hidden_states
-    monkeypatch.setattr(hidden_states, "collect_hidden_states", counted("states", collect))
+    collect = states_stage.collect_hidden_states
+    monkeypatch.setattr(states_stage, "collect_hidden_states", counted("states", collect))
     return counts
 
 
