@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper paper-quick test test-slow test-cluster test-browser test-latex test-gguf check real-data bench clean
+.PHONY: help install demo paper paper-quick test test-file test-slow test-cluster test-browser test-latex test-gguf check real-data bench clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 # Installed once for each set of declarations: the stamp is newer than what it was made from.
 $(VENV)/.installed-%: pyproject.toml constraints.txt
@@ -51,6 +51,10 @@ paper-quick: install ## some rows of every table and figure on 40 prompts each, 
 test: install ## run the tests
 	@# Two tests at a time, a core each: more threads would only wait for each other.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser and not latex and not gguf"
+
+test-file: ## run one test file: make test-file FILE=tests/surgery/test_region.py
+	@test -n "$(FILE)" || { echo "say which: make test-file FILE=tests/surgery/test_region.py"; exit 1; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -x $(FILE)
 
 test-slow: install ## run the tests that take minutes: sweeps killed again and again
 	$(BIN)/python -m pytest -m slow

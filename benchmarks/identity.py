@@ -73,7 +73,7 @@ def main() -> None:
             print(f"cat {read:.3f} s, identity {known:.3f} s, ratio {known / read:.2f}")
         medians = [statistics.median(times) for times in zip(*rounds, strict=True)]
         print(f"{size / 1e9:.2f} GB in {len(files)} files: median ratio {medians[1] / medians[0]:.2f} (goal 1.5)")
-        # Files of just now are read again, see surgery.model.fingerprints.SETTLED.
+        # Files of just now are read again, see surgery.model.digest_cache.SETTLED.
         time.sleep(3)
         command = [sys.executable, "-P", "-c", LATER, str(folder), str(store)]
         first, *later = (float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(4))

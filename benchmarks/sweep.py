@@ -38,7 +38,7 @@ def compose(arguments: list[str]) -> Any:
 
     from sweeps.config import resolvers
     from sweeps.config.composition import compose_jobs
-    from sweeps.plan.plan import make_plan
+    from sweeps.plan.planner import make_plan
 
     resolvers.register()
     GlobalHydra.instance().clear()
@@ -130,9 +130,9 @@ def measure_sweep(
 
 
 def _calls_of_a_cell(plan: Any, engine: Any) -> list[Callable[[], Any]]:
-    from sweeps.run.states_stage import hidden_states
     from sweeps.run.measurements import probe_losses
     from sweeps.run.probe_stage import behavior_probe
+    from sweeps.run.states_stage import hidden_states
     from sweeps.run.workbench import CellWork
 
     work = CellWork(engine._runner._bench, plan.experiments[0])

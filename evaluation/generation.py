@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from evaluation.inputs.model_input import evaluation_mode, padded
 from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
+from surgery.states.batch_budget import BatchBudget
+from surgery.states.batching import run_in_batches
 from surgery.tokens.encoding import MOST_OF_A_CHARACTER, Reading, encode, longest_input, padding_id, start_id
 
 if TYPE_CHECKING:
@@ -100,9 +102,6 @@ def generate(
     """
     import torch
     from tqdm import tqdm
-
-    from surgery.states.batch_budget import BatchBudget
-    from surgery.states.batching import run_in_batches
 
     settings.check()
     encoded = encode(model, tokenizer, prompts, reading_of_prompts(model, settings))

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from evaluation.harness.lm_eval_run import load_tasks, registered_names, run_tasks
+from evaluation.harness.lm_eval_run import TaskRun, load_tasks, registered_names, run_tasks
 from evaluation.harness.task_folder import TaskFolder, read_task_folder
 from evaluation.inputs.named_files import file_digest, folder_digests
 from evaluation.measurements.measurement import JSON, Half, Measurement
@@ -146,19 +146,16 @@ class LmEval:
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
     ) -> dict[str, list[Measurement]]:
         """{task: its metrics, the primary one first}; raises InputError, see `measure`."""
-        tasks = run_tasks(
-            self._loaded(),
-            model,
-            tokenizer,
+        run = TaskRun(
+            half=self.half,
             limit=self.limit,
             sampled=self.sampled,
             batch_size=self._batch_size(),
             chat=self.chat,
             max_length=self.max_length,
-            progress=progress,
-            half=self.half,
             renamed=self._renamed(),
         )
+        tasks = run_tasks(self._loaded(), model, tokenizer, run, progress)
         return {name: self._primary_first(name, measured) for name, measured in tasks.items()}
 
     def _batch_size(self) -> int | None:

@@ -13,6 +13,8 @@ from evaluation.inputs.named_files import file_digest, read_text, require_file
 from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
 from surgery.files.hub import HubFiles, on_the_hub
+from surgery.states.batch_budget import BatchBudget
+from surgery.states.batching import run_in_batches
 from surgery.tokens.encoding import embedding_rows, longest_input, require_embeddings, token_ids
 
 if TYPE_CHECKING:
@@ -95,8 +97,6 @@ class Perplexity:
         Raises:
             InputError: see `check`; or for a text of fewer than two tokens.
         """
-        from surgery.states.batch_budget import BatchBudget
-
         window = min(self.window, longest_input(model) or self.window)
         measurements = []
         for name, path in self.texts.items():
@@ -176,8 +176,6 @@ def _losses(
 ) -> "np.typing.NDArray[np.float64]":
     """Summed negative log-likelihood of the last `scored` tokens of each piece, in nats: [n]."""
     from tqdm import tqdm
-
-    from surgery.states.batching import run_in_batches
 
     def run(indices: list[int]) -> list[float]:
         # A causal model never looks at what is right of a token, so padding there is of no account.

@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evaluation.measurements.measurement import Half, Measurement
+import surgery
+from evaluation.measurements.measurement import Measurement
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from surgery.probe.probe import Probe
+
+
+# Fixed, since the shape of a batch can change the last bits of a loss.
+TOKENS_PER_BATCH = 8192
 
 
 def probe_loss(
@@ -22,9 +27,6 @@ def probe_loss(
     *,
     max_length: int = 100,
     chat: bool = False,
-    tokens_per_batch: int = 8192,
-    half: Half = "report",
-    progress: bool = False,
 ) -> list[Measurement]:
     """Cross-entropy of the probe on each text, in nats, by class (Table 13 of the paper).
 
@@ -45,21 +47,12 @@ def probe_loss(
     """
     import torch
 
-    from surgery import collect_hidden_states
-
     if probe.layer is None:
         raise InputError("this probe's file does not say which layer it reads; give a probe that was fitted here")
     if not set(labels) <= {0, 1}:
         raise InputError(f"the labels of the probe's texts are {sorted(set(labels))}; they have to be 0 and 1")
-    states = collect_hidden_states(
-        model,
-        tokenizer,
-        texts,
-        layers=[probe.layer],
-        max_length=max_length,
-        chat=chat,
-        tokens_per_batch=tokens_per_batch,
-        progress=progress,
+    states = surgery.collect_hidden_states(
+        model, tokenizer, texts, [probe.layer], max_length=max_length, chat=chat, tokens_per_batch=TOKENS_PER_BATCH
     )
     losses = probe.losses(states[probe.layer], torch.tensor(list(labels))).double().numpy()
     measurements = []
@@ -69,7 +62,7 @@ def probe_loss(
             measurements.append(
                 Measurement(
                     name=name,
-                    half=half,
+                    half="report",
                     sample_ids=tuple(ids[i] for i in chosen),
                     scores=losses[chosen],
                     inputs=tuple(texts[i] for i in chosen),

@@ -14,6 +14,8 @@ from evaluation.inputs.isolation import preserved_random_state, quiet
 from evaluation.inputs.named_files import require_file
 from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
+from surgery.states.batch_budget import BatchBudget
+from surgery.states.batching import run_in_batches
 
 if TYPE_CHECKING:
     from detoxify import Detoxify
@@ -95,8 +97,6 @@ class Toxicity:
         """
         self.check()
         self.prepare()
-        from surgery.states.batch_budget import BatchBudget
-
         # Each text counts as one token: the batch size is a number of texts.
         budget = BatchBudget(self._detoxify().model, "judging", self.batch_size)
         probabilities = self._probabilities(continuations, budget)
@@ -107,8 +107,6 @@ class Toxicity:
         return Judged(scores, {"texts_per_batch": budget.tokens, "halvings": budget.halvings})
 
     def _probabilities(self, texts: Sequence[str], budget: "BatchBudget") -> NDArray[np.float64]:
-        from surgery.states.batching import run_in_batches
-
         detoxify = self._detoxify()
         probabilities = np.zeros(len(texts))
         order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), i))

@@ -12,6 +12,10 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from surgery.errors import InputError
+from sweeps.config.key_types import type_in
+from sweeps.config.written_values import as_written
+
 if TYPE_CHECKING:
     from hydra_plugins.resident_launcher import EngineLauncher
 
@@ -34,17 +38,12 @@ class CellSweeper(Sweeper):
         )
         # Not isinstance: Hydra runs every plugin's module once more as it looks for plugins, so classes are doubled.
         if not hasattr(launcher, "make_engine"):
-            from surgery.errors import InputError
-
             name = config.hydra.runtime.choices.get("hydra/launcher")
             raise InputError(f"hydra/launcher={name} can't run cells; choose resident, resident_slurm or resident_ray")
         self.launcher: EngineLauncher = launcher
 
     def overrides(self, arguments: Sequence[str]) -> list[Override]:
         """What is asked for, parsed; for a key that is given twice the last counts."""
-        from sweeps.config.key_types import type_in
-        from sweeps.config.written_values import as_written
-
         parser = OverridesParser.create(config_loader=self._loader)
         written = [f"{key}={'null' if value is None else value}" for key, value in self._params.items()]
         params = [as_written(one, lambda key: type_in(self.config, key), may_sweep=True) for one in written]

@@ -5,6 +5,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evaluation.measurements.measurement import JSON
+from surgery.states.batch_budget import BatchBudget
+from surgery.states.batching import fits
 from surgery.tokens.encoding import token_ids
 
 if TYPE_CHECKING:
@@ -51,9 +53,6 @@ def _run(
     notes: dict[str, Mapping[str, JSON]],
     requests: "Sequence[Instance]",
 ) -> list[Any]:
-    from surgery.states.batch_budget import BatchBudget
-    from surgery.states.batching import fits
-
     longest = longest_request(lm, kind, requests)
     budget = BatchBudget.of(model, _WORK[kind], None if batch_size is None else batch_size * longest)
     while True:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,27 +94,37 @@ def load_tasks(
     return tasks
 
 
+@dataclass(frozen=True)
+class TaskRun:
+    """How tasks are run.
+
+    Attributes:
+        half: the measurements are of.
+        limit: the first so many questions of each task.
+        sampled: so many of each task, the same every time.
+        batch_size: requests at once; None is found, see `evaluation.harness.lm_eval_batches`.
+        chat: put questions into the chat template.
+        max_length: tokens of a request.
+        renamed: {task: its name in the results}, where that is another.
+    """
+
+    half: Half
+    limit: int | None
+    sampled: int | None
+    batch_size: int | None
+    chat: bool
+    max_length: int | None
+    renamed: Mapping[str, str]
+
+
 def run_tasks(
     tasks: "Mapping[str, Task]",
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
-    *,
-    limit: int | None,
-    sampled: int | None,
-    batch_size: int | None,
-    chat: bool,
-    max_length: int | None,
-    progress: bool,
-    half: Half,
-    renamed: Mapping[str, str],
+    run: TaskRun,
+    progress: bool = False,
 ) -> dict[str, list[Measurement]]:
-    """{name in the results: its measurements, the primary metric's first}.
-
-    Args:
-        limit: the first so many questions of each task.
-        sampled: so many of each task, the same every time.
-        batch_size: requests at once; None is found, see `evaluation.harness.lm_eval_batches`.
-    """
+    """{name in the results: its measurements, the primary metric's first}."""
     # evaluate and not simple_evaluate, which spends four seconds a call on describing the machine.
     from lm_eval.evaluator import evaluate
 
@@ -122,26 +133,29 @@ def run_tasks(
     training = model.training
     try:
         with _as_lm_eval_runs(progress):
-            lm = ModelInMemory(model, tokenizer, max_length)
-            batches = run_within_budgets(lm, model, batch_size, progress)
+            lm = ModelInMemory(model, tokenizer, run.max_length)
+            batches = run_within_budgets(lm, model, run.batch_size, progress)
             for task in tasks.values():
                 task.set_fewshot_seed(seed=_SEED)
             results = evaluate(
                 lm=lm,
                 task_dict={"tasks": dict(tasks), "groups": {}, "group_map": {}},
-                limit=limit,
-                samples=None if sampled is None else {name: _places(name, tasks[name], sampled) for name in tasks},
+                limit=run.limit,
+                samples=None
+                if run.sampled is None
+                else {name: _places(name, tasks[name], run.sampled) for name in tasks},
                 bootstrap_iters=0,
                 log_samples=True,
-                apply_chat_template=chat,
-                fewshot_as_multiturn=chat,
+                apply_chat_template=run.chat,
+                fewshot_as_multiturn=run.chat,
             )
     finally:
         model.train(training)
     assert results is not None, "lm-eval gives results on the first process only"
+    called = {name: run.renamed.get(name, name) for name in tasks}
     return {
-        renamed.get(name, name): _measurements(
-            renamed.get(name, name), task, results["samples"][name], half, batches.get(_requests(task), {}), chat
+        called[name]: _measurements(
+            called[name], task, results["samples"][name], run.half, batches.get(_requests(task), {}), run.chat
         )
         for name, task in tasks.items()
     }

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from surgery.model.offload import input_device
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
@@ -14,8 +16,6 @@ def padded(
 ) -> dict[str, "torch.Tensor"]:
     """`input_ids` and `attention_mask` [b, longest row], where the model's embeddings are."""
     import torch
-
-    from surgery.model.offload import input_device
 
     device = input_device(model)
     width = max(len(row) for row in rows)

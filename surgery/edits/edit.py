@@ -16,6 +16,8 @@ from surgery.changes.factors import Factors, module_of
 from surgery.changes.receipt import Receipt
 from surgery.changes.row_change import RowChange, add_to_rows
 from surgery.errors import InputError
+from surgery.export.adapter import save_adapter
+from surgery.export.checkpoint import save_checkpoint
 from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import known_as, pop_edit, push_edit, tensor_bytes
 from surgery.model.offload import Weights
@@ -188,16 +190,12 @@ class Edit:
 
     def save_adapter(self, path: str | Path, *, base: str | None = None, force: bool = False) -> None:
         """Writes a PEFT LoRA adapter of rank 1; `surgery.export.adapter.save_adapter` says what it holds and raises."""
-        from surgery.export.adapter import save_adapter
-
         save_adapter([self], path, base=base, force=force)
 
     def save_checkpoint(
         self, base_path: str | Path, path: str | Path, *, force: bool = False, link: bool = False, verify: bool = False
     ) -> Receipt:
         """Writes the base's safetensors folder with the edit in it; see `surgery.export.checkpoint.save_checkpoint`."""
-        from surgery.export.checkpoint import save_checkpoint
-
         return save_checkpoint([self], base_path, path, force=force, link=link, verify=verify)[0]
 
     @classmethod

@@ -1,11 +1,13 @@
 """Gradient ascent on the probe's loss with the language model trainable and the probe fixed (Table 12)."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.edits.new_weights import NewWeights
+from surgery.edits.training import Training
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
 from surgery.probe.probe import Probe
@@ -19,13 +21,7 @@ def ascend_probe_loss(
     tokenizer: PreTrainedTokenizerBase,
     probe: Probe,
     texts: Sequence[str],
-    *,
-    lr: float = 1e-5,
-    epochs: int = 1,
-    batch_size: int = 16,
-    max_length: int = 100,
-    chat: bool = False,
-    seed: int = 0,
+    **training: Unpack[Training],
 ) -> NewWeights:
     """Moves all weights so that the probe takes the behavior's own texts for others; the model is left as it was.
 
@@ -36,32 +32,21 @@ def ascend_probe_loss(
         model: on one device; its weights are trained in place and put back to the bit.
         probe: of this model; it says the layer.
         texts: of the class to avoid.
-        lr, epochs, batch_size: of Adam.
-        max_length, chat: as in `collect_hidden_states`.
-        seed: of the order of the texts.
+        training: by default one epoch of Adam with lr 1e-5, in batches of 16 texts of at most 100 tokens, seed 0.
 
     Raises:
         InputError: for no texts, a probe without a layer, or training that ran into NaN or changed nothing.
     """
     if not texts or probe.layer is None:
         raise InputError("gradient ascent needs texts of the behavior, and a probe that says which layer it reads")
-    began_from, layer = fingerprint(model), probe.layer
-    encoded = encode_texts(model, tokenizer, texts, reading_of_texts(model, max_length, chat)).ids
-    pad = padding_id(model, tokenizer)
+    began_from = fingerprint(model)
+    reading = reading_of_texts(model, training.get("max_length", 100), training.get("chat", False))
+    encoded = encode_texts(model, tokenizer, texts, reading).ids
     parameters = dict(model.named_parameters())
     before = {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
     trainable = {name: parameter.requires_grad for name, parameter in parameters.items()}
-    order = torch.Generator().manual_seed(seed)
     try:
-        with torch.enable_grad():
-            optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=lr)
-            for _ in range(epochs):
-                for batch in torch.randperm(len(encoded), generator=order).split(batch_size):
-                    inputs = padded([encoded[i] for i in batch.tolist()], pad, model.device)
-                    features = pooled_batch(model, inputs, [layer])[layer]
-                    optimizer.zero_grad()
-                    (-probe.losses(features, torch.ones(len(features))).mean()).backward()
-                    optimizer.step()
+        _ascend(model, probe, encoded, padding_id(model, tokenizer), training)
         trained = {
             name: parameter.detach().to("cpu", copy=True)
             for name, parameter in parameters.items()
@@ -73,8 +58,28 @@ def ascend_probe_loss(
             parameter.requires_grad_(trainable[name])
             parameter.data.copy_(before[name])
     if not all(values.isfinite().all() for values in trained.values()):
-        raise InputError(f"gradient ascent ran into NaN or infinite numbers; take a smaller method.lr than {lr}")
+        raise InputError(
+            f"gradient ascent ran into NaN or infinite numbers; take a smaller method.lr than {_lr(training)}"
+        )
     return NewWeights(trained, began_from)
+
+
+def _lr(training: Training) -> float:
+    return training.get("lr", 1e-5)
+
+
+def _ascend(model: PreTrainedModel, probe: Probe, encoded: Sequence[list[int]], pad: int, training: Training) -> None:
+    assert probe.layer is not None
+    order = torch.Generator().manual_seed(training.get("seed", 0))
+    with torch.enable_grad():
+        optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=_lr(training))
+        for _ in range(training.get("epochs", 1)):
+            for batch in torch.randperm(len(encoded), generator=order).split(training.get("batch_size", 16)):
+                inputs = padded([encoded[i] for i in batch.tolist()], pad, model.device)
+                features = pooled_batch(model, inputs, [probe.layer])[probe.layer]
+                optimizer.zero_grad()
+                (-probe.losses(features, torch.ones(len(features))).mean()).backward()
+                optimizer.step()
 
 
 def padded(encoded: Sequence[list[int]], pad: int, device: torch.device) -> dict[str, torch.Tensor]:

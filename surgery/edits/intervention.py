@@ -9,8 +9,12 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from surgery.changes.receipt import Receipt
+from surgery.edits.ablation import Ablation
 from surgery.edits.edit import FORMAT as EDIT_FORMAT
 from surgery.edits.edit import Edit
+from surgery.edits.low_rank import LowRankChange
+from surgery.edits.new_weights import NewWeights
+from surgery.edits.steering import Steering
 from surgery.errors import InputError
 
 
@@ -47,11 +51,6 @@ def load_intervention(path: str | Path) -> Intervention:
     Raises:
         InputError: when the file is missing, can't be read, holds none, or was changed after it was saved.
     """
-    from surgery.edits.ablation import Ablation
-    from surgery.edits.low_rank import LowRankChange
-    from surgery.edits.new_weights import NewWeights
-    from surgery.edits.steering import Steering
-
     try:
         with safe_open(path, "pt") as file:
             found = (file.metadata() or {}).get("format", "")

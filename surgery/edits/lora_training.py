@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -15,6 +15,7 @@ from surgery.changes.factors import Factors
 from surgery.edits.gradient_ascent import padded
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import layer_of_parameters
+from surgery.edits.training import Training
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
 from surgery.states.text_batches import encode_texts, reading_of_texts
@@ -27,12 +28,7 @@ def finetune_lora(
     texts: Sequence[str],
     *,
     rank: int = 8,
-    lr: float = 1e-4,
-    epochs: int = 1,
-    batch_size: int = 16,
-    max_length: int = 100,
-    chat: bool = False,
-    seed: int = 0,
+    **training: Unpack[Training],
 ) -> LowRankChange:
     """Trains a LoRA (Hu et al. 2022) of every linear layer but the head to continue texts; the model is left as it was.
 
@@ -43,17 +39,15 @@ def finetune_lora(
         model: on one device.
         texts: what to learn to say; or, for a task vector, to unlearn.
         rank: of each matrix's change.
-        lr, epochs, batch_size: of AdamW.
-        max_length, chat: as in `collect_hidden_states`.
-        seed: of the start and of the order of the texts.
+        training: by default one epoch of AdamW with lr 1e-4, in batches of 16 texts of at most 100 tokens, seed 0.
 
     Raises:
         InputError: for no texts of two tokens or more; for a model of experts whose other linear layers PEFT takes for
             them by name, as DeepSeek-V3's first ones; for training that ran into NaN or changed nothing.
     """
     began_from = fingerprint(model)
-    read = encode_texts(model, tokenizer, texts, reading_of_texts(model, max_length, chat))
-    encoded = [one for one in read.ids if len(one) > 1]
+    reading = reading_of_texts(model, training.get("max_length", 100), training.get("chat", False))
+    encoded = [one for one in encode_texts(model, tokenizer, texts, reading).ids if len(one) > 1]
     if not encoded:
         raise InputError("fine-tuning needs texts of two tokens or more, and there are none")
     trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
@@ -67,7 +61,7 @@ def finetune_lora(
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(training.get("seed", 0))
         with warnings.catch_warnings():
             # PEFT asks for a name that transformers is about to change; nobody here can do anything about it.
             warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
@@ -78,7 +72,7 @@ def finetune_lora(
                     f"PEFT takes linear layers of {type(model).__name__} for its experts in one tensor, which no LoRA "
                     "of matrices can carry; fine-tune another model"
                 )
-            _train(adapted, encoded, padding_id(model, tokenizer), lr, epochs, batch_size)
+            _train(adapted, encoded, padding_id(model, tokenizer), training)
             trained = tuple(_trained(adapted, layers))
         finally:
             adapted.unload()
@@ -95,12 +89,13 @@ def _linear_modules(model: PreTrainedModel) -> list[str]:
     ]
 
 
-def _train(adapted: Any, encoded: Sequence[list[int]], pad: int, lr: float, epochs: int, batch_size: int) -> None:
+def _train(adapted: Any, encoded: Sequence[list[int]], pad: int, training: Training) -> None:
+    lr = training.get("lr", 1e-4)
     weights = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
     with torch.enable_grad():
-        for _ in range(epochs):
-            for batch in torch.randperm(len(encoded)).split(batch_size):
+        for _ in range(training.get("epochs", 1)):
+            for batch in torch.randperm(len(encoded)).split(training.get("batch_size", 16)):
                 inputs = padded([encoded[i] for i in batch.tolist()], pad, adapted.device)
                 labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
                 optimizer.zero_grad()

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from surgery.changes.factors import Factored
 from surgery.errors import InputError
 from surgery.files.whole_folders import folder_written_whole
-from surgery.model.fingerprints import chain_fingerprint
+from surgery.model.model_identity import chain_fingerprint
 
 FORMAT = "surgery.adapter/1"
 CONFIG_FILE = "adapter_config.json"
@@ -56,21 +56,7 @@ def save_adapter(
     require_one_base(edits)
     rank = sum(edit.rank for edit in edits)
     matrices, transposed = stacked_matrices(edits, rank)
-    config = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "inference_mode": True,
-        "r": rank,
-        "lora_alpha": rank,
-        "lora_dropout": 0.0,
-        "target_modules": list(matrices),
-        "bias": "none",
-        "fan_in_fan_out": transposed,
-        "modules_to_save": None,
-        "use_rslora": False,
-        "use_dora": False,
-    }
+    config = _lora_config(base, rank, list(matrices), transposed)
     tensors = {}
     for module, (a, b) in matrices.items():
         tensors[f"base_model.model.{module}.lora_A.weight"] = a
@@ -86,6 +72,24 @@ def save_adapter(
         # "pt" is what the loaders of other libraries expect to find there.
         save_file(tensors, folder / WEIGHTS_FILE, {"format": "pt", "surgery": json.dumps(origin)})
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _lora_config(base: str | None, rank: int, modules: list[str], transposed: bool) -> dict[str, Any]:
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+        "r": rank,
+        "lora_alpha": rank,
+        "lora_dropout": 0.0,
+        "target_modules": modules,
+        "bias": "none",
+        "fan_in_fan_out": transposed,
+        "modules_to_save": None,
+        "use_rslora": False,
+        "use_dora": False,
+    }
 
 
 def require_one_base(edits: Sequence[Factored]) -> None:

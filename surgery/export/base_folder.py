@@ -7,8 +7,9 @@ from pathlib import Path
 from surgery.changes.factors import Factored
 from surgery.errors import InputError
 from surgery.files.safetensors_file import INDEX, SINGLE
-from surgery.model.fingerprints import chain_fingerprint, model_identity
+from surgery.model.fingerprints import model_identity
 from surgery.model.model_files import skeleton
+from surgery.model.model_identity import chain_fingerprint
 from surgery.model.weight_digests import stored_homes
 
 FORMAT = "surgery.checkpoint/1"

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -63,9 +63,7 @@ def save_checkpoint(
     chain = TensorEdits(edits)
     fingerprint = require_base(edits, base, trust_remote_code)
     chain.require_editable(tensor for tensors in files.values() for tensor in tensors)
-    here, there = base.resolve(), path.resolve()
-    if here == there or here in there.parents or there in here.parents:
-        raise InputError(f"'{path}' and the base '{base}' can't lie in one another; give another folder")
+    _require_apart(base, path)
     with folder_written_whole(path, "config.json", "checkpoint", force) as folder:
         try:
             with ThreadPoolExecutor(FILES_AT_A_TIME) as pool:
@@ -75,32 +73,39 @@ def save_checkpoint(
                 name = file.relative_to(base)
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 hashes[name.as_posix()] = _copy(file, folder / name)
-            manifest = {
-                "format": FORMAT,
-                "base_fingerprint": fingerprint,
-                "edits": [
-                    {
-                        "fingerprint": edit.fingerprint,
-                        "kind": type(edit).__name__,
-                        **edit.described(),
-                        "receipt": asdict(receipt),
-                    }
-                    for edit, receipt in zip(edits, chain.receipts, strict=True)
-                ],
-                "hash": HASH,
-                "files": hashes,
-            }
+            manifest = _manifest(edits, chain.receipts, fingerprint, hashes)
             (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
-            need = sum(file.stat().st_size for file in files) / 1e9
-            free = shutil.disk_usage(folder).free / 1e9
-            raise InputError(
-                f"'{path}' can't be written ({error.strerror or error}): the base's weights are {need:.2f} GB and "
-                f"{free:.2f} GB are free there; make room or give another folder"
-            ) from None
+            raise _no_room(path, folder, files, error) from None
         if verify:
             verify_checkpoint(edits, base, folder, trust_remote_code=trust_remote_code)
     return chain.receipts
+
+
+def _require_apart(base: Path, path: Path) -> None:
+    here, there = base.resolve(), path.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise InputError(f"'{path}' and the base '{base}' can't lie in one another; give another folder")
+
+
+def _no_room(path: Path, folder: Path, files: Iterable[Path], error: OSError) -> InputError:
+    need = sum(file.stat().st_size for file in files) / 1e9
+    free = shutil.disk_usage(folder).free / 1e9
+    return InputError(
+        f"'{path}' can't be written ({error.strerror or error}): the base's weights are {need:.2f} GB and "
+        f"{free:.2f} GB are free there; make room or give another folder"
+    )
+
+
+def _manifest(
+    edits: Sequence[Factored], receipts: Sequence[Receipt], base: str, hashes: dict[str, str]
+) -> dict[str, object]:
+    """What surgery.json says of a checkpoint."""
+    described = [
+        {"fingerprint": edit.fingerprint, "kind": type(edit).__name__, **edit.described(), "receipt": asdict(receipt)}
+        for edit, receipt in zip(edits, receipts, strict=True)
+    ]
+    return {"format": FORMAT, "base_fingerprint": base, "edits": described, "hash": HASH, "files": hashes}
 
 
 def _copy(source: Path, target: Path) -> str:

@@ -14,10 +14,10 @@ from gguf.quants import dequantize, quantize
 from surgery.changes.factors import Factored, Factors
 from surgery.errors import InputError
 from surgery.export.adapter import require_one_base, stacked_matrices
+from surgery.files.gguf_file import GgufFile
 from surgery.files.whole_folders import folder_written_whole
 from surgery.gguf.gguf_content import GgufContent, GgufField, GgufWeight, copied_fields, list_field, text_field
 from surgery.gguf.gguf_layout import GgufLayout
-from surgery.model.gguf_file import GgufFile
 from surgery.model.gguf_identity import gguf_identity
 
 ADAPTER_FILE, MODEL_FILE = "adapter.gguf", "model.gguf"

@@ -9,8 +9,10 @@ from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
 from transformers import PretrainedConfig
 
 from surgery.changes.factors import Factored
+from surgery.edits.edit import Edit
+from surgery.edits.low_rank import LowRankChange
 from surgery.errors import InputError
-from surgery.model.gguf_file import GgufFile
+from surgery.files.gguf_file import GgufFile
 
 # llama.cpp's word for a family of transformers. In these the matrices of an MLP are kept as they are.
 OF_FAMILY = {
@@ -86,9 +88,6 @@ class GgufLayout:
 
 def require_factored(chain: Sequence[Any]) -> Sequence[Factored]:
     """The chain, all of it edits and LoRAs; raises InputError for others, which GGUF has no place for."""
-    from surgery.edits.edit import Edit
-    from surgery.edits.low_rank import LowRankChange
-
     if others := [type(one).__name__ for one in chain if not isinstance(one, Edit | LowRankChange)]:
         raise InputError(
             f"GGUF can't carry this cell ({' and '.join(dict.fromkeys(others))}); export it with --as checkpoint and "

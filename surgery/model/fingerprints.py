@@ -4,8 +4,6 @@ Taken over every value of every tensor, and over the config that the model's cod
 the way it is sharded, nor where or in which dtype it is loaded, is part of it.
 """
 
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -15,10 +13,11 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from surgery.files.safetensors_file import INDEX
-from surgery.files.whole_files import sha256_of_parts
+from surgery.model.digest_cache import Keep, keep_by_files, keep_in_process
 from surgery.model.model_files import skeleton
 from surgery.model.model_identity import (
     ModelIdentity,
+    chain_fingerprint,
     code_digest,
     config_digest,
     generation_digest,
@@ -27,11 +26,10 @@ from surgery.model.model_identity import (
     tokenizer_digest,
 )
 from surgery.model.weight_digests import digest_in_memory, digest_of_stored, same_dtypes, stored_homes
+from surgery.model.weights import load_weights
 
 # Raised when the same model would have another fingerprint than before.
 VERSION = 2
-# Times of files are rounded, to seconds at worst: of a file that was changed just now they don't tell the next change.
-SETTLED = 2_000_000_000  # nanoseconds
 
 # The edits now applied to a model, oldest first, below the fingerprint it had without them.
 _chains: WeakKeyDictionary[nn.Module, list[str]] = WeakKeyDictionary()
@@ -39,18 +37,6 @@ _chains: WeakKeyDictionary[nn.Module, list[str]] = WeakKeyDictionary()
 _sources: WeakKeyDictionary[nn.Module, tuple[str, str]] = WeakKeyDictionary()
 # Code that came with a model.
 _codes: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
-
-# Gives what was made from an identity before, or makes it: the digest of a folder's weights takes a whole reading.
-Keep = Callable[[Sequence[object], Callable[[], str]], str]
-_known: dict[str, str] = {}
-
-
-def keep_in_process(identity: Sequence[object], make: Callable[[], str]) -> str:
-    """A `Keep` that lasts as long as the process."""
-    key = repr(identity)
-    if key not in _known:
-        _known[key] = make()
-    return _known[key]
 
 
 def tensor_bytes(tensor: torch.Tensor) -> bytes:
@@ -66,11 +52,6 @@ def base_fingerprint(model: PreTrainedModel) -> str:
     converted, source = _sources.get(model, (None, found))
     config = config_digest(type(model).__name__, model.config.to_dict())
     return model_fingerprint(source if converted == found else found, config, _codes.get(model, ""))
-
-
-def chain_fingerprint(base: str, edits: Sequence[str]) -> str:
-    """The fingerprint of a base with edits applied, oldest first, from theirs."""
-    return sha256_of_parts([base, *edits]) if edits else base
 
 
 def fingerprint(model: PreTrainedModel) -> str:
@@ -179,39 +160,9 @@ def weights_digest(folder: Path, trust_remote_code: bool, shapes: PreTrainedMode
         homes = stored_homes(folder, shapes)
         if homes is not None:
             return digest_of_stored(homes)
-        return digest_in_memory(_loaded(folder, trust_remote_code))
+        return digest_in_memory(load_weights(folder, str(folder), "auto", "cpu", trust_remote_code))
 
     return keep_by_files([file for file in files if file.is_file()], identity, read, keep)
-
-
-def keep_by_files(files: Sequence[Path], identity: Sequence[object], make: Callable[[], str], keep: Keep) -> str:
-    """What is made of files: kept by what the file system says of them, once that tells the next change from the last.
-
-    Args:
-        files: one or more.
-        identity: what else it is made by.
-        make: reads the files.
-        keep: where it is kept.
-    """
-    states = [_state(file) for file in files]
-    youngest = max(changed for _, _, _, changed, _ in states)
-    return make() if time.time_ns() - youngest < SETTLED else keep([*identity, *states], make)
-
-
-def _loaded(folder: Path, trust_remote_code: bool) -> PreTrainedModel:
-    from surgery.model.loading import load_weights
-
-    return load_weights(folder, str(folder), dtype="auto", placement="cpu", trust_remote_code=trust_remote_code)
-
-
-def _state(file: Path) -> tuple[str, int, int, int, int]:
-    """What a file system says of a file, which is something else once the file was written to.
-
-    Path, size, the time of its last change, that of the last change of all this (which nobody can set), and inode.
-    """
-    path = file.resolve()
-    status = path.stat()
-    return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def folder_fingerprint(folder: Path, trust_remote_code: bool = False, keep: Keep = keep_in_process) -> str:

@@ -7,9 +7,9 @@ from typing import BinaryIO
 import xxhash
 from transformers import PreTrainedModel
 
+from surgery.files.gguf_file import GgufFile
 from surgery.files.hashed_file import PIECE
-from surgery.model.fingerprints import Keep, keep_by_files, keep_in_process
-from surgery.model.gguf_file import GgufFile
+from surgery.model.digest_cache import Keep, keep_by_files, keep_in_process
 from surgery.model.gguf_model import gguf_skeleton
 from surgery.model.model_identity import ModelIdentity, config_digest
 from surgery.model.weight_digests import TensorDigest, combined

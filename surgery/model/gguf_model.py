@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from surgery.errors import InputError
-from surgery.model.gguf_file import GgufFile
+from surgery.files.gguf_file import GgufFile
 from surgery.model.gguf_reader import NAME, UNREADABLE, alone, quick_reading, refused
 from surgery.model.gguf_rope import FREQUENCIES, restore_rope
 from surgery.model.gguf_tokenizer import gguf_tokenizer, require_tokenizer

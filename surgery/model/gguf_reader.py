@@ -18,8 +18,8 @@ from transformers import modeling_gguf_pytorch_utils
 from transformers.utils import logging
 
 from surgery.errors import InputError
+from surgery.files.gguf_file import GgufFile
 from surgery.files.temporary_folder import TemporaryFolder
-from surgery.model.gguf_file import GgufFile
 
 _package: Any = gguf
 _legacy: Any = modeling_gguf_pytorch_utils

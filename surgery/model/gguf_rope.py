@@ -11,7 +11,7 @@ import numpy.typing as npt
 from transformers import PretrainedConfig
 
 from surgery.errors import InputError
-from surgery.model.gguf_file import GgufFile
+from surgery.files.gguf_file import GgufFile
 
 FREQUENCIES = "rope_freqs.weight"
 # Every Llama of 3.1 and later has these; its factor is 8 or 32.

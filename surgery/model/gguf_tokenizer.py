@@ -6,7 +6,7 @@ from tokenizers import normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from surgery.errors import InputError
-from surgery.model.gguf_file import GgufFile
+from surgery.files.gguf_file import GgufFile
 from surgery.model.gguf_reader import NAME, UNREADABLE, alone, quick_reading, refused
 
 # Ways of splitting that transformers does as GPT-2 does; further ones it has a table of.

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,11 @@ class ModelIdentity:
 def model_fingerprint(weights: str, config: str, code: str = "") -> str:
     """16 hexadecimal digits, from the digests of the weights and of the config."""
     return sha256_of_parts([weights, config, *([code] if code else [])])
+
+
+def chain_fingerprint(base: str, edits: Sequence[str]) -> str:
+    """The fingerprint of a base with edits applied, oldest first, from theirs."""
+    return sha256_of_parts([base, *edits]) if edits else base
 
 
 def config_digest(class_name: str, config: Mapping[str, Any]) -> str:

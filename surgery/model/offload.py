@@ -5,17 +5,20 @@ forward pass. What is offloaded to disk may lie in the base's own files, which a
 tensor is put on top of them in the map, and taken away again.
 """
 
-from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import nn
-from transformers import PreTrainedModel
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import PreTrainedModel
 
-class Weights(Mapping[str, torch.Tensor]):
+
+class Weights(Mapping[str, "torch.Tensor"]):
     """The values of a model's parameters by name; offloaded ones are read when they are asked for."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -84,6 +87,8 @@ class Weights(Mapping[str, torch.Tensor]):
 
 def input_device(model: PreTrainedModel) -> torch.device:
     """Where token ids have to lie: where the embedding computes, also if its weights are offloaded."""
+    import torch
+
     embedding = model.get_input_embeddings()
     device = next(embedding.parameters()).device
     if device.type != "meta":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -14,17 +14,42 @@ from surgery.texts.text_split import same_texts, split_texts
 
 FEWEST_TEXTS = 10
 
+# The paper's (Table 14), which has no weight decay.
+ADAM: dict[str, Any] = {"lr": 1e-4, "epochs": 9, "batch_size": 16, "weight_decay": 0.0}
+
 Weights = tuple[torch.Tensor, torch.Tensor]
+
+
+class ProbeOptions(TypedDict, total=False):
+    """What `fit_probe` takes beside the texts and their split.
+
+    Attributes:
+        lr, epochs, batch_size: of `adam`; the defaults are the paper's (Table 14).
+        weight_decay: of `adam` (L2, on the weight alone). The paper has none. The larger it is, the closer the
+            direction comes to the difference of the class means; without it, texts that can be separated perfectly
+            leave the direction to whatever separates them first.
+        classes, layer, model_fingerprint, data_fingerprint: noted in the probe.
+    """
+
+    lr: float
+    epochs: int
+    batch_size: int
+    weight_decay: float
+    classes: tuple[str, str]
+    layer: int | None
+    model_fingerprint: str | None
+    data_fingerprint: str | None
 
 
 def _adam(
     features: torch.Tensor,
     labels: torch.Tensor,
+    seed: int,
+    *,
     lr: float,
     epochs: int,
     batch_size: int,
     weight_decay: float,
-    seed: int,
 ) -> Weights:
     """The paper's probe (Table 14): cross-entropy on a raw 2×d softmax classifier, Adam, shuffled batches."""
     with torch.random.fork_rng(devices=[]):
@@ -110,18 +135,11 @@ def fit_probe(
     labels: Sequence[int] | torch.Tensor,
     method: str = "adam",
     *,
-    lr: float = 1e-4,
-    epochs: int = 9,
-    batch_size: int = 16,
-    weight_decay: float = 0.0,
     test_share: float = 0.1,
     seed: int = 0,
     texts: Sequence[str] | None = None,
     replaces: Probe | None = None,
-    classes: tuple[str, str] = ("other", "avoided"),
-    layer: int | None = None,
-    model_fingerprint: str | None = None,
-    data_fingerprint: str | None = None,
+    **options: Unpack[ProbeOptions],
 ) -> Probe:
     """Fits a probe on a random training share of the texts and measures it on the rest.
 
@@ -130,16 +148,12 @@ def fit_probe(
         labels: n labels, 1 for the behavior to move away from, 0 for the rest.
         method: `adam` (the paper's), `logistic`, `mean_difference`, or `random` (Gaussian, with the norms of the
             probe it replaces).
-        lr, epochs, batch_size: of `adam`; the defaults are the paper's (Table 14).
-        weight_decay: of `adam` (L2, on the weight alone). The paper has none. The larger it is, the closer the
-            direction comes to the difference of the class means; without it, texts that can be separated perfectly
-            leave the direction to whatever separates them first.
         test_share: share of the texts kept for testing; the paper's is 0.1.
         seed: of the split, of `adam`'s start and batches, and of `random`.
         texts: n texts that the features are of, so that copies of one stay on one side of the split (see
             `surgery.texts.text_split`); without them all count as different.
         replaces: the probe whose norms `random` takes; without one, an `adam` probe is fitted for it.
-        classes, layer, model_fingerprint, data_fingerprint: noted in the probe.
+        options: the numbers of `adam`, and what is noted in the probe.
 
     Returns:
         The probe, with metrics `train_accuracy`, `test_accuracy`, `train_loss`, `test_loss` and the test loss a
@@ -154,9 +168,10 @@ def fit_probe(
     _checked(features, labels, test_share, texts)
     train, test = _split_with_both_classes(labels, test_share, seed, texts)
     x, y = features[train], labels[train]
+    numbers: dict[str, Any] = {name: options.get(name, default) for name, default in ADAM.items()}
 
     def adam() -> Weights:
-        return _adam(x, y, lr, epochs, batch_size, weight_decay, seed)
+        return _adam(x, y, seed, **numbers)
 
     fits: dict[str, Callable[[], Weights]] = {
         "adam": adam,
@@ -167,27 +182,24 @@ def fit_probe(
     if method not in fits:
         raise InputError(f"probe method '{method}' is unknown; it is one of {', '.join(fits)}")
     weight, bias = fits[method]()
-    probe = Probe(
-        weight,
-        bias,
-        classes=classes,
-        layer=layer,
-        model_fingerprint=model_fingerprint,
-        data_fingerprint=data_fingerprint,
-        method=method,
-    )
-    tested = labels[test]
-    test_losses = probe.losses(features[test], tested)
-    metrics = {
-        "train_accuracy": probe.accuracy(x, y),
-        "test_accuracy": probe.accuracy(features[test], tested),
-        "train_loss": float(probe.losses(x, y).mean()),
+    noted: dict[str, Any] = {name: value for name, value in options.items() if name not in ADAM}
+    probe = Probe(weight, bias, method=method, **noted)
+    distinct = len(test) if texts is None else len(set(same_texts([texts[i] for i in test])))
+    return replace(probe, metrics=_metrics(probe, (x, y), (features[test], labels[test]), distinct))
+
+
+def _metrics(probe: Probe, trained: Weights, tested: Weights, distinct: int) -> dict[str, float]:
+    """What `fit_probe` tells, of (features, labels) it was trained and tested on."""
+    test_losses, test_labels = probe.losses(*tested), tested[1]
+    return {
+        "train_accuracy": probe.accuracy(*trained),
+        "test_accuracy": probe.accuracy(*tested),
+        "train_loss": float(probe.losses(*trained).mean()),
         "test_loss": float(test_losses.mean()),
-        "loss_avoided": float(test_losses[tested == 1].mean()),
-        "loss_other": float(test_losses[tested == 0].mean()),
-        "test_majority": max(float((tested == label).double().mean()) for label in (0, 1)),
-        "n_train": len(train),
-        "n_test": len(test),
-        "n_test_distinct": len(test) if texts is None else len(set(same_texts([texts[i] for i in test]))),
+        "loss_avoided": float(test_losses[test_labels == 1].mean()),
+        "loss_other": float(test_losses[test_labels == 0].mean()),
+        "test_majority": max(float((test_labels == label).double().mean()) for label in (0, 1)),
+        "n_train": len(trained[1]),
+        "n_test": len(test_labels),
+        "n_test_distinct": distinct,
     }
-    return replace(probe, metrics=metrics)

@@ -14,6 +14,7 @@ from surgery.errors import InputError
 from surgery.files.whole_files import written_whole
 from surgery.model.fingerprints import fingerprint
 from surgery.model.offload import Weights
+from surgery.region.choosable_rows import require_top_k
 from surgery.region.region import Region
 from surgery.rows.locator import by_layer, locate
 from surgery.rows.rows import Homes, homes_from_json, homes_to_json
@@ -21,24 +22,7 @@ from surgery.rows.rows import Homes, homes_from_json, homes_to_json
 # Rows are converted to float32 in pieces of at most this many bytes, which a core's cache holds.
 CACHE_BYTES = 4 * 2**20
 
-# The paper edits 16,384 of 352,256 rows (Table 14).
-PAPER_SHARE = 16_384 / 352_256
-
 FORMAT = "surgery.ranking/1"
-
-
-def layers_without_quarter(depth: int, quarter: int) -> list[int]:
-    """The layers outside a quarter of the depth (Table 9): quarter 1 of 32 layers is 1 to 8.
-
-    Raises:
-        InputError: when the quarter is not 1..4, or nothing would be left out.
-    """
-    if quarter not in (1, 2, 3, 4):
-        raise InputError(f"region.exclude_quarter={quarter} is not a quarter; it is one of 1, 2, 3, 4")
-    first, last = round((quarter - 1) * depth / 4) + 1, round(quarter * depth / 4)
-    if last < first:
-        raise InputError(f"region.exclude_quarter={quarter} leaves out no layer of a model that has {depth}")
-    return [layer for layer in range(1, depth + 1) if not first <= layer <= last]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,14 +146,6 @@ def _told(layers: Collection[int]) -> str:
     """Layers for a person: `1 to 4`, or all of them where some lie between that have no such rows."""
     first, last = min(layers), max(layers)
     return f"{first} to {last}" if len(layers) == last - first + 1 else ", ".join(map(str, sorted(layers)))
-
-
-def require_top_k(top_k: int, rows: int, component: str) -> None:
-    """Raises InputError unless 1 <= top_k <= rows."""
-    if not 1 <= top_k <= rows:
-        raise InputError(
-            f"top_k={top_k} is not possible: there are {rows} {component} rows to choose from, so 1 to {rows}"
-        )
 
 
 def rows_in_cache(width: int) -> int:

@@ -4,17 +4,20 @@ What is learned when memory runs out belongs to the model in memory: every calle
 the same object, and it goes when the model goes.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 from weakref import WeakKeyDictionary
 
-import torch
-from torch import nn
-from transformers import PreTrainedModel
-
 from surgery.model.offload import input_device
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import PreTrainedModel
 
 Work = Literal["hidden_states", "generation", "loglikelihood", "judging"]
 WORKS: tuple[Work, ...] = get_args(Work)
@@ -126,6 +129,8 @@ def total_memory(device: torch.device) -> int:
     """All memory of a device, in bytes: a fact of the machine, where free memory is one of the moment."""
     if device.type == "cpu":
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    import torch
+
     module = torch.get_device_module(device)
     if device.type == "mps":
         return int(module.recommended_max_memory())

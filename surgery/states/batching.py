@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
-import torch
-
 from surgery.states.batch_budget import BatchBudget
 
 Result = TypeVar("Result")
@@ -37,6 +35,8 @@ def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an accelerator or the CPU allocator refused memory (the latter raises a plain RuntimeError)."""
+    import torch
+
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
@@ -53,6 +53,8 @@ def fits(function: Callable[[], Result], samples: int) -> tuple[Result] | None:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or samples == 1:
             raise
+    import torch
+
     # Out of the except block: there the traceback still held the tensors of the failed batch.
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

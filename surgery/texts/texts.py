@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import pandas as pd
+from typing import TypedDict, Unpack
 
 from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_parts
@@ -62,6 +61,24 @@ class LabelledTexts:
         return list(labels.values())
 
 
+class TextOptions(TypedDict, total=False):
+    """What `read_texts` takes beside the columns and the classes.
+
+    Attributes:
+        separator: what stands between several labels in one cell; lists in JSON and parquet need none.
+        columns: names for the columns of a CSV or TSV file whose first line names none of them.
+        where_else: where the table can be had, for errors.
+        balance: leave out texts of the larger class, drawn with the seed, until both are of one size.
+        limit: at most so many texts, drawn with the seed so that each class keeps its share.
+    """
+
+    separator: str | None
+    columns: Sequence[str]
+    where_else: str
+    balance: bool
+    limit: int | None
+
+
 def read_texts(
     path: str | Path,
     text: str | int | Sequence[str],
@@ -70,12 +87,8 @@ def read_texts(
     avoid: Sequence[object] = (1,),
     against: Sequence[object] = (),
     labels: Mapping[str, Sequence[object]] | None = None,
-    separator: str | None = None,
-    columns: Sequence[str] = (),
-    balance: bool = False,
-    limit: int | None = None,
     seed: int = 0,
-    where_else: str = "",
+    **options: Unpack[TextOptions],
 ) -> LabelledTexts:
     """Reads labelled texts from CSV, TSV, JSON, JSON lines or parquet, here or on the hub.
 
@@ -89,25 +102,23 @@ def read_texts(
             are those without a judgement (see `surgery.texts.words`), unless it is named here or in `avoid` or
             `labels`.
         labels: {class: its label values}, so that classes can be named in `avoid` and `against`.
-        separator: what stands between several labels in one cell; lists in JSON and parquet need none.
-        columns: names for the columns of a CSV or TSV file whose first line names none of them.
-        balance: leave out texts of the larger class, drawn with the seed, until both are of one size.
-        limit: at most so many texts, drawn with a fixed seed so that each class keeps its share.
-        seed: of these draws.
-        where_else: where the table can be had, for errors.
+        seed: of what is drawn where not all texts are taken.
+        options: how the table lies, and how many of its texts are taken.
 
     Raises:
         InputError: when the table can't be had or read; when a column is not there; when a class has fewer than
             10 different texts.
     """
     classes = Classes(avoid, against, labels or {})
-    sorted_texts = SortedTexts.of(_rows(path, text, label, separator, columns, where_else), classes)
+    table = options.get("separator"), options.get("columns", ()), options.get("where_else", "")
+    sorted_texts = SortedTexts.of(_rows(path, text, label, *table), classes)
     sorted_texts.require_both(classes, path)
     chosen, reasons = sorted_texts.chosen, sorted_texts.left_out()
-    if balance:
+    if options.get("balance"):
         size = min(Counter(value for _, value in chosen).values())
         reasons += [f"{len(chosen) - 2 * size} to balance the classes"] * (len(chosen) > 2 * size)
         chosen = _drawn(chosen, {0: size, 1: size}, seed)
+    limit = options.get("limit")
     if limit is not None and limit < len(chosen):
         reasons.append(f"{len(chosen) - limit} beyond behavior.limit")
         chosen = _limited(chosen, limit, seed)
@@ -157,6 +168,8 @@ def _limited(chosen: list[tuple[str, int]], limit: int, seed: int) -> list[tuple
 
 def _drawn(chosen: list[tuple[str, int]], sizes: Mapping[int, int], seed: int) -> list[tuple[str, int]]:
     """So many of each class, in the order they had."""
+    import pandas as pd
+
     frame = pd.DataFrame(chosen, columns=["text", "label"])
     parts = [frame[frame.label == value].sample(n=count, random_state=seed) for value, count in sizes.items()]
     return [chosen[index] for index in sorted(pd.concat(parts).index)]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from surgery.model.model_identity import ModelIdentity
+from surgery.model.model_identity import ModelIdentity, chain_fingerprint
 from surgery.tokens.chat import DEFAULT_DATE, require_date
 from sweeps.cell.canonical_json import canonical_json
 
@@ -240,8 +240,6 @@ class Cell:
     @property
     def subject_fingerprint(self) -> str:
         """Of the model that is probed and edited: the base with what `composition` applies first."""
-        from surgery.model.fingerprints import chain_fingerprint
-
         return chain_fingerprint(self.model_fingerprint, self.earlier)
 
     def texts_identity(self) -> list[Any]:

@@ -6,9 +6,14 @@ from typing import Annotated
 import typer
 
 from surgery.errors import InputError
+from surgery.files.whole_files import written_whole
+from sweeps.config.wandb_settings import require_destination
 from sweeps.records.sweep import Name, Output, Protocol, config_of, finished_records, shared_choice, sweep_folder
 from sweeps.results.protocols import by_protocol, measured_alike
 from sweeps.terminal.cell_tables import console
+from sweeps.tracking.dashboard import Shown, workspace
+from sweeps.tracking.sync import PROJECT
+from sweeps.tracking.wandb_run import require_server
 
 
 def dashboard(
@@ -20,11 +25,6 @@ def dashboard(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Builds a workspace in Weights & Biases: trade-off, heat maps, importance and samples of a sweep."""
-    from sweeps.config.wandb_settings import require_destination
-    from sweeps.tracking.dashboard import Shown, workspace
-    from sweeps.tracking.sync import PROJECT
-    from sweeps.tracking.wandb_run import require_server
-
     folder = sweep_folder(name, output_dir)
     done = [record for record in finished_records(name, output_dir) if record.status == "done" and record.metrics]
     if not done:
@@ -37,8 +37,6 @@ def dashboard(
     only = alike[0].protocol if len(by_protocol(done)) > 1 else ""
     to = console()
     if json is not None:
-        from surgery.files.whole_files import written_whole
-
         built = workspace(folder.name, shown, entity, project, only)
         with written_whole(json) as temporary:
             temporary.write_text(built._to_model().model_dump_json(indent=1, by_alias=True, exclude_none=True))

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from surgery.errors import InputError
+from sweeps.export.push import push_folder
 from sweeps.records.sweep import Cell, Name, Output, finished_records, one_cell, sweep_folder
 from sweeps.terminal.cell_tables import console
+from sweeps.terminal.library_output import quiet_libraries
 
 
 def export(
@@ -25,8 +27,6 @@ def export(
 ) -> None:
     """Writes a cell's edit as a PEFT adapter, a checkpoint or a GGUF file, with a model card."""
     from sweeps.export.export import export_cell, holds_export
-    from sweeps.export.push import push_folder
-    from sweeps.terminal.library_output import quiet_libraries
 
     if (public or yes) and not push:
         raise InputError("--public and --yes go with --push REPO; name the repository")
@@ -63,7 +63,6 @@ def ask(
     """Talks to base and edited model side by side; an empty line ends it."""
     from sweeps.export.ask import ADAPTER_CONFIG, Pair, show_answers
     from sweeps.export.ask import ask as converse
-    from sweeps.terminal.library_output import quiet_libraries
 
     if not prompt and not sys.stdin.isatty():
         raise InputError("there is no terminal to talk in; give one question with --prompt")

@@ -6,6 +6,12 @@ from typing import Annotated
 import typer
 
 from surgery.errors import InputError
+from surgery.files.whole_files import written_whole
+from sweeps.paper.one_prompt import continuations
+from sweeps.paper.paper_figures import FIGURES, draw_figure
+from sweeps.paper.render import as_csv, as_latex, lines
+from sweeps.paper.table import PaperTable, rows_of
+from sweeps.paper.verdicts import verdict
 from sweeps.records.record import Record
 from sweeps.records.sweep import Name, Output, Protocol, finished_records, sweep_folder
 from sweeps.results.protocols import measured_alike
@@ -25,12 +31,6 @@ def paper(
     from rich import box
     from rich.markup import escape
     from rich.table import Table
-
-    from surgery.files.whole_files import written_whole
-    from sweeps.paper.one_prompt import continuations
-    from sweeps.paper.render import as_csv, as_latex, lines
-    from sweeps.paper.table import PaperTable, rows_of
-    from sweeps.paper.verdicts import verdict
 
     if table.startswith("figure"):
         _figure(table, name, protocol, output_dir)
@@ -72,8 +72,6 @@ def _done(name: str, protocol: str, output_dir: Path) -> list[Record]:
 
 
 def _figure(figure: str, name: str, protocol: str, output_dir: Path) -> None:
-    from sweeps.paper.paper_figures import FIGURES, draw_figure
-
     if figure not in FIGURES:
         raise InputError(f"there is no '{figure}'; there are {', '.join(FIGURES)}, and tables")
     folder = sweep_folder(name, output_dir)

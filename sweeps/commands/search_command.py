@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from sweeps.commands.surgery_command import CellsFailed
+from sweeps.search.run_search import run_search, show_search
+from sweeps.search.search import Search, SearchSettings
 from sweeps.search.search_space import SearchSpace
+from sweeps.terminal.cell_tables import console
+from sweeps.terminal.library_output import quiet_libraries
 
 if TYPE_CHECKING:
     from sweeps.engines.protocol import Engine
@@ -49,19 +54,12 @@ def search(
     if not space.domains and not space.conditions:
         launcher.launch(space.ends(), initial_job_idx=0)
         return
-    from sweeps.commands.surgery_command import CellsFailed
-    from sweeps.search.run_search import run_search, show_search
-    from sweeps.search.search import Search, SearchSettings
-    from sweeps.terminal.cell_tables import console
-
     found = Search.of(SearchSettings(**_plain(dict(settings))), space, loader, master)
     if launcher.here:
         found.first.require_devices()
     if found.first.dry_run:
         show_search(found, console())
         return
-    from sweeps.terminal.library_output import quiet_libraries
-
     quiet_libraries()
     if run_search(found, launcher.make_engine()).failed:
         raise CellsFailed

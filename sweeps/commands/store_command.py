@@ -9,6 +9,9 @@ import typer
 
 from surgery.errors import InputError
 from sweeps.records.sweep import Output
+from sweeps.store.store import Store
+from sweeps.store.store_pruning import entries, references
+from sweeps.store.store_pruning import prune as remove
 from sweeps.terminal.cell_tables import console
 
 if TYPE_CHECKING:
@@ -28,10 +31,6 @@ def store(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """What stages made and cells share: size, age, and how many records refer to it."""
-    from sweeps.store.store import Store
-    from sweeps.store.store_pruning import entries, references
-    from sweeps.store.store_pruning import prune as remove
-
     if dry_run and not prune:
         raise InputError("--dry-run goes with --prune; without --prune nothing is removed")
     root, to = output_dir / "store", console()

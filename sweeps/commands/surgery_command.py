@@ -14,12 +14,21 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from surgery.errors import InputError
+from sweeps.conduct.dry_run import show_plan
+from sweeps.conduct.run_plan import run_plan
 from sweeps.config import resolvers
 from sweeps.config.chosen_config import ChosenConfig
 from sweeps.config.command_line import completed, config_dir, parted
+from sweeps.config.composition import Composed
 from sweeps.config.config_files import file_in, place_of, read_config_files
+from sweeps.config.followed_cells import first_and_following, following, on_its_own
+from sweeps.config.model_and_behavior import require_both_halves
 from sweeps.config.read_settings import KeyIsWrong
 from sweeps.engines.import_path import import_packages_only
+from sweeps.engines.local import local_engine
+from sweeps.plan.materials import Materials
+from sweeps.plan.planner import make_plan
+from sweeps.terminal.library_output import quiet_libraries
 from sweeps.terminal.output import speak_plainly
 
 if TYPE_CHECKING:
@@ -43,10 +52,6 @@ def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engi
         InputError: for anything that is wrong before a model is loaded.
         CellsFailed: when the command ended with failed cells.
     """
-    from sweeps.config.followed_cells import first_and_following, following, on_its_own
-    from sweeps.plan.materials import Materials
-    from sweeps.plan.plan import make_plan
-
     materials = Materials()
     first, later = first_and_following(composed)
     plan = make_plan(first, materials)
@@ -56,13 +61,8 @@ def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engi
     if here:
         plan.require_devices()
     if plan.dry_run:
-        from sweeps.conduct.dry_run import show_plan
-
         show_plan(plan, following=len(later))
         return
-    from sweeps.conduct.run_plan import run_plan
-    from sweeps.terminal.library_output import quiet_libraries
-
     quiet_libraries()
     materials.keep.move_to(plan.store_folder)
     if run_plan(plan, make_engine()).failed:
@@ -87,10 +87,6 @@ def _compose_and_run() -> None:
 
     hydra_main(version_base="1.3", config_path="pkg://conf", config_name="config")(keep)()
     if single:
-        from sweeps.config.composition import Composed
-        from sweeps.config.model_and_behavior import require_both_halves
-        from sweeps.engines import local_engine
-
         [(config, overrides, loader, config_name)] = single
         one = Composed.of(config, overrides)
         require_both_halves(one.values, overrides, overrides, loader, config_name)

@@ -18,11 +18,14 @@ from sweeps.commands.sync_command import sync
 from sweeps.commands.verify_command import verify
 from sweeps.engines.import_path import import_packages_only
 from sweeps.records.choice import Choice
-from sweeps.records.record import RESULT, cell_folders, load_records, sweep_folders
+from sweeps.records.record import RESULT, SAMPLES, cell_folders, load_records, sweep_folders
 from sweeps.records.sweep import Cell, Name, Output, Protocol, finished_records, one_cell, shared_choice, sweep_folder
+from sweeps.report.write import FIGURES, write_report
+from sweeps.results.best_cell import choose
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import change, console, number
 from sweeps.terminal.output import speak_plainly
+from sweeps.terminal.summary import show_choice, show_table
 
 app = typer.Typer(
     help="Shows what `surgery` left in the output folder.",
@@ -95,10 +98,6 @@ def report(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Writes report.html and figures/, and prints the table of all cells and the chosen one."""
-    from sweeps.report.write import FIGURES, write_report
-    from sweeps.results.best_cell import choose
-    from sweeps.terminal.summary import show_choice, show_table
-
     folder = sweep_folder(name, output_dir)
     records = measured_alike(finished_records(name, output_dir), folder, protocol)
     done = [record for record in records if record.status == "done"]
@@ -128,8 +127,6 @@ def samples(
     """Base beside edited for the same prompts, the largest changes first."""
     import pandas as pd
     from rich.table import Table
-
-    from sweeps.records.record import SAMPLES
 
     record = one_cell(cell, finished_records(name, output_dir))
     path = sweep_folder(name, output_dir) / record.cell / SAMPLES
@@ -167,9 +164,6 @@ def best(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """The best cell by the selection half, told on the report half; by the rule of the sweep, or one of your own."""
-    from sweeps.results.best_cell import choose
-    from sweeps.terminal.summary import show_choice
-
     folder = sweep_folder(name, output_dir)
     done = [record for record in finished_records(name, output_dir) if record.status == "done"]
     done = measured_alike(done, folder, protocol)

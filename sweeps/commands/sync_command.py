@@ -6,8 +6,11 @@ from typing import Annotated
 import typer
 
 from surgery.errors import InputError
+from sweeps.config.wandb_settings import require_destination
+from sweeps.records.record import lock_file
 from sweeps.records.sweep import Name, Output, finished_records, sweep_folder
 from sweeps.terminal.cell_tables import console
+from sweeps.tracking.sync import Destination, send, unsent
 
 
 def sync(
@@ -18,10 +21,6 @@ def sync(
 ) -> None:
     """Sends each cell to Weights & Biases once; cells run with tracking=none are sent from their records."""
     from filelock import FileLock, Timeout
-
-    from sweeps.config.wandb_settings import require_destination
-    from sweeps.records.record import lock_file
-    from sweeps.tracking.sync import Destination, send, unsent
 
     folder = sweep_folder(name, output_dir)
     records = finished_records(name, output_dir)

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surgery.errors import InputError
+from sweeps.config.resolvers import register
+from sweeps.records.record import RESULT, cell_folders
 from sweeps.records.sweep import Name, Output, one_cell, sweep_folder
 from sweeps.terminal.cell_tables import console
+from sweeps.terminal.library_output import quiet_libraries
+from sweeps.verify.verification import check_files, check_identities, check_records, check_table, check_versions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,18 +30,6 @@ def verify(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Recomputes checksums, versions, model and texts, and one cell of your choice; exit code 1 where they differ."""
-    from sweeps.config.resolvers import register
-    from sweeps.records.record import RESULT, cell_folders
-    from sweeps.terminal.library_output import quiet_libraries
-    from sweeps.verify.verification import (
-        check_files,
-        check_identities,
-        check_records,
-        check_table,
-        check_versions,
-        rerun,
-    )
-
     register()
     folder, to = sweep_folder(name, output_dir), console()
     finished = [place for place in cell_folders(folder) if (place / RESULT).is_file()]
@@ -52,6 +44,8 @@ def verify(
     quiet_libraries()
     checks.append(check_identities(folder, records, trust_code))
     if chosen is not None:
+        from sweeps.verify.rerun import rerun  # with torch, whose import takes seconds
+
         checks.append(rerun(folder, chosen, trust_code))
     for check in checks:
         for line in [*check.wrong, *check.left_out]:

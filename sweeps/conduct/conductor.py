@@ -11,7 +11,6 @@ from rich.markup import escape
 from sweeps.engines.protocol import Busy, Ended, Engine, Event, Lost, Said, StageEnded, Started
 from sweeps.plan.plan import Plan
 from sweeps.records.record import RESULT, Record, sound_records, write_table
-from sweeps.run.cell_record import failed_record
 from sweeps.terminal.progress import Progress
 
 # Cells whose worker dies are run again so many times.
@@ -143,7 +142,7 @@ class Conductor:
             self._progress.lost(cell, f"{plan.label(cell)}: {reason}; the cell is run again")
             self._engine.submit(plan, [cell])
             return
-        record = failed_record(plan.experiment(cell), f"{reason}, {self._tries[cell]} times")
+        record = plan.experiment(cell).failed(f"{reason}, {self._tries[cell]} times")
         record.save(self._folder / cell)
         self._ended(record)
 

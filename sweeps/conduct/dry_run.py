@@ -9,8 +9,10 @@ from rich.table import Table
 
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.cell import THAT_TRAIN
-from sweeps.plan.plan import Experiment, Plan
+from sweeps.plan.experiment import Experiment
+from sweeps.plan.plan import Plan
 from sweeps.plan.text_notes import texts_notes
+from sweeps.records.machine import machine
 from sweeps.records.record import Record, load_records, sweep_folders
 from sweeps.run.stage_identities import stage_identities
 from sweeps.store.store import Store
@@ -109,8 +111,6 @@ def _own_seconds(record: Record) -> float:
 
 def _work_of(experiment: Experiment) -> str:
     import torch
-
-    from sweeps.records.machine import machine
 
     device = experiment.cell.settings.model.device
     on_cpu = device == "cpu" or not torch.cuda.is_available()

@@ -10,6 +10,7 @@ from sweeps.engines.protocol import Engine
 from sweeps.plan.plan import Plan
 from sweeps.plan.text_notes import require_above_chance, texts_notes
 from sweeps.records.record import Record, sound_records
+from sweeps.report.write import write_report
 from sweeps.results.protocols import by_protocol, measured_alike
 from sweeps.store.full_disk import disk_full, is_disk_full
 from sweeps.terminal.cell_tables import console
@@ -98,8 +99,6 @@ def tell(plan: Plan, records: dict[str, Record]) -> Outcome:
 
 def _write_report(plan: Plan, records: dict[str, Record]) -> None:
     """Writes the page of the sweep; where that is not possible it says so, and the records stay what they are."""
-    from sweeps.report.write import write_report
-
     if not any(record.status == "done" and record.metrics for record in records.values()):
         return
     try:

@@ -12,13 +12,14 @@ from surgery.files.whole_files import clear_leftovers, written_whole
 from surgery.probe.chance import chance_note
 from surgery.probe.probe import Probe
 from sweeps.engines.protocol import Busy, Ended, Listener, Said, StageEnded, Started
-from sweeps.plan.plan import Experiment, Plan
+from sweeps.plan.experiment import Experiment
+from sweeps.plan.plan import Plan
 from sweeps.records.record import RESULT, Record, lock_file
-from sweeps.run.cell_record import failed_record
 from sweeps.run.run_cell import run_cell
 from sweeps.run.workbench import Workbench
 from sweeps.store.full_disk import disk_full, is_disk_full
 from sweeps.store.store import Store
+from sweeps.terminal.library_output import quiet_libraries
 from sweeps.tracking.guarded_tracking import GuardedTracking
 from sweeps.tracking.tracker import Tracker, make_tracker
 
@@ -96,7 +97,7 @@ class GroupRunner:
             if is_disk_full(error):
                 following.close()
                 raise disk_full(plan.output_dir) from error
-            record = failed_record(experiment, error)
+            record = experiment.failed(error)
             probes.clear()
             with _on_disk(plan), written_whole(folder / "traceback.txt") as temporary:
                 temporary.write_text(traceback.format_exc(), encoding="utf-8")
@@ -132,8 +133,6 @@ def _on_disk(plan: Plan) -> Iterator[None]:
 
 def run_group(plan: Plan, cells: list[str], say: Callable[[object], None] = lambda event: None) -> None:
     """Runs cells of a plan in this process: what a cluster's job calls."""
-    from sweeps.terminal.library_output import quiet_libraries
-
     quiet_libraries()
     runner = GroupRunner(say)
     runner.take(plan)

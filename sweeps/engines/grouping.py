@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from sweeps.plan.plan import Experiment, Plan
+from sweeps.plan.experiment import Experiment
+from sweeps.plan.plan import Plan
 
 # Model as loaded, texts, layer: the further two cells agree from the left, the more they share.
 Shared = tuple[tuple[str, str, str], str, int]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from surgery.errors import InputError
 from sweeps.engines.import_path import import_packages_only
 from sweeps.engines.protocol import Busy, Ended, Event, Said, StageEnded, Started
 
@@ -74,8 +75,6 @@ def run_job(job: Job) -> None:
 
 
 def _run(job: Job, say: Callable[[object], None]) -> Line:
-    from surgery.errors import InputError
-
     try:
         from sweeps.engines.group_runner import run_group
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from surgery.errors import InputError
 from sweeps.plan.plan import Plan
 
 
@@ -78,3 +79,9 @@ class Engine(Protocol):
     def close(self) -> None:
         """Ends everything that still runs; a cell in flight leaves nothing half. Harmless when called twice."""
         ...
+
+
+def require_whole(key: str, value: Any, least: int) -> None:
+    """Raises InputError unless a launcher's key holds a whole number of at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"hydra.launcher.{key}={value} is not possible: it is a whole number from {least}")

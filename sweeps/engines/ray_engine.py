@@ -10,8 +10,8 @@ from typing import Any
 
 from surgery.errors import InputError
 from surgery.files.temporary_folder import TemporaryFolder
-from sweeps.engines import require_whole
 from sweeps.engines.job import Job, run_job
+from sweeps.engines.protocol import require_whole
 from sweeps.engines.remote import Remote
 
 # How long a task may take to drop its cell before its process is killed, in seconds.

@@ -11,9 +11,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from surgery.errors import InputError
-from sweeps.engines import require_whole
 from sweeps.engines.grouping import Shared, by_shared_work, shared_work
-from sweeps.engines.protocol import Busy, Ended, Listener, Lost
+from sweeps.engines.protocol import Busy, Ended, Listener, Lost, require_whole
 from sweeps.plan.plan import Plan
 
 # How long a worker may take to drop its cell before it is killed, in seconds.

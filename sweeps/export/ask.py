@@ -11,6 +11,8 @@ from rich.console import Console
 
 from evaluation.generation import Generation, stream
 from surgery.errors import InputError
+from surgery.model.fingerprints import fingerprint
+from surgery.model.loading import load_model
 from sweeps.export.export import cell_config
 from sweeps.records.base_model import load_cell_model
 from sweeps.records.chain import applied, read_chain
@@ -50,9 +52,6 @@ class Pair:
     def of_adapter(cls, folder: Path, max_new_tokens: int | None) -> "Pair":
         """An exported adapter on the base that it names, asked as the cell's measurements did that it came from."""
         from peft import PeftModel
-
-        from surgery.model.fingerprints import fingerprint
-        from surgery.model.loading import load_model
 
         base = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
         if not base:

@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
+from surgery.files.gguf_place import gguf_of
+from surgery.gguf.gguf_export import adapter_content, model_content
+from surgery.gguf.gguf_layout import GgufLayout, require_factored
+from surgery.gguf.gguf_llama import llama_content
+from surgery.model.gguf_identity import gguf_identity
 
 if TYPE_CHECKING:
     from surgery.edits.intervention import Intervention
+    from surgery.files.gguf_file import GgufFile
     from surgery.gguf.gguf_content import GgufContent
-    from surgery.model.gguf_file import GgufFile
 
 GGUF_KINDS = ("gguf", "gguf-model")
 MODELFILE = "Modelfile"
@@ -26,8 +31,6 @@ def base_file(model: Mapping[str, Any]) -> "GgufFile | None":
     Args:
         model: of the cell's config; those of earlier versions know no `gguf`.
     """
-    from surgery.model.gguf_place import gguf_of
-
     return gguf_of(model["path"], model.get("gguf"), model["revision"])
 
 
@@ -46,11 +49,6 @@ def gguf_content(
         InputError: where the chain, the model's family or its tokenizer has no place in GGUF, or for the wrong base.
     """
     from transformers import AutoConfig
-
-    from surgery.gguf.gguf_export import adapter_content, model_content
-    from surgery.gguf.gguf_layout import GgufLayout, require_factored
-    from surgery.gguf.gguf_llama import llama_content
-    from surgery.model.gguf_identity import gguf_identity
 
     edits = require_factored(chain)
     if kind == "gguf-model":

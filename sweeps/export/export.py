@@ -8,16 +8,20 @@ import yaml
 from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
+from surgery.export.adapter import CONFIG_FILE, WEIGHTS_FILE
 from surgery.files.temporary_folder import TemporaryFolder
 from surgery.files.whole_files import written_whole
+from surgery.gguf.gguf_export import save_gguf
+from surgery.model.model_files import model_folder
+from sweeps.export.chain_export import compare_logits, holds_checkpoint, require_export, save_chain
 from sweeps.export.chain_gguf import GGUF_KINDS, MODELFILE, base_file, file_name, gguf_content, modelfile
 from sweeps.export.model_card import licence_of, model_card
-from sweeps.records.chain import compare_logits, holds_checkpoint, read_chain, require_export, save_chain
+from sweeps.records.chain import read_chain
 from sweeps.records.record import CONFIG, Record
 from sweeps.records.recorded_generation import how_asked
 
 if TYPE_CHECKING:
-    from surgery.model.gguf_file import GgufFile
+    from surgery.files.gguf_file import GgufFile
 
 KINDS = ("adapter", "checkpoint", *GGUF_KINDS)
 
@@ -66,8 +70,6 @@ def export_cell(
     require_export(chain, kind)
     base = _base(model, kind)
     if kind in GGUF_KINDS:
-        from surgery.gguf.gguf_export import save_gguf
-
         save_gguf(gguf_content(chain, kind, model, base), target, file_name(kind), force=force, verify=verify)
         (target / MODELFILE).write_text(modelfile(kind, model), encoding="utf-8")
     else:
@@ -82,8 +84,6 @@ def export_cell(
 
 def _base(model: Mapping[str, Any], kind: str) -> "GgufFile | Path":
     """The file or folder a cell's model was read from, with its weights where the export needs them."""
-    from surgery.model.model_files import model_folder
-
     file = base_file(model)
     if file is None:
         return model_folder(model["path"], model["revision"], weights=kind in ("checkpoint", "gguf-model"))
@@ -123,8 +123,6 @@ def holds_export(record: Record, cell_folder: Path, kind: str, target: Path) -> 
 
 def _same_adapter(one: Path, other: Path) -> bool:
     """By content: two words of a safetensors header may come in either order."""
-    from surgery.export.adapter import CONFIG_FILE, WEIGHTS_FILE
-
     try:
         if (one / CONFIG_FILE).read_text(encoding="utf-8") != (other / CONFIG_FILE).read_text(encoding="utf-8"):
             return False

@@ -13,7 +13,7 @@ from sweeps.export.chain_gguf import GGUF_KINDS, file_name, modelfile
 from sweeps.records.record import Record
 
 if TYPE_CHECKING:
-    from surgery.model.gguf_file import GgufFile
+    from surgery.files.gguf_file import GgufFile
 
 
 def licence_of(base: "GgufFile | Path") -> str:

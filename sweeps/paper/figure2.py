@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surgery.activity.attention_outputs import mean_attention_outputs
+from surgery.activity.neuron_activity import active_neurons
 from sweeps.paper.figure2_cells import Behavior, behaviors_of
 from sweeps.paper.figure2_drawing import draw_cosines, draw_shifts
 from sweeps.paper.neuron_shift import NeuronShift, shifts_in_words
@@ -72,8 +74,6 @@ def _attention(
     prompts: PromptSet,
     on_read: Callable[[int], object],
 ) -> "dict[int, torch.Tensor]":
-    from surgery.activity.attention_outputs import mean_attention_outputs
-
     texts, special = prompts.written(tokenizer)
     outputs = mean_attention_outputs(model, tokenizer, texts, add_special_tokens=special)
     on_read(len(texts))
@@ -86,8 +86,6 @@ def _shifts(
     behavior: Behavior,
     on_read: Callable[[int], object],
 ) -> list[NeuronShift]:
-    from surgery.activity.neuron_activity import active_neurons
-
     region = behavior.edit.region
 
     def counts() -> list[list[Any]]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surgery.activity.neuron_activity import require_gates
+from surgery.edits.edit import Edit
 from surgery.errors import InputError
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.export.export import cell_config
@@ -41,8 +43,6 @@ class Behavior:
     @property
     def edit(self) -> "Edit":
         """The cell's own."""
-        from surgery.edits.edit import Edit
-
         edit = self.chain[-1]
         assert isinstance(edit, Edit), "cells of method=surgery hold one"
         return edit
@@ -64,8 +64,6 @@ def behaviors_of(folder: Path, done: Sequence[Record]) -> list[Behavior]:
         InputError: when no cell is one of surgery on gate rows, several are one behavior's and the rule chooses none,
             a cell measured no behavior or no task, or the cells are of several models; no model is loaded for that.
     """
-    from surgery.activity.neuron_activity import require_gates
-
     groups: dict[str, list[Record]] = {}
     for record in done:
         settings = settings_of(folder / record.cell)

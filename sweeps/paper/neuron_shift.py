@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.comparison.compare import compare
+from evaluation.measurements.measurement import Measurement
 from sweeps.paper.prompt_sets import PromptSet
 from sweeps.paper.verdicts import judged, of_all
 
@@ -37,9 +39,6 @@ class NeuronShift:
     @cached_property
     def change(self) -> "Comparison":
         """Of the mean over prompts of each prompt's mean over tokens, with its paired 95 % interval over prompts."""
-        from evaluation.comparison.compare import compare
-        from evaluation.measurements.measurement import Measurement
-
         ids = tuple(str(index) for index in range(len(self.before)))
         before, after = (
             Measurement("active neurons", "report", ids, np.array([counts.mean() for counts in side]))

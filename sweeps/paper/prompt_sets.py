@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from surgery.errors import InputError
+from surgery.tokens.chat import in_chat_template
 from sweeps.records.choice import Choice
 from sweeps.records.record import SAMPLES, Record
 from sweeps.records.recorded_generation import generations
@@ -45,8 +46,6 @@ class PromptSet:
         Raises:
             InputError: when the tokenizer has no chat template any more.
         """
-        from surgery.tokens.chat import in_chat_template
-
         if self.chat:
             return in_chat_template(tokenizer, self.prompts, answer_follows=True), False
         start = str(tokenizer.bos_token or "")

@@ -12,6 +12,7 @@ import yaml
 from surgery.errors import InputError
 from sweeps.records.record import Record
 from sweeps.records.sweep import config_of, flat, shared_choice
+from sweeps.results.best_cell import choose
 from sweeps.results.protocols import measured_alike
 
 BASE = "base"
@@ -155,8 +156,6 @@ def one_of(cells: list[Record], folder: Path, what: str) -> Record:
     Raises:
         InputError: when the rule chooses none; `what` says what they all are.
     """
-    from sweeps.results.best_cell import choose
-
     if len(cells) == 1:
         return cells[0]
     choice = shared_choice(folder, cells)

@@ -1,8 +1,8 @@
-"""What the cells of a command share, each read once: texts, evaluators, and what a model's folder tells."""
+"""What the cells of a command share, each read once: texts, evaluators, and what models tell of themselves."""
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,64 +13,19 @@ from hydra.utils import instantiate
 from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
+from surgery.files.gguf_place import gguf_of
 from surgery.files.local_paths import names_a_file, names_a_folder, require_folder
 from surgery.files.whole_files import verify_checksums
-from surgery.model.gguf_place import gguf_of, told
-from surgery.model.model_identity import ModelIdentity
 from surgery.texts.texts import LabelledTexts, read_texts
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.cell import Settings
+from sweeps.config.key_types import TARGET, parameters
 from sweeps.config.read_settings import KeyIsWrong, unknown_key
 from sweeps.store.kept_digests import KeptDigests
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
     from evaluation.evaluator import Evaluator
-    from surgery.edits.intervention import Intervention
-    from surgery.model.gguf_file import GgufFile
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a model's folder tells without its weights being loaded."""
-
-    skeleton: "PreTrainedModel"
-    identity: ModelIdentity
-
-    @property
-    def fingerprint(self) -> str:
-        """What edits are held against."""
-        return self.identity.fingerprint
-
-    @cached_property
-    def depth(self) -> int:
-        """The number of layers."""
-        from surgery.rows.locator import layer_count
-
-        return layer_count(self.skeleton)
-
-    def rows(self, component: str, layers: Sequence[int]) -> int:
-        """How many candidate rows a component has in some layers."""
-        return sum(count for layer, count in self._counts(component).items() if layer in layers)
-
-    def layers(self, component: str) -> list[int]:
-        """The layers that have rows of a component; all, but for queries and the like where some mix differently."""
-        return list(self._counts(component))
-
-    def _counts(self, component: str) -> dict[int, int]:
-        if component not in self._located:
-            from surgery.rows.locator import locate
-
-            counts: dict[int, int] = {}
-            for home in locate(self.skeleton, component):
-                counts[home.layer] = counts.get(home.layer, 0) + home.total
-            self._located[component] = counts
-        return self._located[component]
-
-    @cached_property
-    def _located(self) -> dict[str, dict[int, int]]:
-        return {}
+    from sweeps.plan.model_reading import ModelReading
 
 
 @dataclass(frozen=True)
@@ -93,10 +48,6 @@ class Materials:
     _texts: dict[str, LabelledTexts] = field(default_factory=dict)
     _evaluators: dict[str, Evaluators] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
-    _models: dict[str, ModelFacts] = field(default_factory=dict)
-    _earlier: "dict[str, tuple[Intervention, ...]]" = field(default_factory=dict)
-    _shapes: "dict[str, tuple[Path | GgufFile, PreTrainedModel]]" = field(default_factory=dict)
-    _tokenizers: "dict[str, PreTrainedTokenizerBase]" = field(default_factory=dict)
     _shown: dict[str, list[str]] = field(default_factory=dict)
 
     def texts(self, settings: Settings) -> LabelledTexts:
@@ -158,120 +109,25 @@ class Materials:
         if probe.method == "file":
             _check_probe_file(Path(str(probe.path)).expanduser(), str(probe.path))
 
-    def earlier(self, settings: Settings) -> "tuple[Intervention, ...]":
-        """What the composition names, each with what was before it: of finished cells or from files."""
-        from surgery.model.fingerprints import chain_fingerprint
-        from sweeps.records.chain import read_named
-
-        key = canonical_json(settings.composition)
-        if key not in self._earlier:
-            self._earlier[key] = tuple(read_named(settings.composition))
-        chain, base = self._earlier[key], self.model(settings).fingerprint
-        for position, one in enumerate(chain):
-            stacked = chain_fingerprint(base, [before.fingerprint for before in chain[:position]])
-            if one.base_fingerprint not in (base, stacked):
-                raise InputError(
-                    f"composition: number {position + 1} was made for model {one.base_fingerprint}, "
-                    f"but here it is applied to {stacked}"
-                )
-        return chain
-
-    def shapes(self, settings: Settings) -> "tuple[Path | GgufFile, PreTrainedModel]":
-        """The model's folder or file, and its skeleton; fetched from the hub where it is not here."""
-        from surgery.model.model_files import model_folder, require_fit, skeleton, sound_weights
-        from surgery.model.quantisation import unpacking
-
-        model = settings.model
-        key = _key(settings)
-        if key not in self._shapes and (file := gguf_of(model.path, model.gguf, model.revision)) is not None:
-            from surgery.model.gguf_model import gguf_skeleton
-
-            self._shapes[key] = file, gguf_skeleton(file, told(model.path, model.gguf))
-        if key not in self._shapes:
-            folder = model_folder(model.path, model.revision)
-            shapes = skeleton(folder, model.trust_remote_code)
-            unpacking(shapes.config, model.path)
-            given = f"model.path '{model.path}'"
-            require_fit(shapes, sound_weights(folder, given), given)
-            self._shapes[key] = folder, shapes
-        return self._shapes[key]
-
     def shown(self, settings: Settings, values: Mapping[str, Any]) -> list[str]:
-        """Holds texts and prompts against the tokenizer, as they will be shown to the model.
-
-        Returns:
-            What a person should know of it, in sentences.
-
-        Raises:
-            InputError: for a tokenizer or chat template that can't be used, one that leaves no room for a text, and a
-                token that the model has no embedding of.
-        """
-        from evaluation.evaluator import ShowsPrompts
-        from surgery.rows.locator import locate
-        from surgery.states.text_batches import reading_of_texts
-
-        behavior, model = settings.behavior, settings.model
-        key = canonical_json(
-            [_key(settings), model.date, str(behavior), settings.seed, values["evaluation"]["measurements"]]
-        )
+        """What a person should know of how texts and prompts are shown to the model, in sentences; checks them."""
+        model, evaluation = settings.model, values["evaluation"]["measurements"]
+        source = [model.path, model.gguf, model.revision, model.trust_remote_code, model.date]
+        key = canonical_json([source, str(settings.behavior), settings.seed, evaluation])
         if key not in self._shown:
-            source, shapes = self.shapes(settings)
-            # A model that can't be edited at all is told first.
-            locate(shapes, settings.region.component)
-            tokenizer = self._tokenizer(source, settings)
-            reading = reading_of_texts(shapes, behavior.max_length, behavior.chat, group="behavior.")
-            reading.check(shapes, tokenizer, self.texts(settings).texts)
-            made = self.evaluators(values).made.values()
-            prompting = [evaluator for evaluator in made if isinstance(evaluator, ShowsPrompts)]
-            self._shown[key] = [said for one in prompting for said in one.check_prompts(shapes, tokenizer)]
+            self._shown[key] = self.models.shown(settings, self.texts(settings), self.evaluators(values).made)
         return self._shown[key]
 
-    def _tokenizer(self, source: "Path | GgufFile", settings: Settings) -> "PreTrainedTokenizerBase":
-        from surgery.tokens.tokenizer import load_tokenizer
+    @cached_property
+    def models(self) -> "ModelReading":
+        """What models tell of themselves. Torch, whose import alone takes seconds, is first needed here."""
+        from sweeps.plan.model_reading import ModelReading
 
-        model = settings.model
-        key = canonical_json([_key(settings), model.date])
-        if key in self._tokenizers:
-            return self._tokenizers[key]
-        if isinstance(source, Path):
-            self._tokenizers[key] = load_tokenizer(
-                source, model.path, trust_remote_code=model.trust_remote_code, date=model.date
-            )
-        else:
-            from surgery.model.gguf_tokenizer import gguf_tokenizer
-            from surgery.tokens.chat import set_date
-
-            self._tokenizers[key] = gguf_tokenizer(source, told(model.path, model.gguf))
-            set_date(self._tokenizers[key], model.date)
-        return self._tokenizers[key]
-
-    def model(self, settings: Settings) -> ModelFacts:
-        """The model's shapes and fingerprint; fetched from the hub where it is not here."""
-        from surgery.model.fingerprints import model_identity
-
-        key = _key(settings)
-        if key not in self._models:
-            source, shapes = self.shapes(settings)
-            if isinstance(source, Path):
-                identity = model_identity(source, settings.model.trust_remote_code, shapes, self.keep)
-            else:
-                from surgery.model.gguf_identity import gguf_identity
-
-                identity = gguf_identity(source, shapes, self.keep)
-            self._models[key] = ModelFacts(shapes, identity)
-        return self._models[key]
-
-
-def _key(settings: Settings) -> str:
-    """What a model is read from, and how."""
-    model = settings.model
-    return canonical_json([model.path, model.gguf, model.revision, model.trust_remote_code])
+        return ModelReading(self.keep)
 
 
 def _not_made(error: HydraException, measurements: Mapping[str, Any]) -> InputError:
     """What is wrong with a node of `evaluation.measurements` that nothing can be made of."""
-    from sweeps.config.key_types import TARGET, parameters
-
     cause = error.__cause__
     if isinstance(cause, InputError):
         return cause

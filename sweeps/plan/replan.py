@@ -10,8 +10,9 @@ from surgery.errors import InputError
 from surgery.files.local_paths import names_a_file, names_a_folder
 from sweeps.config.composition import Composed
 from sweeps.config.foreign_code import foreign_code
+from sweeps.plan.experiment import Experiment
 from sweeps.plan.materials import Materials
-from sweeps.plan.plan import Experiment, make_plan
+from sweeps.plan.planner import make_plan
 from sweeps.records.record import CONFIG
 
 # What the files of texts, prompts, scorers and probes end with.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from surgery.model.loading import load_model
 from sweeps.cell.cell import LOADING
 
 if TYPE_CHECKING:
@@ -17,7 +18,5 @@ def model_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def load_cell_model(config: Mapping[str, Any]) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """The unedited model and its tokenizer; raises InputError when it is not there any more."""
-    from surgery.model.loading import load_model
-
     arguments = model_arguments(config)
     return load_model(arguments.pop("path"), **arguments)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from evaluation.measurements.measurement import Measurement
 from surgery.files.whole_files import written_whole
 
 if TYPE_CHECKING:
@@ -69,8 +70,6 @@ def measurement(name: str, half: "Half", rows: "pd.DataFrame", score: str) -> "M
         score: `base_score` or `edited_score`.
     """
     import numpy as np
-
-    from evaluation.measurements.measurement import Measurement
 
     weights, strata, inputs = (_given(rows, column) for column in ("weight", "stratum", "prompt"))
     return Measurement(

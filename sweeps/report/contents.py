@@ -93,14 +93,19 @@ def contents(
         "grid": [key for key in swept if all(_is_number(row.keys.get(key)) for row in rows)],
         "comparisons": len(differs),
         "rows": drawn,
-        "ended": [
-            {"cell": record.cell, "status": record.status, "error": record.error, "keys": _plain(record.keys, swept)}
-            for record in in_order(record for record in records if record.status != "done")
-        ],
+        "ended": _not_done(records, swept),
         "probes": _probes(done),
         "paper": _paper_points(behavior),
     }
     return Contents(name, values, embedded_samples(folder, list(dict.fromkeys(wanted))))
+
+
+def _not_done(records: Sequence[Record], swept: Sequence[str]) -> list[dict[str, Any]]:
+    """The cells that failed or were given up, and why."""
+    return [
+        {"cell": record.cell, "status": record.status, "error": record.error, "keys": _plain(record.keys, swept)}
+        for record in in_order(record for record in records if record.status != "done")
+    ]
 
 
 def _is_number(value: object) -> bool:

@@ -8,6 +8,7 @@ from surgery.files.whole_files import written_whole
 from sweeps.records.choice import Choice
 from sweeps.records.record import Record
 from sweeps.report.contents import contents
+from sweeps.report.figures import write_figures
 from sweeps.report.page import page
 
 PAGE, FIGURES = "report.html", "figures"
@@ -36,8 +37,6 @@ def write_report(
     with written_whole(folder / PAGE) as temporary:
         temporary.write_text(page(found, _drawn(folder / FIGURES)), encoding="utf-8")
     if figures:
-        from sweeps.report.figures import write_figures
-
         write_figures(found, folder / FIGURES)
     return folder / PAGE
 

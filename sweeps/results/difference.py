@@ -7,6 +7,7 @@ from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluation.comparison.compare import compare
 from sweeps.records.record import SAMPLES, Record
 from sweeps.records.samples import edited_measurements
 
@@ -51,8 +52,6 @@ def difference(metric: str, a: Record, b: Record, folder_a: Path, folder_b: Path
         a, b: records of cells that are done.
         folder_a, folder_b: of the cells, with their samples.
     """
-    from evaluation.comparison.compare import compare
-
     of_a, of_b = a.metrics.get(metric), b.metrics.get(metric)
     own = (_own(of_a), _own(of_b))
     values = (of_a["edited"] if of_a else None, of_b["edited"] if of_b else None)

@@ -1,4 +1,4 @@
-"""Record: what is kept of a cell that is done, was given up, or failed."""
+"""Record: what is kept of a cell that is done or was given up."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,21 +10,19 @@ import yaml
 from evaluation.measurements.measurement import Measurement
 from surgery.changes.receipt import Receipt
 from surgery.edits.intervention import Intervention, described
-from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_file, written_whole
-from surgery.probe.chance import ProbeAtChance, chance_note
+from surgery.probe.chance import chance_note
 from surgery.probe.probe import Probe
 from surgery.region.ranking import RowRanking
 from surgery.region.region import Region
-from sweeps.cell.cell import VERSION
-from sweeps.plan.plan import Experiment
+from sweeps.plan.experiment import Experiment
 from sweeps.records.machine import machine
 from sweeps.records.metrics import metrics_of, without_base
 from sweeps.records.record import AT_CHANCE, CONFIG, EARLIER, EDIT, SAMPLES, Record
 from sweeps.records.samples import write_samples
 from sweeps.run.cosine_histogram import cosine_histogram
-from sweeps.run.states_stage import shown_texts, states_batches
 from sweeps.run.stage import Stage
+from sweeps.run.states_stage import shown_texts, states_batches
 from sweeps.run.workbench import CellWork
 
 
@@ -60,7 +58,7 @@ def done_record(work: CellWork, findings: Findings, folder: Path) -> Record:
         one.save(folder / name)
     write_samples(folder / SAMPLES, findings.base, findings.edited)
     return Record(
-        **_asked(work.experiment),
+        **work.experiment.asked(),
         status="done",
         metrics=metrics_of(findings.base, findings.edited, work.cell.settings.seed) | _accuracies(findings.probe),
         probe=_of_the_probe(work, findings),
@@ -76,7 +74,7 @@ def pruned_record(work: CellWork, given_up: GivenUp, folder: Path) -> Record:
     """Writes the config of a cell that was given up, and makes its record."""
     _write_config(work.experiment, folder)
     return Record(
-        **_asked(work.experiment),
+        **work.experiment.asked(),
         status="pruned",
         error=given_up.reason,
         metrics=given_up.metrics,
@@ -84,30 +82,6 @@ def pruned_record(work: CellWork, given_up: GivenUp, folder: Path) -> Record:
         store=work.used,
         files={CONFIG: sha256_of_file(folder / CONFIG)},
     )
-
-
-def failed_record(experiment: Experiment, error: BaseException | str) -> Record:
-    """The record of a cell that did not end well."""
-    reason = str(error) if isinstance(error, str | InputError) else f"{type(error).__name__}: {error}"
-    return Record(
-        **_asked(experiment),
-        status="failed",
-        error=(reason.splitlines() or ["unknown"])[0],
-        probe={AT_CHANCE: reason} if isinstance(error, ProbeAtChance) else {},
-    )
-
-
-def _asked(experiment: Experiment) -> dict[str, Any]:
-    """What every record says, however its cell ended."""
-    cell = experiment.cell
-    return {
-        "cell": cell.id,
-        "command": experiment.command,
-        "protocol": cell.protocol,
-        "identity": VERSION,
-        "model": cell.model_identity.parts(),
-        "keys": cell.keys(),
-    }
 
 
 def _accuracies(probe: Probe) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from surgery.region.ranking import RowRanking
 from surgery.region.region import Region
 from surgery.rows.locator import layer_count
-from sweeps.plan.plan import chosen_layers
+from sweeps.plan.layers import chosen_layers
 from sweeps.run.stage import Stage
 from sweeps.run.workbench import CellWork
 

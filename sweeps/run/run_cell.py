@@ -6,18 +6,18 @@ from pathlib import Path
 
 from surgery.probe.chance import ProbeAtChance, chance_note
 from surgery.probe.probe import Probe
-from sweeps.plan.plan import Experiment
+from sweeps.plan.experiment import Experiment
 from sweeps.records.chain import applied
 from sweeps.records.metrics import metrics_of
 from sweeps.records.record import Record
 from sweeps.results.giving_up import Pruning
 from sweeps.run.cell_record import Findings, GivenUp, done_record, pruned_record
-from sweeps.run.states_stage import hidden_states
 from sweeps.run.interventions import make_intervention
 from sweeps.run.measurements import looks, measure_base, measure_edited
 from sweeps.run.probe_stage import behavior_probe, direction_probe
 from sweeps.run.ranking_stage import row_ranking
 from sweeps.run.region_choice import choose_region
+from sweeps.run.states_stage import hidden_states
 from sweeps.run.stopwatch import Stopwatch
 from sweeps.run.workbench import CellWork, Workbench
 

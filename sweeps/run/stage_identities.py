@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweeps.cell.cell import Cell, renders_chat
-from sweeps.plan.plan import Experiment
+from sweeps.plan.experiment import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
 VERSIONS = {"trained": 4, "hidden_states": 4, "probe": 3, "ranking": 1, "base": 2, "edited": 2}

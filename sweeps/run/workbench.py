@@ -11,7 +11,7 @@ from surgery.model.fingerprints import fingerprint
 from surgery.model.loading import load_model
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.cell import Cell, ModelSettings
-from sweeps.plan.plan import Experiment
+from sweeps.plan.experiment import Experiment
 from sweeps.records.chain import applied
 from sweeps.run.batch_limits import BatchLimits
 from sweeps.run.stage import Stage

@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 from surgery.errors import InputError
 from sweeps.config.composition import Composed, compose_jobs
 from sweeps.plan.materials import Materials
-from sweeps.plan.plan import Plan, make_plan
+from sweeps.plan.plan import Plan
+from sweeps.plan.planner import make_plan
 from sweeps.records.choice import Choice, Condition
 from sweeps.records.record import Record
 from sweeps.results.giving_up import Objective, Pruning, violations

@@ -4,13 +4,14 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from surgery.model.digest_cache import keep_in_process
 from sweeps.store.store import Store
 
 STAGE, DIGEST = "weights", "digest.txt"
 
 
 class KeptDigests:
-    """A `surgery.model.fingerprints.Keep`.
+    """A `surgery.model.digest_cache.Keep`.
 
     Args:
         store: the store's folder; where there is none yet, or it can't be written to, digests last as long as the
@@ -22,8 +23,6 @@ class KeptDigests:
         self._made: dict[str, tuple[Sequence[object], str]] = {}
 
     def __call__(self, identity: Sequence[object], make: Callable[[], str]) -> str:
-        from surgery.model.fingerprints import keep_in_process
-
         digest = keep_in_process(identity, lambda: self._kept(identity, make))
         self._made[repr(identity)] = (identity, digest)
         return digest

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.config.wandb_settings import without_key
-from sweeps.plan.plan import Experiment
+from sweeps.plan.experiment import Experiment
 from sweeps.records.record import Record
 from sweeps.tracking.tracker import CellTracker, Tracker
 

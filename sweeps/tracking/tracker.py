@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from surgery.errors import InputError
 from sweeps.config.wandb_settings import wandb_mode
-from sweeps.plan.plan import Experiment, Plan
+from sweeps.plan.experiment import Experiment
+from sweeps.plan.plan import Plan
 from sweeps.records.record import Record
 from sweeps.tracking.wandb_note import Note
 from sweeps.tracking.wandb_run import log_record, open_run, require_server

@@ -1,9 +1,9 @@
 """Whether a sweep is what its records say: checksums, files, versions, identities, and one cell run again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from surgery.errors import InputError
 from surgery.files.temporary_folder import TemporaryFolder
@@ -15,7 +15,7 @@ from sweeps.records.record import RESULT, TABLE, Record, table_text, versions
 from sweeps.store.kept_digests import KeptDigests
 
 if TYPE_CHECKING:
-    from sweeps.plan.plan import Experiment
+    from sweeps.plan.experiment import Experiment
 
 
 @dataclass
@@ -133,64 +133,3 @@ def _why(record: Record, experiment: "Experiment") -> list[str]:
     now = cell.keys()
     reasons += [f"{key} is {now.get(key)}, not {was}" for key, was in record.keys.items() if now.get(key) != was]
     return reasons or ["the texts of the behavior are others"]
-
-
-def rerun(sweep: Path, record: Record, trust_code: bool = False) -> Check:
-    """Runs a cell again, in a folder that goes away and without tracking, and compares every metric.
-
-    Raises:
-        InputError: when the cell can't be run here.
-    """
-    from sweeps.run.run_cell import run_cell
-    from sweeps.run.workbench import Workbench
-    from sweeps.store.store import Store
-
-    if record.status != "done":
-        raise InputError(f"cell {record.cell} can't be compared: it {record.status}")
-    record.require_this_identity()
-    with TemporaryFolder("verify") as temporary:
-        try:
-            experiment = replan(sweep / record.cell, temporary, Materials(), trust_code)
-        except NotHere as reason:
-            raise InputError(f"cell {record.cell} can't be run again: {reason}") from None
-        for evaluator in experiment.evaluators.values():
-            evaluator.prepare()
-        folder = temporary / record.cell
-        run_cell(Workbench(Store(temporary / "store"), [experiment]), experiment, folder).save(folder)
-        # Read again, so that both have been through the same format.
-        return compared(record, Record.load(folder))
-
-
-def compared(record: Record, again: Record) -> Check:
-    """Every metric's values, and the edit's fingerprint, held against those of a second run."""
-    check = Check("rerun")
-    worst = 0.0
-    for name in sorted({*record.metrics, *again.metrics}):
-        was, now = record.metrics.get(name), again.metrics.get(name)
-        check.checked += 1
-        if was is None or now is None:
-            check.wrong.append(f"{name} is {'new' if was is None else 'no longer measured'}")
-        elif was != now:
-            check.wrong.append(f"{name}: {_first_difference(was, now)}")
-            worst = max(worst, _largest(was, now))
-    check.checked += 1
-    if record.edit.get("fingerprint") != again.edit.get("fingerprint"):
-        check.wrong.append("the edit is another one")
-    if check.wrong and dict(record.versions) != dict(again.versions):
-        check.wrong.append(f"versions differ, and the largest difference of a metric is {worst:.3g}")
-    return check
-
-
-def _values(metric: Mapping[str, Any]) -> dict[str, float | None]:
-    low, high = metric["ci95"]
-    return {**{key: metric[key] for key in ("edited", "base", "delta", "n")}, "ci_low": low, "ci_high": high}
-
-
-def _first_difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    values = _values(now)
-    return next(f"{key} was {old}, is {values[key]}" for key, old in _values(was).items() if old != values[key])
-
-
-def _largest(was: Mapping[str, Any], now: Mapping[str, Any]) -> float:
-    pairs = zip(_values(was).values(), _values(now).values(), strict=True)
-    return max((abs(old - new) for old, new in pairs if old is not None and new is not None), default=0.0)

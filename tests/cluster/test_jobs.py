@@ -12,7 +12,8 @@ from sweeps.config.composition import Composed
 from sweeps.engines.job import Job, Over, Refused, read_lines, run_job
 from sweeps.engines.protocol import Ended, Started
 from sweeps.engines.sent_groups import SentGroup
-from sweeps.plan.plan import Plan, make_plan
+from sweeps.plan.plan import Plan
+from sweeps.plan.planner import make_plan
 from sweeps.records.record import load_records
 
 

@@ -16,11 +16,11 @@ from registry import smollm2  # type: ignore[import-not-found]
 from surgery import Edit, fingerprint, load_model, rank_rows
 from surgery.changes.factors import Factors
 from surgery.edits.low_rank import LowRankChange
+from surgery.files.gguf_file import GgufFile
 from surgery.gguf.gguf_content import GgufField
 from surgery.gguf.gguf_export import ADAPTER_FILE, MODEL_FILE, adapter_content, model_content, save_gguf
 from surgery.gguf.gguf_layout import GgufLayout
 from surgery.gguf.gguf_llama import llama_content
-from surgery.model.gguf_file import GgufFile
 
 pytestmark = pytest.mark.gguf
 

@@ -173,7 +173,7 @@ def test_weights_are_read_again_only_when_their_files_changed(folder: Path, tmp_
     # Files of just now are not trusted to tell of the next change: their times are rounded.
     first = weights_digest(tmp_path / "model", False, shapes, keep)
     assert asked == []
-    monkeypatch.setattr("surgery.model.fingerprints.SETTLED", 0)
+    monkeypatch.setattr("surgery.model.digest_cache.SETTLED", 0)
     assert weights_digest(tmp_path / "model", False, shapes, keep) == first
     assert weights_digest(tmp_path / "model", False, shapes, keep) == first
     assert asked == [False, True]

@@ -19,12 +19,12 @@ from transformers import AutoConfig, AutoTokenizer
 from surgery import Edit, InputError, fingerprint, load_model, rank_rows
 from surgery.changes.factors import Factors
 from surgery.edits.low_rank import LowRankChange
+from surgery.files.gguf_file import GgufFile
 from surgery.gguf.gguf_content import GgufContent
 from surgery.gguf.gguf_export import ADAPTER_FILE, MODEL_FILE, adapter_content, model_content, save_gguf
 from surgery.gguf.gguf_layout import GgufLayout
 from surgery.gguf.gguf_llama import llama_content
 from surgery.gguf.gguf_vocabulary import vocabulary_fields
-from surgery.model.gguf_file import GgufFile
 
 Make = Callable[..., Path]
 COMPONENTS = ("gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from surgery.model.gguf_file import GgufFile
+from surgery.files.gguf_file import GgufFile
 from surgery.model.gguf_identity import gguf_identity
 
 Make = Callable[..., Path]

@@ -12,7 +12,7 @@ import torch
 from gguf_world import NAMES, SENTENCES, TEMPLATE, with_tensors
 
 from surgery import Edit, InputError, fingerprint, load_model, rank_rows
-from surgery.model.gguf_file import GgufFile
+from surgery.files.gguf_file import GgufFile
 from surgery.model.gguf_identity import gguf_identity
 from surgery.model.gguf_model import gguf_skeleton
 from surgery.model.gguf_rope import llama3_divisors

@@ -63,7 +63,7 @@ def _save_model(folder: Path) -> None:
 @pytest.fixture(autouse=True)
 def nothing_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a test's model is two seconds old must not decide what is in the store afterwards."""
-    monkeypatch.setattr("surgery.model.fingerprints.SETTLED", 10**18)
+    monkeypatch.setattr("surgery.model.digest_cache.SETTLED", 10**18)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import torch
 from gguf_world import NAMES, SENTENCES
 
 from surgery import Edit, load_model
-from surgery.model.gguf_file import GgufFile
+from surgery.files.gguf_file import GgufFile
 from surgery.model.gguf_identity import gguf_identity
 
 Command = Callable[..., Any]

@@ -15,7 +15,7 @@ from evaluation.measurements.measurement import Measurement
 from sweeps.config import resolvers
 from sweeps.config.read_settings import plain
 from sweeps.paper.table import Column, PaperTable, table_names
-from sweeps.plan.plan import layer_number
+from sweeps.plan.layers import layer_number
 from sweeps.records.metrics import metrics_of
 from sweeps.records.record import CONFIG, SAMPLES, Record
 from sweeps.records.samples import write_samples

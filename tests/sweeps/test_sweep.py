@@ -12,7 +12,7 @@ import pytest
 
 from evaluation.perplexity import Perplexity
 from surgery import InputError
-from surgery.model.loading import AutoModelForCausalLM
+from surgery.model.weights import AutoModelForCausalLM
 
 GRID = ("-m", "alpha=-1,1", "top_k=4,8")
 

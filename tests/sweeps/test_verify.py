@@ -127,8 +127,8 @@ def test_each_part_of_the_model_that_changed_is_named_in_a_line_of_its_own(
 def test_what_a_folder_holds_is_kept_in_the_store_until_its_files_change(
     surgery, arguments, tmp_path, world, monkeypatch
 ) -> None:
-    monkeypatch.setattr("surgery.model.fingerprints.SETTLED", 0)
-    monkeypatch.setattr("surgery.model.fingerprints._known", {})
+    monkeypatch.setattr("surgery.model.digest_cache.SETTLED", 0)
+    monkeypatch.setattr("surgery.model.digest_cache._known", {})
     read = []
     monkeypatch.setattr(
         "surgery.model.fingerprints.digest_of_stored", lambda homes: read.append(homes) or digest_of_stored(homes)
@@ -138,7 +138,7 @@ def test_what_a_folder_holds_is_kept_in_the_store_until_its_files_change(
     assert surgery(*own, "dry_run=true").code == 0
     assert not (tmp_path / "outputs").exists()
     for _ in range(2):
-        monkeypatch.setattr("surgery.model.fingerprints._known", {})
+        monkeypatch.setattr("surgery.model.digest_cache._known", {})
         assert surgery(*own).code == 0
     # The dry run keeps nothing, the first run does.
     assert len(read) == 2

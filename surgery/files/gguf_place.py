@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from surgery.errors import InputError
+from surgery.files.gguf_file import GgufFile
+from surgery.files.hub import snapshot
 from surgery.files.local_paths import names_a_file, names_a_folder
-from surgery.model.gguf_file import GgufFile
 
 
 def told(path: str, gguf: str | None) -> str:
@@ -32,8 +33,6 @@ def gguf_of(path: str, gguf: str | None = None, revision: str | None = None) -> 
         raise InputError(f"{given}: model.gguf is the name of a .gguf file in that folder or repository")
     if names_a_folder(path):
         return GgufFile.read(_require_file(Path(path).expanduser() / gguf, given), given)
-    from surgery.files.hub import snapshot
-
     folder = snapshot("model", path, revision, [_literal(gguf)], "model.path", "give the path of the file")
     if not (folder / gguf).is_file():
         raise InputError(f"{given}: the hub's repository holds no such file; look at its list of files")

@@ -1,0 +1,26 @@
+"""This machine as an engine."""
+
+import sys
+
+from sweeps.engines.protocol import Engine
+
+
+def local_engine(workers: int | None, gpus_per_worker: int) -> Engine:
+    """This machine: worker processes, or with `workers=0` this process.
+
+    Raises:
+        InputError: when there are fewer GPUs than that needs.
+    """
+    bars = _is_terminal()
+    if workers == 0:
+        from sweeps.engines.in_process import InProcess
+
+        return InProcess(bars)
+    from sweeps.engines.worker_pool import Workers, visible_gpus, worker_environments
+
+    environments = worker_environments(workers, gpus_per_worker, visible_gpus())
+    return Workers(environments, bars=bars and len(environments) == 1)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty()

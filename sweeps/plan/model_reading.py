@@ -1,0 +1,179 @@
+"""What a command's models tell without their weights being loaded, each read once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from evaluation.evaluator import Evaluator, ShowsPrompts
+from surgery.edits.intervention import Intervention
+from surgery.errors import InputError
+from surgery.files.gguf_file import GgufFile
+from surgery.files.gguf_place import gguf_of, told
+from surgery.model.digest_cache import Keep
+from surgery.model.fingerprints import model_identity
+from surgery.model.gguf_identity import gguf_identity
+from surgery.model.gguf_model import gguf_skeleton
+from surgery.model.gguf_tokenizer import gguf_tokenizer
+from surgery.model.model_files import model_folder, require_fit, skeleton, sound_weights
+from surgery.model.model_identity import ModelIdentity, chain_fingerprint
+from surgery.model.quantisation import unpacking
+from surgery.probe.probe import Probe
+from surgery.rows.locator import layer_count, locate
+from surgery.states.text_batches import reading_of_texts
+from surgery.texts.texts import LabelledTexts
+from surgery.tokens.chat import set_date
+from surgery.tokens.tokenizer import load_tokenizer
+from sweeps.cell.canonical_json import canonical_json
+from sweeps.cell.cell import Settings
+from sweeps.records.chain import read_named
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model's folder tells without its weights being loaded."""
+
+    skeleton: PreTrainedModel
+    identity: ModelIdentity
+
+    @property
+    def fingerprint(self) -> str:
+        """What edits are held against."""
+        return self.identity.fingerprint
+
+    @cached_property
+    def depth(self) -> int:
+        """The number of layers."""
+        return layer_count(self.skeleton)
+
+    def rows(self, component: str, layers: Sequence[int]) -> int:
+        """How many candidate rows a component has in some layers."""
+        return sum(count for layer, count in self._counts(component).items() if layer in layers)
+
+    def layers(self, component: str) -> list[int]:
+        """The layers that have rows of a component; all, but for queries and the like where some mix differently."""
+        return list(self._counts(component))
+
+    def _counts(self, component: str) -> dict[int, int]:
+        if component not in self._located:
+            counts: dict[int, int] = {}
+            for home in locate(self.skeleton, component):
+                counts[home.layer] = counts.get(home.layer, 0) + home.total
+            self._located[component] = counts
+        return self._located[component]
+
+    @cached_property
+    def _located(self) -> dict[str, dict[int, int]]:
+        return {}
+
+
+class ModelReading:
+    """Reads, checks and keeps. Every method raises InputError for what is wrong.
+
+    Args:
+        keep: where the digests of weights are kept.
+    """
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+        self._models: dict[str, ModelFacts] = {}
+        self._earlier: dict[str, tuple[Intervention, ...]] = {}
+        self._shapes: dict[str, tuple[Path | GgufFile, PreTrainedModel]] = {}
+        self._tokenizers: dict[str, PreTrainedTokenizerBase] = {}
+
+    def earlier(self, settings: Settings) -> tuple[Intervention, ...]:
+        """What the composition names, each with what was before it: of finished cells or from files."""
+        key = canonical_json(settings.composition)
+        if key not in self._earlier:
+            self._earlier[key] = tuple(read_named(settings.composition))
+        chain, base = self._earlier[key], self.facts(settings).fingerprint
+        for position, one in enumerate(chain):
+            stacked = chain_fingerprint(base, [before.fingerprint for before in chain[:position]])
+            if one.base_fingerprint not in (base, stacked):
+                raise InputError(
+                    f"composition: number {position + 1} was made for model {one.base_fingerprint}, "
+                    f"but here it is applied to {stacked}"
+                )
+        return chain
+
+    def shapes(self, settings: Settings) -> tuple[Path | GgufFile, PreTrainedModel]:
+        """The model's folder or file, and its skeleton; fetched from the hub where it is not here."""
+        model = settings.model
+        key = _key(settings)
+        if key not in self._shapes and (file := gguf_of(model.path, model.gguf, model.revision)) is not None:
+            self._shapes[key] = file, gguf_skeleton(file, told(model.path, model.gguf))
+        if key not in self._shapes:
+            folder = model_folder(model.path, model.revision)
+            shapes = skeleton(folder, model.trust_remote_code)
+            unpacking(shapes.config, model.path)
+            given = f"model.path '{model.path}'"
+            require_fit(shapes, sound_weights(folder, given), given)
+            self._shapes[key] = folder, shapes
+        return self._shapes[key]
+
+    def shown(self, settings: Settings, texts: LabelledTexts, evaluators: Mapping[str, Evaluator]) -> list[str]:
+        """Holds texts and prompts against the tokenizer, as they will be shown to the model.
+
+        Returns:
+            What a person should know of it, in sentences.
+
+        Raises:
+            InputError: for a tokenizer or chat template that can't be used, one that leaves no room for a text, and a
+                token that the model has no embedding of.
+        """
+        source, shapes = self.shapes(settings)
+        # A model that can't be edited at all is told first.
+        locate(shapes, settings.region.component)
+        tokenizer = self._tokenizer(source, settings)
+        behavior = settings.behavior
+        reading = reading_of_texts(shapes, behavior.max_length, behavior.chat, group="behavior.")
+        reading.check(shapes, tokenizer, texts.texts)
+        prompting = [evaluator for evaluator in evaluators.values() if isinstance(evaluator, ShowsPrompts)]
+        return [said for one in prompting for said in one.check_prompts(shapes, tokenizer)]
+
+    def probe(self, settings: Settings) -> Probe | None:
+        """The probe of `probe=file`, held against the model; None for those that are fitted."""
+        if settings.probe.method != "file":
+            return None
+        model, earlier = self.facts(settings), [one.fingerprint for one in self.earlier(settings)]
+        probe = Probe.load(Path(str(settings.probe.path)).expanduser())
+        probe.require_fit(
+            width=model.skeleton.config.get_text_config().hidden_size,
+            model_fingerprint=chain_fingerprint(model.fingerprint, earlier),
+            what=f"the probe in '{settings.probe.path}'",
+        )
+        return probe
+
+    def _tokenizer(self, source: Path | GgufFile, settings: Settings) -> PreTrainedTokenizerBase:
+        model = settings.model
+        key = canonical_json([_key(settings), model.date])
+        if key in self._tokenizers:
+            return self._tokenizers[key]
+        if isinstance(source, Path):
+            self._tokenizers[key] = load_tokenizer(
+                source, model.path, trust_remote_code=model.trust_remote_code, date=model.date
+            )
+        else:
+            self._tokenizers[key] = gguf_tokenizer(source, told(model.path, model.gguf))
+            set_date(self._tokenizers[key], model.date)
+        return self._tokenizers[key]
+
+    def facts(self, settings: Settings) -> ModelFacts:
+        """The model's shapes and fingerprint; fetched from the hub where it is not here."""
+        key = _key(settings)
+        if key not in self._models:
+            source, shapes = self.shapes(settings)
+            if isinstance(source, Path):
+                identity = model_identity(source, settings.model.trust_remote_code, shapes, self._keep)
+            else:
+                identity = gguf_identity(source, shapes, self._keep)
+            self._models[key] = ModelFacts(shapes, identity)
+        return self._models[key]
+
+
+def _key(settings: Settings) -> str:
+    """What a model is read from, and how."""
+    model = settings.model
+    return canonical_json([model.path, model.gguf, model.revision, model.trust_remote_code])

@@ -1,0 +1,116 @@
+"""Everything that can be checked before a model is loaded, and what the cells then need."""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from surgery.errors import InputError
+from surgery.files.local_paths import is_name
+from surgery.region.choosable_rows import PAPER_SHARE, require_top_k
+from sweeps.cell.cell import Cell, Settings
+from sweeps.config.composition import Composed
+from sweeps.config.read_settings import COMMAND_KEYS, read_settings
+from sweeps.config.wandb_settings import settled
+from sweeps.plan.experiment import Experiment
+from sweeps.plan.layers import cell_layer, chosen_layers
+from sweeps.plan.materials import Materials
+from sweeps.plan.plan import STORE, Plan
+from sweeps.records.choice import Choice
+
+
+def make_plan(composed: Sequence[Composed], materials: Materials | None = None) -> Plan:
+    """Checks all cells of a command, cheapest checks first.
+
+    Args:
+        composed: the cells.
+        materials: what earlier plans have read already.
+
+    Raises:
+        InputError: for the first thing that is wrong, whichever cell it is in.
+    """
+    values = [dict(one.values) for one in composed]
+    commands = [shlex.join(["surgery", *one.overrides]) for one in composed]
+    settings = [read_settings(value) for value in values]
+    first = values[0]
+    for key in COMMAND_KEYS:
+        if any(value[key] != first[key] for value in values):
+            raise InputError(f"{key} must be the same for all cells of a sweep; name the sweep with sweep=NAME")
+    choice = _choice(values)
+    tracking = settled(first["tracking"])
+    output_dir = _writable(first)
+    materials = materials or Materials()
+    materials.keep.look_in(output_dir / STORE)
+    for one, value in zip(settings, values, strict=True):
+        materials.texts(one)
+        materials.evaluators(value)
+        materials.files(one)
+    notes = [said for one, value in zip(settings, values, strict=True) for said in materials.shown(one, value)]
+    experiments: dict[str, Experiment] = {}
+    for one, value, command in zip(settings, values, commands, strict=True):
+        experiment = _experiment(one, value, command, materials)
+        experiments.setdefault(experiment.cell.id, experiment)
+    return Plan(
+        experiments=tuple(experiments.values()),
+        sweep=first["sweep"],
+        output_dir=output_dir,
+        choice=choice,
+        tracking=tracking,
+        dry_run=bool(first["dry_run"]),
+        fail_fast=bool(first["fail_fast"]),
+        retry_failed=bool(first["retry_failed"]),
+        notes=tuple(dict.fromkeys(notes)),
+        strict=bool(first["strict"]),
+    )
+
+
+def _choice(values: Sequence[Mapping[str, Any]]) -> Choice | None:
+    """How the best cell is picked: only where all cells measure the same things is there one."""
+    rules = [value["evaluation"].get("choose") for value in values]
+    return Choice.parse(rules[0]) if rules[0] and all(rule == rules[0] for rule in rules) else None
+
+
+def _writable(values: Mapping[str, Any]) -> Path:
+    sweep, output_dir = values["sweep"], Path(values["output_dir"]).expanduser()
+    if not is_name(sweep):
+        raise InputError(f"sweep={sweep} can't name a folder; use letters, digits and . _ - only, at most 200 bytes")
+    nearest = next(folder for folder in (output_dir, *output_dir.absolute().parents) if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"output_dir={output_dir} can't be written to: '{nearest}' does not let this user write")
+    return output_dir
+
+
+def _experiment(settings: Settings, values: dict[str, Any], command: str, materials: Materials) -> Experiment:
+    model = materials.models.facts(settings)
+    depth = model.depth
+    earlier = materials.models.earlier(settings)
+    probe = materials.models.probe(settings)
+    layer = cell_layer(settings, depth, probe)
+    component = settings.region.component
+    layers = chosen_layers(settings, depth, model.layers(component))
+    rows = model.rows(component, layers)
+    top_k = settings.top_k or max(1, round(PAPER_SHARE * rows))
+    require_top_k(top_k, rows, component)
+    texts = materials.texts(settings)
+    evaluators = materials.evaluators(values)
+    probe_loss = bool(values["evaluation"]["probe_loss"])
+    cell = Cell(
+        settings=settings,
+        layer=layer,
+        top_k=top_k,
+        model_identity=model.identity,
+        texts_fingerprint=texts.fingerprint,
+        probe_fingerprint=probe.fingerprint if probe else None,
+        evaluation=dict(evaluators.identities) | {"probe_loss": probe_loss},
+        earlier=tuple(one.fingerprint for one in earlier),
+    )
+    return Experiment(
+        cell=cell,
+        texts=texts,
+        evaluators=evaluators.made,
+        probe_loss=probe_loss,
+        config=values,
+        command=command,
+        earlier=earlier,
+    )

@@ -1,0 +1,72 @@
+"""A cell run again, and every metric held against its record."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from surgery.errors import InputError
+from surgery.files.temporary_folder import TemporaryFolder
+from sweeps.plan.materials import Materials
+from sweeps.plan.replan import NotHere, replan
+from sweeps.records.record import Record
+from sweeps.run.run_cell import run_cell
+from sweeps.run.workbench import Workbench
+from sweeps.store.store import Store
+from sweeps.verify.verification import Check
+
+
+def rerun(sweep: Path, record: Record, trust_code: bool = False) -> Check:
+    """Runs a cell again, in a folder that goes away and without tracking, and compares every metric.
+
+    Raises:
+        InputError: when the cell can't be run here.
+    """
+    if record.status != "done":
+        raise InputError(f"cell {record.cell} can't be compared: it {record.status}")
+    record.require_this_identity()
+    with TemporaryFolder("verify") as temporary:
+        try:
+            experiment = replan(sweep / record.cell, temporary, Materials(), trust_code)
+        except NotHere as reason:
+            raise InputError(f"cell {record.cell} can't be run again: {reason}") from None
+        for evaluator in experiment.evaluators.values():
+            evaluator.prepare()
+        folder = temporary / record.cell
+        run_cell(Workbench(Store(temporary / "store"), [experiment]), experiment, folder).save(folder)
+        # Read again, so that both have been through the same format.
+        return compared(record, Record.load(folder))
+
+
+def compared(record: Record, again: Record) -> Check:
+    """Every metric's values, and the edit's fingerprint, held against those of a second run."""
+    check = Check("rerun")
+    worst = 0.0
+    for name in sorted({*record.metrics, *again.metrics}):
+        was, now = record.metrics.get(name), again.metrics.get(name)
+        check.checked += 1
+        if was is None or now is None:
+            check.wrong.append(f"{name} is {'new' if was is None else 'no longer measured'}")
+        elif was != now:
+            check.wrong.append(f"{name}: {_first_difference(was, now)}")
+            worst = max(worst, _largest(was, now))
+    check.checked += 1
+    if record.edit.get("fingerprint") != again.edit.get("fingerprint"):
+        check.wrong.append("the edit is another one")
+    if check.wrong and dict(record.versions) != dict(again.versions):
+        check.wrong.append(f"versions differ, and the largest difference of a metric is {worst:.3g}")
+    return check
+
+
+def _values(metric: Mapping[str, Any]) -> dict[str, float | None]:
+    low, high = metric["ci95"]
+    return {**{key: metric[key] for key in ("edited", "base", "delta", "n")}, "ci_low": low, "ci_high": high}
+
+
+def _first_difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    values = _values(now)
+    return next(f"{key} was {old}, is {values[key]}" for key, old in _values(was).items() if old != values[key])
+
+
+def _largest(was: Mapping[str, Any], now: Mapping[str, Any]) -> float:
+    pairs = zip(_values(was).values(), _values(now).values(), strict=True)
+    return max((abs(old - new) for old, new in pairs if old is not None and new is not None), default=0.0)
