@@ -12,9 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
 from surgery.changes.factors import Factors
-from surgery.edits.gradient_ascent import padded
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import layer_of_parameters
+from surgery.edits.probe_ascent import padded
 from surgery.edits.training import Training
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from surgery.model.model_identity import ModelIdentity, chain_fingerprint
 from surgery.tokens.chat import DEFAULT_DATE, require_date
 from sweeps.cell.canonical_json import canonical_json
+from sweeps.cell.method import NUMBERS, Needs, known_method, method_needs
 
 # Raised when the same settings would give another result than before, or what they name is known by other means:
 # until 1 a model was known by a sample of its weights, and not by its config and tokenizer.
@@ -104,57 +105,34 @@ class RegionSettings:
     per_layer: bool
 
 
-# Methods that add to rows of a region; the others know no region and no top_k.
-WITH_REGION = ("surgery",)
-# Methods that train the model, and the numbers each needs.
-THAT_TRAIN = {
-    "gradient_ascent": ("lr", "epochs", "batch_size"),
-    "lora": ("lr", "epochs", "batch_size", "rank"),
-    "task_vector": ("lr", "epochs", "batch_size", "rank"),
-}
-
-
 @dataclass(frozen=True, config=_SETTINGS)
 class MethodSettings:
     """What is done to the model; the numbers are of methods that train, and unset for others."""
 
-    name: Literal[
-        "surgery",
-        "feature_subtraction",
-        "activation_addition",
-        "directional_ablation",
-        "gradient_ascent",
-        "lora",
-        "task_vector",
-    ]
+    name: Annotated[str, AfterValidator(known_method)]
     lr: Annotated[float, Field(gt=0)] | None = None
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
     rank: PositiveInt | None = None
 
     def __post_init__(self) -> None:
-        needed = THAT_TRAIN.get(self.name, ())
-        for name in ("lr", "epochs", "batch_size", "rank"):
-            if (getattr(self, name) is not None) != (name in needed):
-                raise ValueError(f"{name} is {'needed by' if name in needed else 'no setting of'} method={self.name}")
+        for name in NUMBERS:
+            if (getattr(self, name) is not None) != (name in self.needs.numbers):
+                needed = "needed by" if name in self.needs.numbers else "no setting of"
+                raise ValueError(f"{name} is {needed} method={self.name}")
+
+    @property
+    def needs(self) -> Needs:
+        """What the method looks at."""
+        return method_needs(self.name)
 
     def numbers(self) -> dict[str, Any]:
         """How it trains; empty where it does not."""
-        return {name: getattr(self, name) for name in THAT_TRAIN.get(self.name, ())}
+        return {name: getattr(self, name) for name in self.needs.numbers}
 
     def identity(self) -> str | dict[str, Any]:
         """Its name, and how it trains where it does."""
-        return {"name": self.name, **self.numbers()} if self.numbers() else self.name
-
-    @property
-    def uses_probe(self) -> bool:
-        """Whether a probe decides what it does to the model; fine-tuning looks at the texts alone."""
-        return self.name not in ("lora", "task_vector")
-
-    @property
-    def has_region(self) -> bool:
-        """Whether it edits the rows of a region."""
-        return self.name in WITH_REGION
+        return {"name": self.name, **self.numbers()} if self.needs.numbers else self.name
 
 
 @dataclass(frozen=True, config=_SETTINGS)
@@ -216,7 +194,7 @@ class Cell:
             **({"date": settings.model.date} if self.renders_chat else {}),
             "texts": self.texts_identity(),
             "probe": probe | {"fingerprint": self.probe_fingerprint},
-            **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.has_region else {}),
+            **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.needs.region else {}),
             "method": settings.method.identity(),
             "layer": self.layer,
             "alpha": settings.alpha,
@@ -250,7 +228,7 @@ class Cell:
     def keys(self) -> dict[str, Any]:
         """The keys that were composed, flat, as a person would type them: for tables and results.csv."""
         settings = self.settings
-        has_region = settings.method.has_region
+        has_region = settings.method.needs.region
         keys: dict[str, Any] = {
             "model": settings.model.name,
             "behavior": settings.behavior.name,

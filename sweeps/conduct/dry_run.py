@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from sweeps.cell.canonical_json import canonical_json
-from sweeps.cell.cell import THAT_TRAIN
+from sweeps.cell.method import METHODS
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.plan import Plan
 from sweeps.plan.text_notes import texts_notes
@@ -120,7 +120,7 @@ def _work_of(experiment: Experiment) -> str:
 def _work(keys: Mapping[str, Any], protocol: str, machine: Mapping[str, Any]) -> str:
     """What the time of a cell hangs on, to be equal where it is much the same."""
     names: Collection[str] = [name for name in keys if name in ("model", "model.dtype") or name.startswith("method")]
-    if keys.get("method") in THAT_TRAIN:
+    if (method := METHODS.get(str(keys.get("method")))) and method.numbers:
         names = [*names, "behavior", "behavior.limit", "behavior.max_length"]
     place = [machine.get(name) for name in ("processor", "cores", "device")]
     return canonical_json([protocol, {name: keys.get(name) for name in names}, place])

@@ -28,6 +28,10 @@ def foreign_code(values: Any) -> list[str]:
         for key, value in mapping.items():
             if str(key).startswith("trust_") and value and not _is_shipped(str(key), mapping):
                 found.append(f"{key}={str(value).lower()}")
+    method = values.get("method") if isinstance(values, Mapping) else None
+    name = str(method.get("name")) if isinstance(method, Mapping) else ""
+    if "." in name and not _is_ours(name):
+        found.append(name)
     return list(dict.fromkeys(found))
 
 

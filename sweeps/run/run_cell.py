@@ -6,13 +6,13 @@ from pathlib import Path
 
 from surgery.probe.chance import ProbeAtChance, chance_note
 from surgery.probe.probe import Probe
+from sweeps.cell.method import method_module
 from sweeps.plan.experiment import Experiment
 from sweeps.records.chain import applied
 from sweeps.records.metrics import metrics_of
 from sweeps.records.record import Record
 from sweeps.results.giving_up import Pruning
 from sweeps.run.cell_record import Findings, GivenUp, done_record, pruned_record
-from sweeps.run.interventions import make_intervention
 from sweeps.run.measurements import looks, measure_base, measure_edited
 from sweeps.run.probe_stage import behavior_probe, direction_probe
 from sweeps.run.ranking_stage import row_ranking
@@ -56,13 +56,13 @@ def run_cell(
         work.let_go(states)
     on_probe(behavior, probe)
     # A random direction is at chance by intent; that of the probe it replaces, which ranks the rows, is not.
-    if strict and method.uses_probe and (at_chance := chance_note(behavior.metrics)):
+    if strict and method.needs.probe and (at_chance := chance_note(behavior.metrics)):
         raise ProbeAtChance(f"{at_chance}; strict=true refuses that")
     with watch.stage("region"):
         work.require_same_model()
         ranking = row_ranking(work, behavior)
-        region = choose_region(work, ranking) if method.has_region else None
-        intervention = make_intervention(work, probe, region)
+        region = choose_region(work, ranking) if method.needs.region else None
+        intervention = method_module(method.name).make(work, probe, region)
     with watch.stage("base"):
         base = measure_base(work, probe)
     with watch.stage("edited"), applied(experiment.earlier, work.model), intervention.applied_to(work.model) as receipt:

@@ -1,0 +1,24 @@
+"""Fine-tunes on the texts that are kept: those not of the behavior (Table 2)."""
+
+from dataclasses import replace
+
+from surgery.edits.lora_training import finetune_lora
+from surgery.edits.low_rank import LowRankChange
+from surgery.probe.probe import Probe
+from surgery.region.region import Region
+from sweeps.methods.trained_change import trained, training, training_texts
+from sweeps.run.workbench import CellWork
+
+
+def make(work: CellWork, probe: Probe, region: Region | None) -> LowRankChange:
+    """The LoRA, alpha times."""
+    return replace(finetuned(work, 0), alpha=work.cell.settings.alpha)
+
+
+def finetuned(work: CellWork, label: int) -> LowRankChange:
+    """A LoRA trained to continue the texts of one class."""
+
+    def train() -> LowRankChange:
+        return finetune_lora(*work.loaded, training_texts(work, label), **training(work))
+
+    return work.take(trained(work, LowRankChange, train))
