@@ -1,17 +1,10 @@
-"""From one cell to many: plans, records, tracking, tables and the two commands."""
+"""From one cell to many: plans, records, tracking, tables and the two commands.
 
-from typing import TYPE_CHECKING, Any
+What is public stands in `__init__.pyi`. Names load on first use: importing this package must cost the commands nothing.
+"""
 
-if TYPE_CHECKING:
-    from sweeps.records.data_frame import load
+import lazy_loader
 
-__all__ = ["load"]
+from surgery import __version__ as __version__
 
-
-def __getattr__(name: str) -> Any:
-    """`load` is fetched when it is asked for: importing this package must cost the commands nothing."""
-    if name == "load":
-        from sweeps.records.data_frame import load
-
-        return load
-    raise AttributeError(f"module 'sweeps' has no attribute '{name}'")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,6 +8,8 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,16 @@ def test_the_picture_of_the_house_shows_its_floors(package: str) -> None:
     ]
     [contract] = [one for one in contracts if one.get("containers") == [package]]
     assert [floor.split(" | ") for floor in contract["layers"]] == floors
+
+
+@pytest.mark.parametrize("package", ["surgery", "evaluation", "sweeps"])
+def test_what_is_public_is_named_once_and_is_there(package: str) -> None:
+    """`from PACKAGE import NAME` gives the thing that the face says, from the module that it says."""
+    face = ast.parse((ROOT / package / "__init__.pyi").read_text(encoding="utf-8"))
+    named = [(node.module, name) for node in face.body if isinstance(node, ast.ImportFrom) for name in node.names]
+    loaded = import_module(package)
+    assert sorted(name.name for _, name in named) == sorted(loaded.__all__)
+    for module, name in named:
+        assert getattr(loaded, name.name) is getattr(import_module(f"{package}.{module}"), name.name)
+        assert not name.name.startswith("_")
+    assert all(import_module(one).__version__ == version("llm-surgery") for one in ("surgery", "sweeps"))

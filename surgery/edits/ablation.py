@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from transformers import PreTrainedModel
 
-from surgery.edits.direction import require_alpha, unit_vector
+from surgery.changes.alpha import require_alpha
+from surgery.edits.direction import unit_vector
 from surgery.edits.intervention_file import read_intervention, write_intervention
 from surgery.edits.weight_change import NewWeight, WeightChange
 from surgery.errors import InputError

@@ -1,19 +1,12 @@
 """A direction, how far to go along it, and the model it was found in: what interventions share."""
 
-import math
-
 import torch
 from transformers import PreTrainedModel
 
+from surgery.changes.alpha import require_alpha
 from surgery.edits.edit import ALPHA_UNITS
 from surgery.errors import InputError
 from surgery.model.fingerprints import known_as
-
-
-def require_alpha(alpha: float) -> None:
-    """Raises InputError unless alpha is finite and not 0."""
-    if not math.isfinite(alpha) or alpha == 0:
-        raise InputError(f"alpha={alpha} is not possible; it is any finite number but 0")
 
 
 def unit_vector(direction: torch.Tensor) -> torch.Tensor:

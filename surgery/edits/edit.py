@@ -1,7 +1,6 @@
 """An edit: v ← v + α·W_n for every row v of a region (Equation 3), as data that can be applied and taken back."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from surgery.changes.alpha import require_alpha
 from surgery.changes.factors import Factors, module_of
 from surgery.changes.receipt import Receipt
 from surgery.changes.row_change import RowChange, add_to_rows
@@ -46,15 +46,19 @@ class Edit:
     alpha_unit: str = "raw"
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.alpha):
-            raise InputError(f"alpha={self.alpha} is not a finite number")
-        if self.alpha == 0:
-            raise InputError("alpha=0 changes nothing; give another number (the base is measured with every edit)")
+        require_alpha(self.alpha)
         if self.alpha_unit not in ALPHA_UNITS:
             raise InputError(f"alpha_unit={self.alpha_unit} is unknown; it is one of {', '.join(ALPHA_UNITS)}")
         norm = self.direction.float().norm()
         if self.direction.dim() != 1 or not norm.isfinite() or norm == 0:
             raise InputError("the direction must be a vector [d] that is finite and not zero")
+
+    def __repr__(self) -> str:
+        """One line: what is added to which rows of which model."""
+        what = f"{self.alpha:g} x direction[{len(self.direction)}]" + (
+            " at norm 1" if self.alpha_unit == "unit" else ""
+        )
+        return f"<Edit {self.fingerprint}: {what}, {self.region.how}, model {self.base_fingerprint}>"
 
     @property
     def base_fingerprint(self) -> str:

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import torch
 from transformers import PreTrainedModel
 
+from surgery.changes.alpha import require_alpha
 from surgery.changes.factors import Factors
 from surgery.changes.row_change import RowChange
-from surgery.edits.direction import require_alpha
 from surgery.edits.intervention_file import read_intervention, write_intervention
 from surgery.edits.weight_change import NewWeight, WeightChange
 from surgery.errors import InputError

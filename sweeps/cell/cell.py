@@ -1,6 +1,5 @@
 """One experiment, fully resolved and validated."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, field, fields
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from surgery.changes.alpha import require_alpha
 from surgery.model.model_identity import ModelIdentity, chain_fingerprint
 from surgery.tokens.chat import DEFAULT_DATE, require_date
 from sweeps.cell.canonical_json import canonical_json
@@ -23,14 +23,6 @@ VERSION = 2
 LOADING = ("path", "revision", "gguf", "dtype", "device", "trust_remote_code", "date")
 
 _SETTINGS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-
-
-def _finite_but_zero(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("it must be a finite number")
-    if value == 0:
-        raise ValueError("0 changes nothing; the base is measured with every cell")
-    return value
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -146,7 +138,7 @@ class Settings:
     method: MethodSettings
     layer: PositiveInt | Literal["first", "middle", "last_but_one", "last"]
     top_k: PositiveInt | None
-    alpha: Annotated[float, AfterValidator(_finite_but_zero)]
+    alpha: Annotated[float, AfterValidator(require_alpha)]
     alpha_unit: Literal["raw", "unit"]
     seed: Annotated[int, Field(ge=0)]
     composition: list[str] = field(default_factory=list)

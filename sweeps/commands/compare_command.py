@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from surgery.errors import InputError
+from sweeps.commands.options import Name, Output
 from sweeps.records.record import Record, swept_keys
-from sweeps.records.sweep import Name, Output, finished_records, shared_choice, sweep_folder
+from sweeps.records.sweep import Sweep
 from sweeps.results.best_cell import choose
 from sweeps.results.difference import Difference, difference
 from sweeps.results.headlines import headline_metrics
@@ -33,8 +34,9 @@ def compare(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """The cells of two sweeps with equal keys that were measured alike, side by side, and the chosen cell of each."""
-    of_a, of_b = _done(a, output_dir), _done(b, output_dir)
-    folders = (sweep_folder(a, output_dir), sweep_folder(b, output_dir))
+    sweeps = Sweep.named(a, output_dir), Sweep.named(b, output_dir)
+    of_a, of_b = (sweep.some_done() for sweep in sweeps)
+    folders = sweeps[0].folder, sweeps[1].folder
     metrics = _metrics([*of_a, *of_b], metric or [])
     pairing, to = pair(of_a, of_b, on or []), console()
     ways = by_protocol(of_a), by_protocol(of_b)
@@ -64,13 +66,6 @@ def compare(
         _write(csv, rows, pairing.keys)
 
 
-def _done(name: str, output_dir: Path) -> list[Record]:
-    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
-    if not done:
-        raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
-    return done
-
-
 def _metrics(records: Sequence[Record], asked: Sequence[str]) -> list[str]:
     known = list(dict.fromkeys(name for record in records for name in record.metrics))
     if unknown := [name for name in asked if name not in known]:
@@ -90,7 +85,7 @@ def _chosen(done: list[Record], folder: Path, named: str, to: "Console") -> Reco
 
     Of pooled seeds the first stands in the table, since what is paired there are the samples of two cells.
     """
-    choice = shared_choice(folder, done)
+    choice = Sweep(folder).rule(done)
     found = choose(done, choice, folder) if choice else None
     if choice is None or found is None or found.best is None:
         why = "its cells have no one rule to choose by" if found is None else found.why

@@ -7,8 +7,9 @@ import typer
 
 from surgery.errors import InputError
 from surgery.files.whole_files import written_whole
+from sweeps.commands.options import Name, Output, Protocol
 from sweeps.config.wandb_settings import require_destination
-from sweeps.records.sweep import Name, Output, Protocol, config_of, finished_records, shared_choice, sweep_folder
+from sweeps.records.sweep import Sweep, config_of
 from sweeps.results.protocols import by_protocol, measured_alike
 from sweeps.terminal.cell_tables import console
 from sweeps.tracking.dashboard import Shown, workspace
@@ -25,15 +26,15 @@ def dashboard(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Builds a workspace in Weights & Biases: trade-off, heat maps, importance and samples of a sweep."""
-    folder = sweep_folder(name, output_dir)
-    done = [record for record in finished_records(name, output_dir) if record.status == "done" and record.metrics]
+    sweep = Sweep.named(name, output_dir)
+    folder, done = sweep.folder, [record for record in sweep.done() if record.metrics]
     if not done:
-        raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
+        raise sweep.none_done()
     logged = config_of(folder / done[0].cell).get("tracking", {})
     project = project or str(logged.get("project") or PROJECT)
     entity = entity or str(logged.get("entity") or "")
     alike = measured_alike(done, folder, protocol)
-    shown = Shown.of(alike, shared_choice(folder, alike))
+    shown = Shown.of(alike, sweep.rule(alike))
     only = alike[0].protocol if len(by_protocol(done)) > 1 else ""
     to = console()
     if json is not None:

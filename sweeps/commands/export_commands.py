@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from surgery.errors import InputError
+from sweeps.commands.options import Cell, Name, Output
 from sweeps.export.push import push_folder
-from sweeps.records.sweep import Cell, Name, Output, finished_records, one_cell, sweep_folder
+from sweeps.records.sweep import Sweep
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 
@@ -31,13 +32,13 @@ def export(
     if (public or yes) and not push:
         raise InputError("--public and --yes go with --push REPO; name the repository")
     quiet_libraries()
-    record = one_cell(cell, finished_records(name, output_dir))
-    to = console()
+    sweep, to = Sweep.named(name, output_dir), console()
+    record = sweep.cell(cell)
 
     def say(text: str) -> None:
         to.print(text, markup=False, soft_wrap=True)
 
-    folder = sweep_folder(name, output_dir) / record.cell
+    folder = sweep.folder / record.cell
     # After the dry run of a push the very folder that was shown is sent.
     if push and not force and holds_export(record, folder, kind, target):
         say(f"'{target}' holds this export already")
@@ -74,12 +75,13 @@ def ask(
         quiet_libraries()
         pair = Pair.of_adapter(Path(name), max_new_tokens)
     else:
-        record = one_cell(cell, finished_records(name, output_dir))
+        sweep = Sweep.named(name, output_dir)
+        record = sweep.cell(cell)
         if record.status != "done":
             raise InputError(f"cell {record.cell} has no edit to ask: it {record.status}")
         record.require_this_identity()
         quiet_libraries()
-        pair = Pair.of_cell(sweep_folder(name, output_dir) / record.cell, max_new_tokens, measurement)
+        pair = Pair.of_cell(sweep.folder / record.cell, max_new_tokens, measurement)
     if prompt:
         show_answers(pair, prompt, console())
     else:

@@ -7,13 +7,14 @@ import typer
 
 from surgery.errors import InputError
 from surgery.files.whole_files import written_whole
+from sweeps.commands.options import Name, Output, Protocol
 from sweeps.paper.one_prompt import continuations
 from sweeps.paper.paper_figures import FIGURES, draw_figure
 from sweeps.paper.render import as_csv, as_latex, lines
 from sweeps.paper.table import PaperTable, rows_of
 from sweeps.paper.verdicts import verdict
 from sweeps.records.record import Record
-from sweeps.records.sweep import Name, Output, Protocol, finished_records, sweep_folder
+from sweeps.records.sweep import Sweep
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import console
 
@@ -36,8 +37,8 @@ def paper(
         _figure(table, name, protocol, output_dir)
         return
     wanted = PaperTable.load(table)
-    folder = sweep_folder(name, output_dir)
-    rows = rows_of(wanted, folder, _done(name, protocol, output_dir))
+    sweep = Sweep.named(name, output_dir)
+    folder, rows = sweep.folder, rows_of(wanted, sweep.folder, _done(sweep, protocol))
     if not rows:
         raise InputError(f"no cell of '{name}' is a row of {table}; `{wanted.run}` runs them")
     prompt, said = continuations(wanted, rows, folder) if wanted.continuations else ("", None)
@@ -65,20 +66,18 @@ def paper(
                 temporary.write_text(text(wanted, rows, said), encoding="utf-8", newline="")
 
 
-def _done(name: str, protocol: str, output_dir: Path) -> list[Record]:
+def _done(sweep: Sweep, protocol: str) -> list[Record]:
     """The cells that are done, of one protocol where one is named."""
-    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
-    return measured_alike(done, sweep_folder(name, output_dir), protocol) if protocol else done
+    return measured_alike(sweep.done(), sweep.folder, protocol) if protocol else sweep.done()
 
 
 def _figure(figure: str, name: str, protocol: str, output_dir: Path) -> None:
     if figure not in FIGURES:
         raise InputError(f"there is no '{figure}'; there are {', '.join(FIGURES)}, and tables")
-    folder = sweep_folder(name, output_dir)
-    done = _done(name, protocol, output_dir)
-    if not done:
-        raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
-    files, sentences = draw_figure(figure, folder, done, progress=True)
+    sweep = Sweep.named(name, output_dir)
+    if not (done := _done(sweep, protocol)):
+        raise sweep.none_done()
+    files, sentences = draw_figure(figure, sweep.folder, done, progress=True)
     to = console()
     for line in (*sentences, *map(str, files)):
         to.print(line, markup=False, soft_wrap=True)

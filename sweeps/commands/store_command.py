@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surgery.errors import InputError
-from sweeps.records.sweep import Output
+from sweeps.commands.options import Output
 from sweeps.store.store import Store
 from sweeps.store.store_pruning import entries, references
 from sweeps.store.store_pruning import prune as remove

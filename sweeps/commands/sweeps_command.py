@@ -12,6 +12,7 @@ from surgery.errors import InputError
 from sweeps.commands.compare_command import compare
 from sweeps.commands.dashboard_command import dashboard
 from sweeps.commands.export_commands import ask, export
+from sweeps.commands.options import Cell, Name, Output, Protocol
 from sweeps.commands.paper_command import paper
 from sweeps.commands.store_command import store
 from sweeps.commands.sync_command import sync
@@ -19,7 +20,7 @@ from sweeps.commands.verify_command import verify
 from sweeps.engines.import_path import import_packages_only
 from sweeps.records.choice import Choice
 from sweeps.records.record import RESULT, SAMPLES, cell_folders, load_records, sweep_folders
-from sweeps.records.sweep import Cell, Name, Output, Protocol, finished_records, one_cell, shared_choice, sweep_folder
+from sweeps.records.sweep import Sweep, one_cell
 from sweeps.report.write import FIGURES, write_report
 from sweeps.results.best_cell import choose
 from sweeps.results.protocols import measured_alike
@@ -72,9 +73,8 @@ def _last_change(folder: Path) -> float:
 @app.command()
 def status(name: Name, output_dir: Output = Path("outputs")) -> None:
     """How many cells are done, which failed and why, and the seconds each stage took."""
-    folder = sweep_folder(name, output_dir)
-    records = load_records(folder)
-    to = console()
+    sweep, to = Sweep.named(name, output_dir), console()
+    folder, records = sweep.folder, sweep.records
     counts = {kind: sum(record.status == kind for record in records) for kind in ("done", "failed", "pruned")}
     cut_off = [place.name for place in cell_folders(folder) if not (place / RESULT).exists()]
     to.print(", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "no finished cell")
@@ -98,13 +98,13 @@ def report(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Writes report.html and figures/, and prints the table of all cells and the chosen one."""
-    folder = sweep_folder(name, output_dir)
-    records = measured_alike(finished_records(name, output_dir), folder, protocol)
+    sweep = Sweep.named(name, output_dir)
+    folder, records = sweep.folder, measured_alike(sweep.finished(), sweep.folder, protocol)
     done = [record for record in records if record.status == "done"]
     if not any(record.metrics for record in done):
-        raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
+        raise sweep.none_done()
     picked = [one_cell(start, done).cell for start in cell or []]
-    choice = shared_choice(folder, done)
+    choice = sweep.rule(done)
     found = choose(done, choice, folder) if choice else None
     to = console()
     show_table(records, found.best if found else None, to, title=name)
@@ -128,8 +128,9 @@ def samples(
     import pandas as pd
     from rich.table import Table
 
-    record = one_cell(cell, finished_records(name, output_dir))
-    path = sweep_folder(name, output_dir) / record.cell / SAMPLES
+    sweep = Sweep.named(name, output_dir)
+    record = sweep.cell(cell)
+    path = sweep.folder / record.cell / SAMPLES
     if not path.is_file():
         raise InputError(f"cell {record.cell} has no samples: it {record.status}")
     table = pd.read_parquet(path)
@@ -164,14 +165,13 @@ def best(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """The best cell by the selection half, told on the report half; by the rule of the sweep, or one of your own."""
-    folder = sweep_folder(name, output_dir)
-    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
-    done = measured_alike(done, folder, protocol)
+    sweep = Sweep.named(name, output_dir)
+    folder, done = sweep.folder, measured_alike(sweep.done(), sweep.folder, protocol)
     if minimize or maximize or where:
         rule = {"minimize": minimize, "maximize": maximize, "where": where or []}
         choice: Choice | None = Choice.parse({key: value for key, value in rule.items() if value})
     else:
-        choice = shared_choice(folder, done)
+        choice = sweep.rule(done)
     if choice is None:
         raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
     found = choose(done, choice, folder)

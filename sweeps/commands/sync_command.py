@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from surgery.errors import InputError
+from sweeps.commands.options import Name, Output
 from sweeps.config.wandb_settings import require_destination
 from sweeps.records.record import lock_file
-from sweeps.records.sweep import Name, Output, finished_records, sweep_folder
+from sweeps.records.sweep import Sweep
 from sweeps.terminal.cell_tables import console
 from sweeps.tracking.sync import Destination, send, unsent
 
@@ -22,8 +23,8 @@ def sync(
     """Sends each cell to Weights & Biases once; cells run with tracking=none are sent from their records."""
     from filelock import FileLock, Timeout
 
-    folder = sweep_folder(name, output_dir)
-    records = finished_records(name, output_dir)
+    sweep = Sweep.named(name, output_dir)
+    folder, records = sweep.folder, sweep.finished()
     to = console()
     waiting = unsent(records, folder)
     if not waiting:

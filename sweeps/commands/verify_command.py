@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surgery.errors import InputError
+from sweeps.commands.options import Name, Output
 from sweeps.config.resolvers import register
 from sweeps.records.record import RESULT, cell_folders
-from sweeps.records.sweep import Name, Output, one_cell, sweep_folder
+from sweeps.records.sweep import Sweep, one_cell
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 from sweeps.verify.verification import check_files, check_identities, check_records, check_table, check_versions
@@ -31,7 +32,7 @@ def verify(
 ) -> None:
     """Recomputes checksums, versions, model and texts, and one cell of your choice; exit code 1 where they differ."""
     register()
-    folder, to = sweep_folder(name, output_dir), console()
+    folder, to = Sweep.named(name, output_dir).folder, console()
     finished = [place for place in cell_folders(folder) if (place / RESULT).is_file()]
     if not finished:
         raise InputError(f"sweep '{name}' has no finished cell yet")

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from sweeps.engines.protocol import Busy, Ended, Engine, Event, Lost, Said, StageEnded, Started
 from sweeps.plan.plan import Plan
-from sweeps.records.record import RESULT, Record, sound_records, write_table
+from sweeps.records.record import Record, sound_records, write_table
 from sweeps.terminal.progress import Progress
 
 # Cells whose worker dies are run again so many times.
@@ -132,11 +132,9 @@ class Conductor:
 
     def _lost(self, cell: str, reason: str) -> None:
         plan = self._plans[cell]
-        if (self._folder / cell / RESULT).is_file():
-            record = Record.load(self._folder / cell)
-            if not waiting_cells(plan, self.records | {cell: record}).count(cell):
-                self._ended(record)  # it had ended; what ran it died before it could say so
-                return
+        if (ended := plan.ended(cell)) is not None:
+            self._ended(ended)  # what ran it died before it could say so
+            return
         self._tries[cell] += 1
         if self._tries[cell] <= RETRIES:
             self._progress.lost(cell, f"{plan.label(cell)}: {reason}; the cell is run again")

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from surgery.errors import InputError
 from surgery.files.whole_files import clear_leftovers, written_whole
 from surgery.probe.chance import chance_note
 from surgery.probe.probe import Probe
 from sweeps.engines.protocol import Busy, Ended, Listener, Said, StageEnded, Started
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.plan import Plan
-from sweeps.records.record import RESULT, Record, lock_file
+from sweeps.records.record import lock_file
 from sweeps.run.run_cell import run_cell
 from sweeps.run.workbench import Workbench
 from sweeps.store.full_disk import disk_full, is_disk_full
@@ -68,7 +67,7 @@ class GroupRunner:
             if not ours:
                 self._say(Busy(cell))
                 return
-            if not _has_ended(folder, self._plan):
+            if self._plan.ended(cell) is None:
                 clear_leftovers(folder)
                 self._say(Started(cell))
                 self._run(experiment, self._plan, folder)
@@ -156,13 +155,3 @@ def _claimed(sweep_folder: Path, cell: str) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
-
-
-def _has_ended(folder: Path, plan: Plan) -> bool:
-    if not (folder / RESULT).is_file():
-        return False
-    try:
-        record = Record.load(folder)
-    except InputError:
-        return False  # damaged: whoever gave the command said so
-    return record.damaged_file(folder) is None and plan.stands(record)

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from sweeps.engines.protocol import Ended, Listener
 from sweeps.plan.plan import Plan
-from sweeps.records.record import RESULT, lock_file
+from sweeps.records.record import lock_file
 
 
 @dataclass
@@ -81,7 +81,7 @@ class RunElsewhere:
             except Timeout:
                 continue
             del self.watched[cell]
-            if (plan.sweep_folder / cell / RESULT).is_file() and not plan.retry_failed:
+            if plan.ended(cell) is not None:
                 on(Ended(cell))
             else:
                 free.append((plan, [cell]))

@@ -11,7 +11,7 @@ import yaml
 
 from surgery.errors import InputError
 from sweeps.records.record import Record
-from sweeps.records.sweep import config_of, flat, shared_choice
+from sweeps.records.sweep import Sweep, config_of, flat
 from sweeps.results.best_cell import choose
 from sweeps.results.protocols import measured_alike
 
@@ -158,7 +158,7 @@ def one_of(cells: list[Record], folder: Path, what: str) -> Record:
     """
     if len(cells) == 1:
         return cells[0]
-    choice = shared_choice(folder, cells)
+    choice = Sweep(folder).rule(cells)
     found = choose(cells, choice, folder) if choice else None
     if found is None or found.best is None:
         names = ", ".join(record.cell for record in cells)

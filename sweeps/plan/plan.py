@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surgery.errors import InputError
 from sweeps.plan.experiment import Experiment
 from sweeps.records.choice import Choice
-from sweeps.records.record import AT_CHANCE, Record, swept_keys
+from sweeps.records.record import AT_CHANCE, RESULT, Record, swept_keys
 
 if TYPE_CHECKING:
     from sweeps.results.giving_up import Pruning
@@ -50,6 +51,20 @@ class Plan:
         if record is None or (record.status == "failed" and (self.retry_failed or self._was_refused(record))):
             return False
         return record.status != "pruned" or self.pruning is not None
+
+    def ended(self, cell: str) -> Record | None:
+        """The record of a cell that has ended, so that it is not run: whole, undamaged, and one that `stands`.
+
+        Every engine asks this, here and on clusters.
+        """
+        folder = self.sweep_folder / cell
+        if not (folder / RESULT).is_file():
+            return None
+        try:
+            record = Record.load(folder)
+        except InputError:
+            return None  # damaged: whoever gave the command said so
+        return record if record.damaged_file(folder) is None and self.stands(record) else None
 
     def _was_refused(self, record: Record) -> bool:
         return AT_CHANCE in record.probe and not self.strict

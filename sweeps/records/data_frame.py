@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from surgery.errors import InputError
 from sweeps.records.record import Record, result_columns, result_rows
-from sweeps.records.sweep import finished_records
+from sweeps.records.sweep import Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,10 +24,9 @@ def load(name: str, output_dir: str | Path = "outputs") -> "pd.DataFrame":
     Raises:
         InputError: when there is no such sweep, or none of its cells is done.
     """
-    records = finished_records(name, Path(output_dir))
-    if not any(record.status == "done" for record in records):
-        raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
-    return frame_of(records)
+    sweep = Sweep.named(name, Path(output_dir))
+    sweep.some_done()
+    return frame_of(sweep.records)
 
 
 def frame_of(records: list[Record]) -> "pd.DataFrame":

@@ -1,59 +1,86 @@
-"""Sweeps and cells by the names a person gives, and the options that the `sweeps` commands share."""
+"""A sweep: a folder of records, by the name that a person gives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Self
 
-import typer
 import yaml
 
 from surgery.errors import InputError
 from sweeps.records.choice import Choice
 from sweeps.records.record import CONFIG, Record, load_records, sweep_folders
 
-Output = Annotated[
-    Path,
-    typer.Option(
-        "--output-dir", "-o", help="the folder that `surgery` wrote to", callback=lambda path: path.expanduser()
-    ),
-]
-Name = Annotated[str, typer.Argument(help="the sweep, as `sweeps list` names it")]
-Cell = Annotated[str, typer.Argument(help="the cell's id, or its first characters")]
 
-Protocol = Annotated[
-    str, typer.Option("--protocol", help="only the cells measured in this way: the hash in their records, or its start")
-]
+@dataclass(frozen=True)
+class Sweep:
+    """outputs/runs/<name>/ and the records in it, each read once.
+
+    Attributes:
+        folder: of the sweep.
+    """
+
+    folder: Path
+
+    @classmethod
+    def named(cls, name: str, output_dir: Path) -> Self:
+        """Raises InputError when there is no sweep of that name."""
+        runs = output_dir / "runs"
+        there = [folder.name for folder in sweep_folders(runs)]
+        if name not in there:
+            known = f"there are {', '.join(there)}" if there else f"there are none in '{output_dir}' (--output-dir?)"
+            raise InputError(f"no sweep is called '{name}'; {known}")
+        return cls(runs / name)
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.folder.name
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """Of all cells that have ended, however they did."""
+        return load_records(self.folder)
+
+    def finished(self) -> list[Record]:
+        """All records; raises InputError when there is none."""
+        if not self.records:
+            raise InputError(f"sweep '{self.name}' has no finished cell yet")
+        return self.records
+
+    def done(self) -> list[Record]:
+        """The records of the cells that were measured whole; raises InputError when no cell has ended at all."""
+        return [record for record in self.finished() if record.status == "done"]
+
+    def some_done(self) -> list[Record]:
+        """Those that are done; raises InputError when none is."""
+        if not (done := self.done()):
+            raise self.none_done()
+        return done
+
+    def none_done(self) -> InputError:
+        """What to say where nothing was measured whole."""
+        return InputError(f"sweep '{self.name}' has no cell that is done; `sweeps status {self.name}` says why")
+
+    def cell(self, start: str) -> Record:
+        """The one finished cell whose id begins so; raises InputError when there is none, or several."""
+        return one_cell(start, self.finished())
+
+    def rule(self, cells: Sequence[Record]) -> Choice | None:
+        """The rule that cells were run with, which the best of them is chosen by; none when they disagree."""
+        written = [config_of(self.folder / record.cell).get("evaluation", {}).get("choose") for record in cells]
+        rules = {Choice.parse(rule) if rule else None for rule in written}
+        return rules.pop() if len(rules) == 1 else None
 
 
-def sweep_folder(name: str, output_dir: Path) -> Path:
-    runs = output_dir / "runs"
-    there = [folder.name for folder in sweep_folders(runs)]
-    if name not in there:
-        known = f"there are {', '.join(there)}" if there else f"there are none in '{output_dir}' (--output-dir?)"
-        raise InputError(f"no sweep is called '{name}'; {known}")
-    return runs / name
-
-
-def finished_records(name: str, output_dir: Path) -> list[Record]:
-    records = load_records(sweep_folder(name, output_dir))
-    if not records:
-        raise InputError(f"sweep '{name}' has no finished cell yet")
-    return records
-
-
-def one_cell(start: str, records: list[Record]) -> Record:
+def one_cell(start: str, records: Sequence[Record]) -> Record:
+    """The record whose cell's id begins so; raises InputError when there is none, or several."""
     found = [record for record in records if record.cell.startswith(start)]
     if len(found) != 1:
         known = ", ".join(record.cell for record in found or records)
         raise InputError(f"'{start}' names {len(found)} cells; there are {known}")
     return found[0]
-
-
-def shared_choice(folder: Path, done: list[Record]) -> Choice | None:
-    """The rule the sweep was run with; none when its cells disagree."""
-    written = [config_of(folder / record.cell).get("evaluation", {}).get("choose") for record in done]
-    rules = {Choice.parse(rule) if rule else None for rule in written}
-    return rules.pop() if len(rules) == 1 else None
 
 
 def config_of(folder: Path) -> dict[str, Any]:

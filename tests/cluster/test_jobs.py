@@ -11,10 +11,10 @@ from sweeps.config import resolvers
 from sweeps.config.composition import Composed
 from sweeps.engines.job import Job, Over, Refused, read_lines, run_job
 from sweeps.engines.protocol import Ended, Started
-from sweeps.engines.sent_groups import SentGroup
+from sweeps.engines.sent_groups import RunElsewhere, SentGroup
 from sweeps.plan.plan import Plan
 from sweeps.plan.planner import make_plan
-from sweeps.records.record import load_records
+from sweeps.records.record import Record, load_records
 
 
 @pytest.fixture
@@ -93,3 +93,16 @@ def test_a_line_that_is_still_being_written_is_left_for_the_next_time(tmp_path) 
 def test_a_job_that_dies_takes_only_the_cell_it_was_at(running, ended_any, lost, rest, plan) -> None:
     group = SentGroup(plan, ["a", "b", "c"], {}, running=running, ended_any=ended_any)
     assert group.lost_and_rest() == (lost, rest)
+
+
+def test_a_cell_that_a_search_gave_up_has_not_ended_for_a_grid(plan) -> None:
+    """Whoever else ran it: on a cluster it is sent again, as it is run again here."""
+    first, second = (experiment.cell.id for experiment in plan.experiments)
+    for cell, status in ((first, "pruned"), (second, "done")):
+        Record(cell, status).save(plan.sweep_folder / cell)
+    told: list[object] = []
+    elsewhere = RunElsewhere(busy={first, second})
+    assert elsewhere.keep(plan, [first, second]) == []
+    assert elsewhere.look(told.append) == [(plan, [first])]
+    assert told == [Ended(second)]
+    assert (plan.ended(first), plan.ended(second)) == (None, Record.load(plan.sweep_folder / second))

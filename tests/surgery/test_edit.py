@@ -124,7 +124,9 @@ def test_the_receipt_tells_what_changed(model, make_edit) -> None:
     np.testing.assert_allclose(receipt.frobenius_norm, np.linalg.norm(change.astype(np.float64)), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("alpha", "says"), [(0.0, "changes nothing"), (math.nan, "finite"), (math.inf, "finite")])
+@pytest.mark.parametrize(
+    ("alpha", "says"), [(0.0, "any finite number but 0"), (math.nan, "finite"), (math.inf, "finite")]
+)
 def test_alphas_that_are_refused(model, make_edit, alpha: float, says: str) -> None:
     with pytest.raises(InputError, match=says):
         make_edit(model, alpha)
@@ -238,3 +240,10 @@ def test_files_that_are_no_edit(tmp_path: Path) -> None:
     save_file({"something": torch.ones(2)}, tmp_path / "foreign.safetensors")
     with pytest.raises(InputError, match="is no edit; it holds something"):
         Edit.load(tmp_path / "foreign.safetensors")
+
+
+def test_an_edit_is_shown_on_one_line(model, make_edit) -> None:
+    edit = make_edit(model)
+    shown = repr(edit)
+    assert "\n" not in shown and "tensor" not in shown
+    assert all(told in shown for told in (edit.fingerprint, f"{edit.alpha:g} x direction", edit.region.how))
