@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.config_store import ConfigStore
 
 from hydra_plugins.resident_launcher import EngineLauncher
-from sweeps.engines.ray_engine import RayEngine
-from sweeps.engines.slurm import Slurm
 
 if TYPE_CHECKING:
     from sweeps.engines.protocol import Engine
@@ -22,6 +20,8 @@ class SlurmLauncher(EngineLauncher):
         self._settings = settings
 
     def make_engine(self) -> "Engine":
+        from sweeps.engines.slurm import Slurm
+
         return Slurm(**_plain(self._settings))
 
 
@@ -34,6 +34,8 @@ class RayLauncher(EngineLauncher):
         self._settings = settings
 
     def make_engine(self) -> "Engine":
+        from sweeps.engines.ray_engine import RayEngine
+
         return RayEngine(**_plain(self._settings))
 
 

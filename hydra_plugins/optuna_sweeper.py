@@ -5,7 +5,6 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 
 from hydra_plugins.grid_sweeper import CellSweeper
-from sweeps.commands.search_command import search
 
 
 class OptunaSweeper(CellSweeper):
@@ -17,6 +16,8 @@ class OptunaSweeper(CellSweeper):
         self._settings = settings
 
     def sweep(self, arguments: list[str]) -> None:
+        from sweeps.commands.search_command import search
+
         search(self.overrides(arguments), self._when, self._settings, self._loader, self.config, self.launcher)
 
 

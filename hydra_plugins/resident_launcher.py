@@ -9,9 +9,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from sweeps.commands.surgery_command import run_composed
 from sweeps.config.composition import compose_jobs
-from sweeps.engines.local import local_engine
 
 if TYPE_CHECKING:
     from sweeps.engines.protocol import Engine
@@ -32,6 +30,8 @@ class EngineLauncher(Launcher):
         raise NotImplementedError
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from sweeps.commands.run_composed import run_composed
+
         run_composed(compose_jobs(self.loader, self.config, job_overrides), self.make_engine, self.here)
         return []
 
@@ -49,6 +49,8 @@ class ResidentLauncher(EngineLauncher):
         self._gpus_per_worker = gpus_per_worker
 
     def make_engine(self) -> "Engine":
+        from sweeps.engines.local import local_engine
+
         return local_engine(self._workers, self._gpus_per_worker)
 
 

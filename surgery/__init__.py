@@ -7,13 +7,14 @@ What is public stands in `__init__.pyi`. Names load on first use, so that `impor
 commands that don't need it.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_by_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-try:
-    __version__ = version("llm-surgery")
-except PackageNotFoundError:  # a checkout that was not installed
-    __version__ = "0+unknown"
+
+def __getattr__(name: str) -> object:
+    if name != "__version__":
+        return _by_name(name)
+    from importlib.metadata import version
+
+    return version("llm-surgery")

@@ -5,6 +5,10 @@ What is public stands in `__init__.pyi`. Names load on first use: importing this
 
 import lazy_loader
 
-from surgery import __version__ as __version__
+import surgery
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_by_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    return surgery.__version__ if name == "__version__" else _by_name(name)

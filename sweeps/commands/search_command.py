@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from sweeps.commands.surgery_command import CellsFailed
+from sweeps.commands.cells_failed import CellsFailed
 from sweeps.search.run_search import run_search, show_search
 from sweeps.search.search import Search, SearchSettings
 from sweeps.search.search_space import SearchSpace

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hydra import main as hydra_main
@@ -14,64 +14,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from surgery.errors import InputError
-from sweeps.conduct.dry_run import show_plan
-from sweeps.conduct.run_plan import run_plan
+from sweeps.commands.cells_failed import CellsFailed
 from sweeps.config import resolvers
 from sweeps.config.chosen_config import ChosenConfig
 from sweeps.config.command_line import completed, config_dir, parted
 from sweeps.config.composition import Composed
 from sweeps.config.config_files import file_in, place_of, read_config_files
-from sweeps.config.followed_cells import first_and_following, following, on_its_own
 from sweeps.config.model_and_behavior import require_both_halves
 from sweeps.config.read_settings import KeyIsWrong
 from sweeps.engines.import_path import import_packages_only
-from sweeps.engines.local import local_engine
-from sweeps.plan.materials import Materials
-from sweeps.plan.planner import make_plan
-from sweeps.terminal.library_output import quiet_libraries
 from sweeps.terminal.output import speak_plainly
 
 if TYPE_CHECKING:
     from sweeps.config.composition import Composed
-    from sweeps.engines.protocol import Engine
-
-
-class CellsFailed(Exception):
-    """Some cells failed; each was shown when it did."""
-
-
-def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engine]", here: bool = True) -> None:
-    """Plans and runs composed cells; those that follow others once these are there.
-
-    Args:
-        composed: the cells.
-        make_engine: makes what runs them.
-        here: whether that is on this machine, which then has to have the devices they name.
-
-    Raises:
-        InputError: for anything that is wrong before a model is loaded.
-        CellsFailed: when the command ended with failed cells.
-    """
-    materials = Materials()
-    first, later = first_and_following(composed)
-    plan = make_plan(first, materials)
-    if later:
-        # Whatever else is wrong with them is told now, not when the first have run.
-        make_plan([on_its_own(one) for one, _ in later], materials)
-    if here:
-        plan.require_devices()
-    if plan.dry_run:
-        show_plan(plan, following=len(later))
-        return
-    quiet_libraries()
-    materials.keep.move_to(plan.store_folder)
-    if run_plan(plan, make_engine()).failed:
-        raise CellsFailed
-    if later:
-        cells = [make_plan([followed], materials).experiments[0].cell.id for _, followed in later]
-        then = [following(one, plan.sweep_folder / cell) for (one, _), cell in zip(later, cells, strict=True)]
-        if run_plan(make_plan([*first, *then], materials), make_engine()).failed:
-            raise CellsFailed
 
 
 def _compose_and_run() -> None:
@@ -90,7 +45,9 @@ def _compose_and_run() -> None:
         [(config, overrides, loader, config_name)] = single
         one = Composed.of(config, overrides)
         require_both_halves(one.values, overrides, overrides, loader, config_name)
-        run_composed([one], lambda: local_engine(0, 1))
+        from sweeps.commands.run_composed import run_here  # what --help has no use for takes a second to import
+
+        run_here(one)
 
 
 def main() -> None:

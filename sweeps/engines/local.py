@@ -3,6 +3,7 @@
 import sys
 
 from sweeps.engines.protocol import Engine
+from sweeps.engines.worker_pool import Workers, visible_gpus, worker_environments
 
 
 def local_engine(workers: int | None, gpus_per_worker: int) -> Engine:
@@ -16,8 +17,6 @@ def local_engine(workers: int | None, gpus_per_worker: int) -> Engine:
         from sweeps.engines.in_process import InProcess
 
         return InProcess(bars)
-    from sweeps.engines.worker_pool import Workers, visible_gpus, worker_environments
-
     environments = worker_environments(workers, gpus_per_worker, visible_gpus())
     return Workers(environments, bars=bars and len(environments) == 1)
 

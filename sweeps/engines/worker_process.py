@@ -13,6 +13,10 @@ import threading
 from multiprocessing.connection import Connection
 from types import FrameType
 
+from surgery.errors import InputError
+from sweeps.terminal.library_output import quiet_libraries
+from sweeps.terminal.output import speak_plainly
+
 
 def main() -> None:
     """Runs cells until the pipe closes."""
@@ -20,11 +24,8 @@ def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     inbox: queue.Queue[bytes] = queue.Queue()
     threading.Thread(target=_listen, args=(pipe, inbox), daemon=True).start()
-    from surgery.errors import InputError
     from sweeps.engines.group_runner import GroupRunner
     from sweeps.engines.worker_pool import Ready, Refused
-    from sweeps.terminal.library_output import quiet_libraries
-    from sweeps.terminal.output import speak_plainly
 
     speak_plainly()
     quiet_libraries()
