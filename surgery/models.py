@@ -12,6 +12,7 @@ from surgery.encoding import padding_id
 from surgery.errors import InputError, foreign_errors
 from surgery.fingerprints import Keep, keep_in_process, note_source
 from surgery.model_files import model_folder, sound_weights
+from surgery.output_head import give_contiguous_input
 from surgery.quantisation import unpacking
 from surgery.temporary_folder import TemporaryFolder
 from surgery.tokenizer import load_tokenizer
@@ -152,4 +153,5 @@ def load_weights(
         # transformers would fill them with random numbers and go on.
         raise InputError(f"model.path '{path}' lacks {len(missing)} of its weights, {missing[0]} among them")
     model.eval().requires_grad_(False)
+    give_contiguous_input(model)
     return model
