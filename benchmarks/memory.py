@@ -1,6 +1,7 @@
 """How much memory the readings of a real model take beside its weights, each in a process of its own.
 
-    python benchmarks/memory.py MODEL TEXT.txt [--dtypes bfloat16 float32] [--windows 8] [--questions 16] [--threads 2]
+    python benchmarks/memory.py MODEL TEXT.txt [--dtypes bfloat16 float32] [--windows 8] [--questions 16] [--texts 200]
+        [--threads 2]
 
 MODEL is a folder; TEXT any text of some thousand words. Perplexity reads windows of 1,024 tokens, lm-eval 16 questions
 of about 500 tokens with four answers each, the probe's loss texts of 100 tokens. Told is the most memory that a process
@@ -77,7 +78,7 @@ def probe_loss(model: Any, tokenizer: Any, text: str, folder: Path, given: argpa
     from evaluation.probe_loss import probe_loss as read
     from surgery import collect_hidden_states, fit_probe
 
-    words, count = text.split(), 200
+    words, count = text.split(), given.texts
     texts = [" ".join(words[index * 100 : (index + 1) * 100]) for index in range(count)]
     layer = model.config.get_text_config().num_hidden_layers
     labels = [index % 2 for index in range(count)]
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--works", nargs="+", default=WORKS, choices=WORKS)
     parser.add_argument("--windows", type=int, default=8)
     parser.add_argument("--questions", type=int, default=16)
+    parser.add_argument("--texts", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()

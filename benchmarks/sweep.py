@@ -2,6 +2,7 @@
 
     python benchmarks/sweep.py [--cells 24] [--limit 40] [--shell-cells 2] [--threads 2]
     python benchmarks/sweep.py --model FOLDER --prompts FILE --text FILE --texts FILE [--cells 4] [--limit 40]
+        [--labelled 400] [--dtype auto]
 
 The toy world, `tracking=none`. The calls of the models (generation, scorer, lm-eval's requests, perplexity) that one
 cell makes are recorded and made again, bare, after each cell of the sweep: the ratio is the median over all cells but
@@ -48,7 +49,8 @@ def of_real_model(given: argparse.Namespace) -> list[str]:
     return [
         *("model=local", f"model.path={given.model}", "behavior=tabular"),
         f"behavior.path={given.texts}",
-        "behavior.limit=400",
+        f"behavior.limit={given.labelled}",
+        f"model.dtype={given.dtype}",
         "probe=mean_difference",
         f"evaluation.prompts={given.prompts}",
         f"evaluation.text={given.text}",
@@ -283,6 +285,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a folder; --prompts, --text and --texts go with it")
     for option in ("--prompts", "--text", "--texts"):
         parser.add_argument(option, type=Path)
+    parser.add_argument("--dtype", default="auto", help="of a real model")
+    parser.add_argument("--labelled", type=int, default=400, help="labelled texts of a real model's probe at most")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--cell", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
