@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from surgery.direction import require_base
 from surgery.errors import InputError
-from surgery.fingerprints import pop_edit, push_edit
+from surgery.fingerprints import pop_edit, push_edit, require_base
 from surgery.receipt import Receipt
 from surgery.row_change import RowChange
 
@@ -52,10 +51,10 @@ class WeightChange(ABC):
             InputError: when the model is not the one it was made for (nor that model with edits applied), nothing
                 would change, or a weight would hold NaN; the model is then as it was.
         """
-        require_base(model, self.base_fingerprint)
+        base = require_base(model, self.base_fingerprint)
         parameters = dict(model.named_parameters())
         saved: dict[str, torch.Tensor] = {}
-        push_edit(model, self.fingerprint)
+        push_edit(model, self.fingerprint, base)
         try:
             yield self._write(model, parameters, saved)
         finally:
