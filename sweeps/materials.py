@@ -19,7 +19,7 @@ from surgery.local_paths import names_a_file, names_a_folder, require_folder
 from surgery.model_identity import ModelIdentity
 from surgery.texts import LabelledTexts, read_texts
 from sweeps.canonical import canonical_json
-from sweeps.cell import Settings
+from sweeps.cell import ModelSettings, Settings
 from sweeps.kept_digests import KeptDigests
 from sweeps.settings import KeyIsWrong, unknown_key
 
@@ -223,7 +223,8 @@ class Materials:
             reading.check(shapes, tokenizer, self.texts(settings).texts)
             made = self.evaluators(values).made.values()
             prompting = [evaluator for evaluator in made if isinstance(evaluator, ShowsPrompts)]
-            self._shown[key] = [said for one in prompting for said in one.check_prompts(shapes, tokenizer)]
+            said = [sentence for one in prompting for sentence in one.check_prompts(shapes, tokenizer)]
+            self._shown[key] = [*said, *_slow(model, source, shapes)]
         return self._shown[key]
 
     def _tokenizer(self, source: "Path | GgufFile", settings: Settings) -> "PreTrainedTokenizerBase":
@@ -260,6 +261,25 @@ class Materials:
                 identity = gguf_identity(source, shapes, self.keep)
             self._models[key] = ModelFacts(shapes, identity)
         return self._models[key]
+
+
+def _slow(model: ModelSettings, source: "Path | GgufFile", shapes: "PreTrainedModel") -> list[str]:
+    """A sentence where the model's numbers are slow on this machine."""
+    import torch
+
+    from surgery.cpu_numbers import slow_numbers
+    from surgery.models import placement_of
+
+    if model.dtype != "auto":
+        dtype = getattr(torch, model.dtype)
+    elif isinstance(source, Path):
+        dtype = shapes.config.dtype or torch.float32
+    else:
+        from surgery.gguf_model import own_dtype
+
+        dtype = own_dtype(source)
+    said = slow_numbers(shapes, dtype, placement_of(model.device))
+    return [said] if said else []
 
 
 def _key(settings: Settings) -> str:
