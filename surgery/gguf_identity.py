@@ -19,9 +19,7 @@ VERSION = 1
 _TEMPLATE = "tokenizer.chat_template"
 
 
-def gguf_identity(
-    file: GgufFile, shapes: PreTrainedModel | None = None, keep: Keep = keep_in_process
-) -> ModelIdentity:
+def gguf_identity(file: GgufFile, shapes: PreTrainedModel | None = None, keep: Keep = keep_in_process) -> ModelIdentity:
     """All that the model in a file is.
 
     Args:

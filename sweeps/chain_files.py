@@ -105,9 +105,7 @@ def save_chain(
     require_export(chain, kind)
     factored = _factored(chain)
     if kind == "adapter":
-        save_adapter(
-            factored, target, base=str(model["path"]), gguf=model.get("gguf"), notes=notes, force=force
-        )
+        save_adapter(factored, target, base=str(model["path"]), gguf=model.get("gguf"), notes=notes, force=force)
         return
     assert isinstance(base, Path), "only a folder has a checkpoint"
     if len(factored) == len(chain):

@@ -211,7 +211,9 @@ class Materials:
         from surgery.text_batches import reading_of_texts
 
         behavior, model = settings.behavior, settings.model
-        key = canonical_json([_key(settings), model.date, str(behavior), settings.seed, values["evaluation"]["measurements"]])
+        key = canonical_json(
+            [_key(settings), model.date, str(behavior), settings.seed, values["evaluation"]["measurements"]]
+        )
         if key not in self._shown:
             source, shapes = self.shapes(settings)
             # A model that can't be edited at all is told first.

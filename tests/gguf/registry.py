@@ -36,3 +36,7 @@ def smollm2() -> Path:
     if (found := sha256_of_file(path)) != SHA256:
         raise RuntimeError(f"{WHEEL} holds another file than it did: {found}")
     return path
+
+
+if __name__ == "__main__":
+    print(smollm2())

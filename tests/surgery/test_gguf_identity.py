@@ -43,7 +43,7 @@ def test_the_lowest_bit_of_each_tensor_is_part_of_it(make_gguf: Make, tmp_path: 
 def test_what_changed_is_told_apart(make_gguf: Make, tmp_path: Path) -> None:
     path, copy = make_gguf("F32"), tmp_path / "copy.gguf"
     file, content = GgufFile.read(path), path.read_bytes()
-    start, end = file.spans["tokenizer.ggml.tokens"]
+    _, end = file.spans["tokenizer.ggml.tokens"]
     places = {
         "weights": file.tensors[0].start,
         "config": file.spans["llama.rope.freq_base"][1] - 2,
