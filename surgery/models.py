@@ -14,6 +14,7 @@ from surgery.errors import InputError, foreign_errors
 from surgery.fingerprints import Keep, keep_in_process, note_source, note_weights
 from surgery.gguf_place import gguf_of, told
 from surgery.model_files import model_folder, sound_weights
+from surgery.output_head import give_contiguous_input
 from surgery.quantisation import unpacking
 from surgery.temporary_folder import TemporaryFolder
 from surgery.tokenizer import load_tokenizer
@@ -171,3 +172,4 @@ def _make_ready(model: PreTrainedModel, given: str, missing: Sequence[str]) -> N
     if missing:
         raise InputError(f"{given} lacks {len(missing)} of its weights, {missing[0]} among them")
     model.eval().requires_grad_(False)
+    give_contiguous_input(model)
