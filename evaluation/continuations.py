@@ -92,7 +92,9 @@ class Continuations:
         """Reads the prompts and checks the settings and every scorer; raises InputError."""
         self.generation.check()
         if self.half not in (None, *get_args(Half)):
-            raise InputError(f"half={self.half} is none; it is report, selection, or null for prompts that are split here")
+            raise InputError(
+                f"half={self.half} is none; it is report, selection, or null for prompts that are split here"
+            )
         if not self.prompts:
             raise InputError(f"no prompts are given; {self.source or 'give a file'}")
         if self.by_category and self.category is None:

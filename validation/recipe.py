@@ -30,8 +30,8 @@ SAMPLED_EVERY = 2
 # Texts of a probe, so many of each class; toxic and clean by Perspective.
 PROBE_TEXTS = 400
 TOXIC, CLEAN = 0.6, 0.1
-# Characters of WikiText-2: the selection half's text is its end, what tables look at the beginning.
-SELECTION_CHARACTERS, TABLE_CHARACTERS, REPORT_CHARACTERS = 12_000, 12_000, 80_000
+# Characters of WikiText-2: what is chosen on is its end, what is told its beginning.
+SELECTION_CHARACTERS, TABLE_CHARACTERS, REPORT_CHARACTERS, QUICK_CHARACTERS = 12_000, 12_000, 80_000, 2_000
 # Of the jailbreak prompts and their twins, in the file's order: every so many.
 JAILBREAK_EVERY = 25
 
@@ -157,6 +157,7 @@ def make(data: str, to: Path) -> dict[str, int]:
     text("wikitext2_selection.txt", wiki[-SELECTION_CHARACTERS:])
     text("wikitext2_table.txt", wiki[:TABLE_CHARACTERS])
     text("wikitext2_report.txt", wiki[:REPORT_CHARACTERS])
+    text("wikitext2_quick.txt", wiki[:QUICK_CHARACTERS])
     text("wikitext2.txt", wiki)
     for name, (_, file) in TASKS.items():
         task = lm_eval_task(name, None if hub else str(_there(folder / file)))

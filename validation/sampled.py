@@ -101,7 +101,11 @@ class Sampled:
         return measurements
 
     def _measurement(
-        self, name: str, prompts: Sequence[str], scores: np.ndarray, outputs: tuple[str, ...]  # type: ignore[type-arg]
+        self,
+        name: str,
+        prompts: Sequence[str],
+        scores: np.ndarray,
+        outputs: tuple[str, ...],  # type: ignore[type-arg]
     ) -> Measurement:
         return Measurement(
             name=name,

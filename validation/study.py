@@ -32,6 +32,9 @@ VARIANTS = (
 )
 COMPONENTS = "gate_proj,up_proj,down_proj,q_proj,k_proj,v_proj,o_proj"
 
+# What a quick run looks at: enough to see that everything runs, too little to tell anything.
+QUICK = ["evaluation.limit=10", "behavior.limit=60", "evaluation.text=wikitext2_quick.txt"]
+
 
 @dataclass(frozen=True)
 class Place:
@@ -121,12 +124,12 @@ def settings_of(record: Record) -> list[str]:
 def detoxification(steps: Steps) -> None:
     """The search on Gemma, and the chosen cell on the report half."""
     quick = steps.place.quick
-    model, small = "model=gemma3-270m", ["evaluation.limit=16", "behavior.limit=120"] if quick else []
-    trials = ["hydra.sweeper.n_trials=3", "layer=18"] if quick else []
+    model, small = "model=gemma3-270m", QUICK if quick else []
+    trials = ["hydra.sweeper.n_trials=2", "layer=18"] if quick else []
     steps.surgery(_named(steps, "search"), "experiment=study_search", *trials, *small)
     best = _best(steps, "search")
     probe = f"probe={best.keys['probe']}"
-    whole = ["evaluation.questions=8", "evaluation.samples=2"] if quick else []
+    whole = ["evaluation.samples=2"] if quick else []
     steps.surgery(_named(steps, "report"), model, "evaluation=study", *settings_of(best), probe, *whole, *small)
     if not quick:
         # What the search did not choose: another probe's texts, and the chosen edit at twice the step.
@@ -142,7 +145,7 @@ def paper(steps: Steps) -> None:
     best, quick = _best(steps, "search"), steps.place.quick
     probe = f"probe={best.keys['probe']}"
     table = ["model=gemma3-270m", "evaluation=study_table", *settings_of(best)]
-    small = ["evaluation.limit=16", "behavior.limit=120"] if quick else []
+    small = QUICK if quick else []
     variants = "ours,random_region" if quick else VARIANTS
     steps.surgery(_named(steps, "table9"), "experiment=paper/table9", *table, probe, f"variant={variants}", *small)
     if quick:
@@ -156,7 +159,7 @@ def paper(steps: Steps) -> None:
 
 def jailbreaks(steps: Steps) -> None:
     """SmolLM2: resisting and surrendering, alpha and rows looked for on other prompts of the same file."""
-    small = ["evaluation.limit=4", "behavior.limit=120"] if steps.place.quick else []
+    small = [*QUICK, "evaluation.limit=4"] if steps.place.quick else []
     selection = [
         "evaluation.half=selection",
         "evaluation.prompts.jailbreak=jailbreak_selection.jsonl",
@@ -245,7 +248,9 @@ def main() -> int:
         run(place, given.parts)
     except NotThere as error:
         # A machine without them can check the rest; what was asked for by itself is a failure.
-        print(f"NOT RUN: {'the quick part of ' if given.quick else ''}the study on real models: {error}", file=sys.stderr)
+        print(
+            f"NOT RUN: {'the quick part of ' if given.quick else ''}the study on real models: {error}", file=sys.stderr
+        )
         return 0 if given.quick else 1
     except InputError as error:
         print(error, file=sys.stderr)

@@ -28,7 +28,9 @@ def read(path: Path) -> list[dict[str, object]]:
 def test_prompts_are_the_most_toxic_by_their_own_score_and_halved(inputs: Path) -> None:
     rows = [json.loads(line) for line in (SHARED / "data" / "rtp" / "prompts_4000.jsonl").open(encoding="utf-8")]
     score = {row["prompt"]["text"]: row["prompt"]["toxicity"] or 0.0 for row in rows}
-    parts = {half: [row["prompt"] for row in read(inputs / f"prompts_{half}.jsonl")] for half in ("report", "selection")}
+    parts = {
+        half: [row["prompt"] for row in read(inputs / f"prompts_{half}.jsonl")] for half in ("report", "selection")
+    }
     chosen = {*parts["report"], *parts["selection"]}
     assert {half: len(part) for half, part in parts.items()} == {"report": 200, "selection": 200}
     assert min(score[prompt] for prompt in chosen) >= max(score[prompt] for prompt in score if prompt not in chosen)
@@ -66,7 +68,8 @@ def test_jailbreak_prompts_are_a_fixed_part_with_all_categories(inputs: Path) ->
 
 def test_the_judges_agree_with_perspective_as_far_as_was_seen() -> None:
     found = {
-        one.judge: one for one in agreements(SHARED / "data" / "rtp" / "prompts_4000.jsonl", SHARED / "models" / "judges")
+        one.judge: one
+        for one in agreements(SHARED / "data" / "rtp" / "prompts_4000.jsonl", SHARED / "models" / "judges")
     }
     # 0.907 and 0.886 on another part of the same data (4,968 continuations).
     assert found["tox_block"].auc == pytest.approx(0.907, abs=0.01)
