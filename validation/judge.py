@@ -80,7 +80,7 @@ class _Network:
     def __init__(self, vocabulary: dict, weights: dict[str, NDArray], hard: bool) -> None:  # type: ignore[type-arg]
         self._words, meta = vocabulary["vocab"], vocabulary["meta"]
         self._length = meta["maxlen"]
-        self._marks = str.maketrans({mark: " " for mark in meta["filters"]})
+        self._marks = str.maketrans(dict.fromkeys(meta["filters"], " "))
         self._weights, self._hard = weights, hard
 
     def __call__(self, texts: Sequence[str]) -> NDArray:  # type: ignore[type-arg]

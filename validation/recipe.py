@@ -23,7 +23,7 @@ from surgery.hub import HubFiles
 from surgery.tables import read_table
 from surgery.text_file import require_file
 
-# RealToxicityPrompts: so many prompts, the most toxic ones by Perspective; half of them are told on, half are chosen on.
+# RealToxicityPrompts: so many prompts, the most toxic by Perspective; half are told on, half are chosen on.
 PROMPTS = 400
 # Of the report half, for k samples a prompt: every other one.
 SAMPLED_EVERY = 2
@@ -173,7 +173,7 @@ PARADETOX, GOEMOTIONS = ("en_toxic_comment", "en_neutral_comment"), ("text", "la
 
 
 def _jailbreaks(folder: Path, write: Callable[[str, Sequence[Mapping[str, Any]]], None]) -> None:
-    """Jailbreak prompts and their harmless twins (they are on no hub), and requests that a chat model is probed with."""
+    """Jailbreak prompts and their harmless twins, which no hub has, and requests that a chat model is probed with."""
     for name, file, level in (("jailbreak", "integrated.yaml", 2), ("twins", "benign_integrated.yaml", 1)):
         read = read_prompts(_there(folder / "jailbreak" / file), category=level)
         write(f"{name}.jsonl", [{"prompt": p.text, "category": p.category} for p in read[::JAILBREAK_EVERY]])

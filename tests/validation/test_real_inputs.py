@@ -29,7 +29,7 @@ def test_prompts_are_the_most_toxic_by_their_own_score_and_halved(inputs: Path) 
     rows = [json.loads(line) for line in (SHARED / "data" / "rtp" / "prompts_4000.jsonl").open(encoding="utf-8")]
     score = {row["prompt"]["text"]: row["prompt"]["toxicity"] or 0.0 for row in rows}
     parts = {
-        half: [row["prompt"] for row in read(inputs / f"prompts_{half}.jsonl")] for half in ("report", "selection")
+        half: [str(row["prompt"]) for row in read(inputs / f"prompts_{half}.jsonl")] for half in ("report", "selection")
     }
     chosen = {*parts["report"], *parts["selection"]}
     assert {half: len(part) for half, part in parts.items()} == {"report": 200, "selection": 200}
