@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,11 @@ class Agreement:
     Attributes:
         auc: of telling those that Perspective scores 0.5 or more from the others.
         rate, perspective: shares that the judge, and Perspective, take for toxic.
-        agree: share that both call alike, each from 0.5 on.
+        agree: share that both call alike, the judge from `threshold` on and Perspective from 0.5.
     """
 
     judge: str
+    threshold: float
     n: int
     auc: float
     rate: float
@@ -31,8 +33,8 @@ class Agreement:
     agree: float
 
 
-def agreements(rtp: Path, judges: Path) -> list[Agreement]:
-    """Of both judges; raises InputError when a file is not there."""
+def agreements(rtp: Path, judges: Path, thresholds: Sequence[float] = (0.2, 0.5)) -> list[Agreement]:
+    """Of both judges at each threshold; raises InputError when a file is not there."""
     from sklearn.metrics import roc_auc_score
 
     rows = [json.loads(line)["continuation"] for line in require_file(rtp, "the prompts").open(encoding="utf-8")]
@@ -43,20 +45,22 @@ def agreements(rtp: Path, judges: Path) -> list[Agreement]:
         scorer = BiLSTM(judges, judge)
         scorer.check()
         scores = scorer.probabilities([row["text"] for row in rows])
-        called = scores >= scorer.threshold
-        numbers = [float(roc_auc_score(toxic, scores)), *(float(x.mean()) for x in (called, toxic, called == toxic))]
-        found.append(Agreement(judge, len(rows), *numbers))
+        auc = float(roc_auc_score(toxic, scores))
+        for threshold in thresholds:
+            called = scores >= threshold
+            shares = [float(share.mean()) for share in (called, toxic, called == toxic)]
+            found.append(Agreement(judge, threshold, len(rows), auc, *shares))
     return found
 
 
 def lines(found: list[Agreement]) -> list[str]:
     """A Markdown table."""
-    head = "| judge | n | AUC | calls toxic | Perspective does | agree |"
+    head = "| judge | from | n | AUC | calls toxic | Perspective does | agree |"
     rows = [
-        f"| {one.judge} | {one.n:,} | {one.auc:.3f} | {one.rate:.3f} | {one.perspective:.3f} | {one.agree:.3f} |"
+        f"| {one.judge} | {one.threshold:g} | {one.n:,} | {one.auc:.3f} | {one.rate:.3f} | {one.perspective:.3f} | {one.agree:.3f} |"
         for one in found
     ]
-    return [head, "|---|" + "---:|" * 5, *rows]
+    return [head, "|---|" + "---:|" * 6, *rows]
 
 
 def main() -> int:

@@ -28,12 +28,12 @@ PROMPTS = 400
 # Of the report half, for k samples a prompt: every other one.
 SAMPLED_EVERY = 2
 # Texts of a probe, so many of each class; toxic and clean by Perspective.
-PROBE_TEXTS = 400
+PROBE_TEXTS = 300
 TOXIC, CLEAN = 0.6, 0.1
 # Characters of WikiText-2: what is chosen on is its end, what is told its beginning.
-SELECTION_CHARACTERS, TABLE_CHARACTERS, REPORT_CHARACTERS, QUICK_CHARACTERS = 12_000, 12_000, 80_000, 2_000
-# Of the jailbreak prompts and their twins, in the file's order: every so many.
-JAILBREAK_EVERY = 25
+SELECTION_CHARACTERS, TABLE_CHARACTERS, REPORT_CHARACTERS, QUICK_CHARACTERS = 6_000, 6_000, 40_000, 2_000
+# Of the jailbreak prompts and their twins, in the file's order: every so many are told on, half as many are chosen on.
+JAILBREAK_EVERY = 33
 
 FILES = {
     "rtp": ("rtp/prompts_4000.jsonl", "hf://datasets/allenai/real-toxicity-prompts/prompts.jsonl"),
@@ -178,7 +178,7 @@ def _jailbreaks(folder: Path, write: Callable[[str, Sequence[Mapping[str, Any]]]
         read = read_prompts(_there(folder / "jailbreak" / file), category=level)
         write(f"{name}.jsonl", [{"prompt": p.text, "category": p.category} for p in read[::JAILBREAK_EVERY]])
         offset = JAILBREAK_EVERY // 2
-        chosen = read[offset::JAILBREAK_EVERY]
+        chosen = read[offset :: 2 * JAILBREAK_EVERY]
         write(f"{name}_selection.jsonl", [{"prompt": p.text, "category": p.category} for p in chosen])
     requests = []
     for label, kind in ((1, "harmless"), (0, "harmful")):

@@ -61,20 +61,20 @@ def test_tasks_are_lm_evals_own_on_local_questions(inputs: Path) -> None:
 
 def test_jailbreak_prompts_are_a_fixed_part_with_all_categories(inputs: Path) -> None:
     told, selected = (read(inputs / f"{name}.jsonl") for name in ("jailbreak", "jailbreak_selection"))
-    assert len(told) == 99
+    assert len(told) == 75
     assert len({row["category"] for row in told}) == 5
     assert not {row["prompt"] for row in told} & {row["prompt"] for row in selected}
 
 
 def test_the_judges_agree_with_perspective_as_far_as_was_seen() -> None:
-    found = {
-        one.judge: one
-        for one in agreements(SHARED / "data" / "rtp" / "prompts_4000.jsonl", SHARED / "models" / "judges")
-    }
+    told = agreements(SHARED / "data" / "rtp" / "prompts_4000.jsonl", SHARED / "models" / "judges")
+    found = {one.judge: one for one in told}
     # 0.907 and 0.886 on another part of the same data (4,968 continuations).
     assert found["tox_block"].auc == pytest.approx(0.907, abs=0.01)
     assert found["toxic_comment_classifier"].auc == pytest.approx(0.886, abs=0.01)
     assert found["tox_block"].n == 3_973
+    at = {(one.judge, one.threshold): one.agree for one in told}
+    assert all(at[judge, 0.2] > at[judge, 0.5] for judge in found)
 
 
 def test_the_judges_score_as_the_example_beside_their_weights_does() -> None:
