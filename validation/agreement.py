@@ -57,7 +57,8 @@ def lines(found: list[Agreement]) -> list[str]:
     """A Markdown table."""
     head = "| judge | from | n | AUC | calls toxic | Perspective does | agree |"
     rows = [
-        f"| {one.judge} | {one.threshold:g} | {one.n:,} | {one.auc:.3f} | {one.rate:.3f} | {one.perspective:.3f} | {one.agree:.3f} |"
+        f"| {one.judge} | {one.threshold:g} | {one.n:,} | {one.auc:.3f} | {one.rate:.3f} | {one.perspective:.3f} "
+        f"| {one.agree:.3f} |"
         for one in found
     ]
     return [head, "|---|" + "---:|" * 6, *rows]

@@ -25,7 +25,7 @@ GOAL = (
 _WORD = re.compile(r"\b(\w)(\w{2,})(\w)\b")
 
 
-def pages(output: Path, quick: bool, sweeps: Callable[..., str]) -> dict[str, str]:
+def pages(output: Path, quick: bool, figure2: bool, sweeps: Callable[..., str]) -> dict[str, str]:
     """{name: Markdown} of every table whose sweep has run."""
     prefix = "study-quick-" if quick else "study-"
     there = {folder.name for folder in sweep_folders(output / "runs")}
@@ -36,17 +36,16 @@ def pages(output: Path, quick: bool, sweeps: Callable[..., str]) -> dict[str, st
         found["detoxification"] = detoxification(f"{prefix}report", output)
     if "study-others" in there and not quick:
         found["others"] = cells("study-others", output)
-    for name in ("resist", "report"):
-        if name == "resist" and f"{prefix}resist" in there:
-            found["resist"] = cells(f"{prefix}resist", output)
+    if f"{prefix}resist" in there:
+        found["resist"] = cells(f"{prefix}resist", output)
     for name in (*PAPER, "table3", "table4"):
         if f"{prefix}{name}" in there:
             text = sweeps("paper", name, f"{prefix}{name}", "--markdown")
-            found[name] = blurred_table(text) if name == "table10" else text
+            found[name] = as_page(blurred_table(text) if name == "table10" else text)
     if f"{prefix}table9" in there:
-        found["figure3"] = sweeps("paper", "figure3", f"{prefix}table9")
-    if f"{prefix}report" in there:
-        found["figure2"] = sweeps("paper", "figure2", f"{prefix}report")
+        found["figure3"] = as_page(sweeps("paper", "figure3", f"{prefix}table9"))
+    if figure2 and f"{prefix}report" in there:
+        found["figure2"] = as_page(sweeps("paper", "figure2", f"{prefix}report"))
     return found
 
 
@@ -101,6 +100,17 @@ def times(seconds: Mapping[str, float], whole: float, machine: str) -> str:
     """How long each step of this run took; what was there already takes seconds."""
     rows = [f"| {name} | {value:,.0f} |" for name, value in seconds.items()]
     return "\n".join(["| step | seconds |", "|---|---:|", *rows, f"| whole | {whole:,.0f} |", "", f"on {machine}"])
+
+
+def as_page(text: str) -> str:
+    """What `sweeps paper` prints, as Markdown: a table, and a list of what stands around it; no path of this machine."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("/")]
+    listed = [line if line.startswith("|") else f"- {line}" for line in lines]
+    parted = [
+        f"\n{line}" if place and line.startswith("|") != listed[place - 1].startswith("|") else line
+        for place, line in enumerate(listed)
+    ]
+    return "\n".join(parted)
 
 
 def blurred(text: str) -> str:
