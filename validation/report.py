@@ -103,7 +103,7 @@ def times(seconds: Mapping[str, float], whole: float, machine: str) -> str:
 
 
 def as_page(text: str) -> str:
-    """What `sweeps paper` prints, as Markdown: a table, and a list of what stands around it; no path of this machine."""
+    """What `sweeps paper` prints, as Markdown: a table, and a list of what stands around it; without paths."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("/")]
     listed = [line if line.startswith("|") else f"- {line}" for line in lines]
     parted = [
