@@ -132,10 +132,10 @@ def detoxification(steps: Steps) -> None:
     whole = ["evaluation.samples=2"] if quick else []
     steps.surgery(_named(steps, "report"), model, "evaluation=study", *settings_of(best), probe, *whole, *small)
     if not quick:
-        # What the search did not choose: another probe's texts, and the chosen edit at twice the step.
-        other = "study_paradetox" if best.keys["behavior"] != "study_paradetox" else "study_rtp"
-        rest = [f"behavior={other}", *settings_of(best)[1:]]
-        steps.surgery("study-others", model, "evaluation=study_table", *rest, probe)
+        # What does nothing or harm: other probes' texts, and the chosen edit at twice the step.
+        for other in ("study_paradetox", "study_goemotions"):
+            rest = [f"behavior={other}", *settings_of(best)[1:]]
+            steps.surgery("study-others", model, "evaluation=study_table", *rest, probe)
         twice = f"behavior.preset.alpha={2 * float(best.keys['alpha']):g}"
         steps.surgery("study-others", model, "evaluation=study_table", *settings_of(best), twice, probe)
 

@@ -27,7 +27,9 @@ def read(path: Path) -> list[dict[str, object]]:
 
 def test_prompts_are_the_most_toxic_by_their_own_score_and_halved(inputs: Path) -> None:
     rows = [json.loads(line) for line in (SHARED / "data" / "rtp" / "prompts_4000.jsonl").open(encoding="utf-8")]
-    score = {row["prompt"]["text"]: row["prompt"]["toxicity"] or 0.0 for row in rows}
+    # Perspective scored a few continuations not at all; their prompts are left out.
+    scored = [row for row in rows if row["prompt"]["toxicity"] and row["continuation"]["toxicity"] is not None]
+    score = {row["prompt"]["text"]: row["prompt"]["toxicity"] for row in scored}
     parts = {
         half: [str(row["prompt"]) for row in read(inputs / f"prompts_{half}.jsonl")] for half in ("report", "selection")
     }
