@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from evaluation.measurement import JSON
 # What the two were trained with: Keras' hard sigmoid (0.2 x + 0.5, cut at 0 and 1) or the logistic one as the gates.
 HARD_GATES = {"tox_block": True, "toxic_comment_classifier": False}
 _BATCH = 256
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,13 @@ def _network(vocabulary: Path, weights: Path, hard: bool) -> "_Network":
 class _Network:
     """Embedding, a bidirectional LSTM, its largest value over time, and two dense layers."""
 
-    def __init__(self, vocabulary: dict, weights: dict[str, NDArray], hard: bool) -> None:  # type: ignore[type-arg]
+    def __init__(self, vocabulary: dict[str, Any], weights: dict[str, Array], hard: bool) -> None:
         self._words, meta = vocabulary["vocab"], vocabulary["meta"]
         self._length = meta["maxlen"]
         self._marks = str.maketrans(dict.fromkeys(meta["filters"], " "))
         self._weights, self._hard = weights, hard
 
-    def __call__(self, texts: Sequence[str]) -> NDArray:  # type: ignore[type-arg]
+    def __call__(self, texts: Sequence[str]) -> Array:
         """Probabilities of the six labels: [n] → [n, 6]."""
         w = self._weights
         inputs = w["emb"][self._encoded(texts)]
@@ -100,7 +102,7 @@ class _Network:
                 ids[row, -len(known) :] = known
         return ids
 
-    def _largest(self, inputs: NDArray, way: str) -> NDArray:  # type: ignore[type-arg]
+    def _largest(self, inputs: Array, way: str) -> Array:
         """Keras' LSTM (gates in the order input, forget, cell, output): [n, t, e] → the largest state, [n, h]."""
         kernel, recurrent, bias = (self._weights[f"{way}_{part}"] for part in "krb")
         size = recurrent.shape[0]
@@ -115,9 +117,11 @@ class _Network:
             largest = np.maximum(largest, state)
         return largest
 
-    def _gate(self, x: NDArray) -> NDArray:  # type: ignore[type-arg]
-        return np.clip(0.2 * x + 0.5, 0, 1) if self._hard else _logistic(x)
+    def _gate(self, x: Array) -> Array:
+        opened: Array = np.clip(0.2 * x + 0.5, 0, 1) if self._hard else _logistic(x)
+        return opened
 
 
-def _logistic(x: NDArray) -> NDArray:  # type: ignore[type-arg]
-    return 1 / (1 + np.exp(-x))
+def _logistic(x: Array) -> Array:
+    share: Array = 1 / (1 + np.exp(-x))
+    return share

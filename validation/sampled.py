@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluation.continuations import sample_id
 from evaluation.files import file_digest, require_file
@@ -105,7 +106,7 @@ class Sampled:
         name: str,
         prompts: Sequence[str],
         scores: np.ndarray,
-        outputs: tuple[str, ...],  # type: ignore[type-arg]
+        outputs: tuple[str, ...],
     ) -> Measurement:
         return Measurement(
             name=name,
