@@ -105,7 +105,7 @@ class Sampled:
         self,
         name: str,
         prompts: Sequence[str],
-        scores: np.ndarray,
+        scores: NDArray[Any],
         outputs: tuple[str, ...],
     ) -> Measurement:
         return Measurement(

@@ -125,7 +125,7 @@ def detoxification(steps: Steps) -> None:
     """The search on Gemma, and the chosen cell on the report half."""
     quick = steps.place.quick
     model, small = "model=gemma3-270m", QUICK if quick else []
-    trials = ["hydra.sweeper.n_trials=2", "hydra.sweeper.prune=false", "layer=18"] if quick else []
+    trials = ["hydra.sweeper.n_trials=2", "hydra.sweeper.prune=false", "probe=mean_difference"] if quick else []
     steps.surgery(_named(steps, "search"), "experiment=study_search", *trials, *small)
     best = _best(steps, "search")
     probe = f"probe={best.keys['probe']}"
