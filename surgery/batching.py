@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 
 from surgery.batch_budget import BatchBudget
+from surgery.errors import is_out_of_memory
 
 Result = TypeVar("Result")
 
@@ -33,13 +34,6 @@ def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[
             width = max(1, lengths[index])
             batches.append([index])
     return batches
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an accelerator or the CPU allocator refused memory (the latter raises a plain RuntimeError)."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def fits(function: Callable[[], Result], samples: int) -> tuple[Result] | None:

@@ -19,6 +19,7 @@ def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_each_part_of_a_cell_is_measured() -> None:
     ran = benchmark("--small", "--device", "cpu")
     assert ran.returncode == 0, ran.stderr

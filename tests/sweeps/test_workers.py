@@ -42,6 +42,7 @@ def metrics(folder: Path) -> dict[str, object]:
     return {record.cell: record.metrics for record in load_records(folder / "runs" / "tiny-texts")}
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_results_of_none(in_workers, command, surgery, tmp_path) -> None:
     ran = command("surgery", *in_workers, *GRID, "hydra.launcher.workers=2")
     assert ran.code == 0, ran.err
@@ -50,6 +51,7 @@ def test_two_workers_give_the_results_of_none(in_workers, command, surgery, tmp_
     assert metrics(tmp_path / "outputs") == metrics(tmp_path / "alone")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
@@ -107,6 +109,7 @@ def _gone(pid: int, within: float = 30.0) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_the_command(number, in_workers, tmp_path, until_line: Callable[..., str]) -> None:
     process = subprocess.Popen(
@@ -181,6 +184,7 @@ def shadows(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_files_of_the_working_directory_are_never_taken_for_packages(shadows, in_workers, command) -> None:
     ran = command("surgery", *in_workers, "-m", "top_k=4,8", "hydra.launcher.workers=1")
     assert ran.code == 0, ran.err
