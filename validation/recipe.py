@@ -197,7 +197,7 @@ def _columns(path: Path, hub: bool, names: Sequence[str]) -> list[Sequence[str]]
     """Two columns of a table, as texts; several labels in one cell stand between commas."""
     if not hub:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+            rows: list[Sequence[str]] = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
         return rows[1:] if rows[0][0] == "toxic" else rows
     table = read_table(path, "the study's data")
     first, second = (table.column(name) for name in names)
