@@ -25,7 +25,7 @@ GOAL = (
 _WORD = re.compile(r"\b(\w)(\w{2,})(\w)\b")
 
 
-def pages(output: Path, quick: bool, figure2: bool, sweeps: Callable[..., str]) -> dict[str, str]:
+def pages(output: Path, quick: bool, sweeps: Callable[..., str]) -> dict[str, str]:
     """{name: Markdown} of every table whose sweep has run."""
     prefix = "study-quick-" if quick else "study-"
     there = {folder.name for folder in sweep_folders(output / "runs")}
@@ -44,7 +44,7 @@ def pages(output: Path, quick: bool, figure2: bool, sweeps: Callable[..., str]) 
             found[name] = as_page(blurred_table(text) if name == "table10" else text)
     if f"{prefix}table9" in there:
         found["figure3"] = as_page(sweeps("paper", "figure3", f"{prefix}table9"))
-    if figure2 and f"{prefix}report" in there:
+    if f"{prefix}report" in there:
         found["figure2"] = as_page(sweeps("paper", "figure2", f"{prefix}report"))
     return found
 
@@ -82,7 +82,7 @@ def search(name: str, output: Path) -> str:
 def detoxification(name: str, output: Path) -> str:
     """The chosen cell on the report half, the command that makes it, and how it stands to the goal."""
     record = next(one for one in finished_records(name, output) if one.status == "done")
-    lines = [_metrics(record), "", f"`{record.command}`", "", "| goal | reached |", "|---|---|"]
+    lines = [_metrics(record), "", f"`{_command(record)}`", "", "| goal | reached |", "|---|---|"]
     lines += [f"| {says} | {_reached(record.metrics.get(metric), test)} |" for says, metric, test in GOAL]
     return "\n".join([*lines, "", f"on {_machine(record)}"])
 
@@ -150,6 +150,11 @@ def _toxic(record: Record) -> float:
 
 def _reached(metric: Mapping[str, Any] | None, test: Callable[[Mapping[str, Any]], bool]) -> str:
     return "not measured" if metric is None else "yes" if test(metric) else "**no**"
+
+
+def _command(record: Record) -> str:
+    """What makes the cell again, from the project's folder."""
+    return record.command.replace("surgery ", "surgery --config-dir validation/conf ", 1)
 
 
 def _machine(record: Record) -> str:

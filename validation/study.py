@@ -24,7 +24,7 @@ from validation import report
 from validation.fetch import NotThere, catalogue, fetch, models_folder
 
 HERE = Path(__file__).parent
-CONF = HERE / "conf"
+CONF = Path(os.path.relpath(HERE / "conf"))
 # Table 9's rows but the random probe, which the chosen probe must not replace.
 VARIANTS = (
     "ours,random_region,highest_subtracted,layer_first,layer_middle,layer_last_but_one,"
@@ -207,18 +207,19 @@ def run(place: Place, parts: Sequence[str]) -> None:
     steps.seconds["fetch"] = time.monotonic() - began
     steps.python("recipe", "validation.recipe", place.data, str(place.inputs))
     known = {"detoxification": detoxification, "paper": paper, "jailbreaks": jailbreaks}
-    asked = list(parts or known)
-    for part in asked:
-        known[part](steps)
-        # After each part, so that a run that is broken off leaves what it found; figure 2 loads the model.
-        _write(steps, began, figure2=part == asked[-1])
+    try:
+        for part in parts or known:
+            known[part](steps)
+    finally:
+        # A run that is broken off tells what it found.
+        _write(steps, began)
 
 
-def _write(steps: Steps, began: float, figure2: bool) -> None:
+def _write(steps: Steps, began: float) -> None:
     place = steps.place
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     machine = f"{os.cpu_count()} cores, {platform.machine()}, largest process {peak:.1f} GiB"
-    pages = report.pages(place.output, place.quick, figure2, steps.sweeps)
+    pages = report.pages(place.output, place.quick, steps.sweeps)
     pages["times"] = report.times(steps.seconds, time.monotonic() - began, machine)
     if place.data != "hub":
         from validation.agreement import agreements, lines
@@ -236,12 +237,12 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", help="detoxification, paper, jailbreaks; all without one")
     parser.add_argument("--quick", action="store_true", help="a part of each, to see that it runs")
     given = parser.parse_args()
-    shared = HERE.parent.parent / "shared"
+    shared = Path(os.path.relpath(HERE.parent.parent / "shared"))
     place = Place(
         data=os.environ.get("VALIDATION_DATA", str(shared / "data")),
-        judges=Path(os.environ.get("STUDY_JUDGES", shared / "models" / "judges")).absolute(),
-        output=Path(os.environ.get("STUDY_OUTPUT", "outputs/study")).absolute(),
-        results=Path("outputs/study/quick").absolute() if given.quick else HERE / "results",
+        judges=Path(os.environ.get("STUDY_JUDGES", shared / "models" / "judges")),
+        output=Path(os.environ.get("STUDY_OUTPUT", "outputs/study")),
+        results=Path("outputs/study/quick") if given.quick else HERE / "results",
         quick=given.quick,
     )
     try:
