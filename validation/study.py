@@ -246,7 +246,7 @@ def main() -> int:
         quick=given.quick,
     )
     try:
-        if given.quick and place.data != "hub" and not Path(place.data).is_dir():
+        if place.data != "hub" and not Path(place.data).is_dir():
             raise NotThere(f"the folder of data '{place.data}' is not there (VALIDATION_DATA)")
         run(place, given.parts)
     except NotThere as error:
