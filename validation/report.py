@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.lookup import finished_records, shared_choice, sweep_folder
-from sweeps.records import Record, sweep_folders
+from sweeps.records import Record, load_records, sweep_folders
 from sweeps.summary import told
 
 PAPER = {"table2": "table2", "table9": "table9", "table10": "table10", "table11": "table11", "table13": "table13"}
@@ -28,7 +28,8 @@ _WORD = re.compile(r"\b(\w)(\w{2,})(\w)\b")
 def pages(output: Path, quick: bool, sweeps: Callable[..., str]) -> dict[str, str]:
     """{name: Markdown} of every table whose sweep has run."""
     prefix = "study-quick-" if quick else "study-"
-    there = {folder.name for folder in sweep_folders(output / "runs")}
+    folders = sweep_folders(output / "runs")
+    there = {folder.name for folder in folders if any(one.status == "done" for one in load_records(folder))}
     found: dict[str, str] = {}
     if f"{prefix}search" in there:
         found["search"] = search(f"{prefix}search", output)
