@@ -33,7 +33,7 @@ VARIANTS = (
 COMPONENTS = "gate_proj,up_proj,down_proj,q_proj,k_proj,v_proj,o_proj"
 
 # What a quick run looks at: enough to see that everything runs, too little to tell anything.
-QUICK = ["evaluation.limit=10", "behavior.limit=60", "evaluation.text=wikitext2_quick.txt"]
+QUICK = ["evaluation.limit=6", "behavior.limit=60", "evaluation.text=wikitext2_quick.txt"]
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def paper(steps: Steps) -> None:
 
 def jailbreaks(steps: Steps) -> None:
     """SmolLM2: resisting and surrendering, alpha and rows looked for on other prompts of the same file."""
-    small = [*QUICK, "evaluation.limit=4"] if steps.place.quick else []
+    small = [*QUICK, "evaluation.limit=3"] if steps.place.quick else []
     selection = [
         "evaluation.half=selection",
         "evaluation.text=wikitext2_selection.txt",
