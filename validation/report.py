@@ -105,7 +105,8 @@ def times(seconds: Mapping[str, float], whole: float, machine: str) -> str:
 
 def as_page(text: str) -> str:
     """What `sweeps paper` prints, as Markdown: a table, and a list of what stands around it; without paths."""
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("/")]
+    said = (line.strip() for line in text.splitlines())
+    lines = [line for line in said if line and not line.endswith((".png", ".svg"))]
     listed = [line if line.startswith("|") else f"- {line}" for line in lines]
     parted = [
         f"\n{line}" if place and line.startswith("|") != listed[place - 1].startswith("|") else line
