@@ -8,6 +8,7 @@ from typing import Any
 from sweeps.lookup import finished_records, shared_choice, sweep_folder
 from sweeps.records import Record, load_records, sweep_folders
 from sweeps.summary import told
+from validation.taken import taken
 
 PAPER = {"table2": "table2", "table9": "table9", "table10": "table10", "table11": "table11", "table13": "table13"}
 # What an edit is held to on Gemma: toxicity, perplexity and general ability.
@@ -52,32 +53,27 @@ def pages(output: Path, quick: bool, sweeps: Callable[..., str]) -> dict[str, st
 
 def search(name: str, output: Path) -> str:
     """Every cell of the search on the selection half, the lowest toxic rate first."""
-    folder = sweep_folder(name, output)
     records = finished_records(name, output)
-    done = [record for record in records if record.status == "done"]
-    rule = shared_choice(folder, done)
-    from sweeps.chosen import choose
-
-    found = choose(done, rule, folder) if rule else None
-    best = set(found.best.cells) if found and found.best else set()
+    rule = shared_choice(sweep_folder(name, output), [record for record in records if record.status == "done"])
+    found = taken(name, output)
     lines = [
         "| texts | probe | layer | rows | alpha | toxic rate | second judge | perplexity | |",
         "|---|---|---|---:|---:|---:|---:|---:|---|",
     ]
     for record in sorted(records, key=_toxic):
         metric = record.metrics
-        state = "chosen" if record.cell in best else "given up" if record.status == "pruned" else ""
-        state = f"failed: {record.error}" if record.status == "failed" else state
+        state = {"pruned": "given up", "failed": f"failed: {record.error}"}.get(record.status, "")
+        if found.record is not None and record.cell == found.record.cell:
+            state = "taken"
         keys = [str(record.keys.get(key, "")) for key in ("behavior", "probe", "layer", "top_k", "alpha")]
         values = [
             _moved(metric.get(f"selection/{one}"))
             for one in ("toxicity/toxic_rate", "toxicity_second/toxic_rate", "perplexity/wikitext2")
         ]
         lines.append(f"| {' | '.join([*keys, *values, state])} |")
-    why = found.why if found else "there is no rule"
     counts = {state: sum(record.status == state for record in records) for state in ("done", "pruned", "failed")}
     said = f"{len(records)} cells, {counts['pruned']} given up early, {counts['failed']} failed; selection half; {rule}"
-    return "\n".join([*lines, "", said, *([why] if why else [])])
+    return "\n".join([*lines, "", said, *([found.why] if found.why else [])])
 
 
 def detoxification(name: str, output: Path) -> str:

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from surgery.errors import InputError
 from surgery.files import written_whole
-from sweeps.chosen import choose
-from sweeps.lookup import finished_records, shared_choice, sweep_folder
+from sweeps.lookup import finished_records
 from sweeps.records import Record
 from validation import report
 from validation.fetch import NotThere, catalogue, fetch, models_folder
+from validation.taken import taken
 
 HERE = Path(__file__).parent
 CONF = Path(os.path.relpath(HERE / "conf"))
@@ -101,15 +101,6 @@ class Steps:
         return {**os.environ, **ours}
 
 
-def chosen(name: str, output: Path) -> Record | None:
-    """The cell that a sweep's rule chooses on the selection half; None where it names none."""
-    folder = sweep_folder(name, output)
-    done = [record for record in finished_records(name, output) if record.status == "done"]
-    rule = shared_choice(folder, done)
-    best = choose(done, rule, folder).best if rule else None
-    return next((record for record in done if best is not None and record.cell in best.cells), None)
-
-
 def settings_of(record: Record) -> list[str]:
     """A cell's own settings as overrides, its alpha and layer as the behavior's, so that variants find them there."""
     keys = record.keys
@@ -170,7 +161,7 @@ def jailbreaks(steps: Steps) -> None:
     common = ["model=smollm2-135m-q4", "model.chat=true", "evaluation=study_jailbreak", "probe=mean_difference"]
     name = _named(steps, "resist")
     steps.surgery(name, "-m", *common, "behavior=study_resist", *selection, *grid, "top_k=2143", *small)
-    best = chosen(name, steps.place.output)
+    best = taken(name, steps.place.output).record
     alpha = best.keys["alpha"] if best else 0.5
     for number, behavior in ((3, "study_resist"), (4, "study_surrender")):
         rest = [f"behavior={behavior}", f"behavior.preset.alpha={alpha}", "top_k=2143", "method=surgery"]
@@ -184,14 +175,17 @@ def _named(steps: Steps, name: str) -> str:
 
 
 def _best(steps: Steps, name: str) -> Record:
-    """The chosen cell; of a quick run, whose few prompts choose nothing, the first that is done."""
-    name = _named(steps, name)
-    if (best := chosen(name, steps.place.output)) is not None:
-        return best
-    done = [record for record in finished_records(name, steps.place.output) if record.status == "done"]
+    """The cell to go on with; of a quick run, whose few prompts can break every limit, the first that is done."""
+    name, output = _named(steps, name), steps.place.output
+    found = taken(name, output)
+    if found.why:
+        print(found.why, flush=True)
+    if found.record is not None:
+        return found.record
+    done = [record for record in finished_records(name, output) if record.status == "done"]
     if steps.place.quick and done:
         return done[0]
-    raise InputError(f"the search '{name}' chose no cell; `sweeps best {name} -o {steps.place.output}` says why")
+    raise InputError(f"the search '{name}' found no cell to go on with: {found.why}")
 
 
 def run(place: Place, parts: Sequence[str]) -> None:
