@@ -18,15 +18,14 @@ def lacks_instructions(dtype: torch.dtype) -> bool:
     return not any(found.get(name) for name in _INSTRUCTIONS[dtype])
 
 
-def slow_numbers(model: PreTrainedModel, dtype: torch.dtype, placement: object) -> str | None:
-    """One sentence for a person where a model would be read in a dtype that is slow on the CPU it is sent to.
+def slow_numbers(model: PreTrainedModel, dtype: torch.dtype) -> str | None:
+    """One sentence for a person where a model would be read in a dtype that is slow on this CPU.
 
     Args:
         model: its skeleton.
         dtype: it will be loaded in.
-        placement: a device or a device map.
     """
-    if placement != "cpu" or not lacks_instructions(dtype) or model.num_parameters() < LEAST_WEIGHTS:
+    if not lacks_instructions(dtype) or model.num_parameters() < LEAST_WEIGHTS:
         return None
     name = str(dtype).removeprefix("torch.")
     return (

@@ -67,8 +67,7 @@ def _count(kind: str) -> int:
         return 0  # such as meta, which holds no values
 
 
-def placement_of(device: str | dict[str, Any]) -> str | dict[str, Any]:
-    """Where `auto` is on this machine; raises InputError for a device that is not here."""
+def _placement(device: str | dict[str, Any]) -> str | dict[str, Any]:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     require_device(device)
@@ -122,7 +121,7 @@ def load_model(
     """
     if dtype not in DTYPES:
         raise InputError(f"model.dtype={dtype} is unknown; it is one of {', '.join(DTYPES)}")
-    placement = placement_of(device)
+    placement = _placement(device)
     if (file := gguf_of(path, gguf, revision)) is not None:
         from surgery.gguf_identity import gguf_weights
         from surgery.gguf_model import load_gguf

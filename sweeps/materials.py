@@ -268,8 +268,10 @@ def _slow(model: ModelSettings, source: "Path | GgufFile", shapes: "PreTrainedMo
     import torch
 
     from surgery.cpu_numbers import slow_numbers
-    from surgery.models import placement_of
 
+    # Whether a device that is named is here, is for the machine to say that loads the model: it may be a cluster's.
+    if model.device != "cpu" and (model.device != "auto" or torch.cuda.is_available()):
+        return []
     if model.dtype != "auto":
         dtype = getattr(torch, model.dtype)
     elif isinstance(source, Path):
@@ -278,7 +280,7 @@ def _slow(model: ModelSettings, source: "Path | GgufFile", shapes: "PreTrainedMo
         from surgery.gguf_model import own_dtype
 
         dtype = own_dtype(source)
-    said = slow_numbers(shapes, dtype, placement_of(model.device))
+    said = slow_numbers(shapes, dtype)
     return [said] if said else []
 
 

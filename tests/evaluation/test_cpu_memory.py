@@ -71,6 +71,7 @@ def folder(tokenizer, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_process_without_memory_halves_its_batches_and_reads_the_same(folder: Path) -> None:
     (folder / "readings.py").write_text(READINGS)
     here: dict[str, Any] = {}

@@ -24,6 +24,7 @@ def in_pieces(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]
         return list(position_logits.position_logits(model, {"input_ids": IDS}, ROWS, COLUMNS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pieces_are_the_logits_of_one_pass(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model(family)
