@@ -1,5 +1,6 @@
 """Which formats of numbers this machine's CPU multiplies slowly, for want of instructions."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ _INSTRUCTIONS = {torch.bfloat16: ("avx512_bf16", "amx_bf16"), torch.float16: ("a
 
 def lacks_instructions(dtype: torch.dtype) -> bool:
     """Whether an x86 CPU has none for products in a dtype of 16 bits; of other CPUs this is not known."""
-    found: dict[str, Any] = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    found: Mapping[str, Any] = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     if found.get("architecture") != "x86_64" or dtype not in _INSTRUCTIONS:
         return False
     return not any(found.get(name) for name in _INSTRUCTIONS[dtype])

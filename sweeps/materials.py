@@ -95,7 +95,7 @@ class Materials:
     _checked: set[str] = field(default_factory=set)
     _models: dict[str, ModelFacts] = field(default_factory=dict)
     _earlier: "dict[str, tuple[Intervention, ...]]" = field(default_factory=dict)
-    _shapes: "dict[str, tuple[Path, PreTrainedModel]]" = field(default_factory=dict)
+    _shapes: "dict[str, tuple[Path | GgufFile, PreTrainedModel]]" = field(default_factory=dict)
     _tokenizers: "dict[str, PreTrainedTokenizerBase]" = field(default_factory=dict)
     _shown: dict[str, list[str]] = field(default_factory=dict)
 
