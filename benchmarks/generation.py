@@ -74,20 +74,19 @@ def measure(dtype: str, given: argparse.Namespace) -> None:
     rows = [ids or [start_id(model, tokenizer)] for ids in token_ids(tokenizer, prompts)]
     budget = BatchBudget.of(model, "generation").tokens
     pad = padding_id(model, tokenizer)
-    batches = [
-        tuple(padded(model, [rows[i] for i in batch], "left", pad).values())
-        for batch in token_budget_batches([len(ids) + NEW for ids in rows], budget)
-    ]
+    packed = token_budget_batches([len(ids) + NEW for ids in rows], budget)
+    inputs = [padded(model, [rows[i] for i in batch], "left", pad) for batch in packed]
+    batches = [(one["input_ids"], one["attention_mask"]) for one in inputs]
 
     def ours() -> Any:
         return generate(model, tokenizer, prompts, settings)
 
     def bare() -> Any:
-        return bare_loop(model, batches)  # type: ignore[arg-type]
+        return bare_loop(model, batches)
 
     # Untimed, as what is made at first use belongs to neither.
     expected, found = bare(), ours()
-    order = [i for batch in token_budget_batches([len(ids) + NEW for ids in rows], budget) for i in batch]
+    order = [i for batch in packed for i in batch]
     texts = [text for batch in expected for text in tokenizer.batch_decode(batch, skip_special_tokens=True)]
     same = sum(found.texts[i] == text for i, text in zip(order, texts, strict=True))
     rounds = []

@@ -8,7 +8,7 @@ from weakref import finalize
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from surgery.chat import DEFAULT_DATE, set_date
+from surgery.chat import DEFAULT_DATE
 from surgery.encoding import padding_id
 from surgery.errors import InputError, foreign_errors
 from surgery.fingerprints import Keep, keep_in_process, note_source, note_weights
@@ -127,9 +127,8 @@ def load_model(
         from surgery.gguf_model import load_gguf
 
         given = told(path, gguf)
-        model, tokenizer, missing = load_gguf(file, given, dtype, placement)
+        model, tokenizer, missing = load_gguf(file, given, dtype, placement, date)
         _make_ready(model, given, missing)
-        set_date(tokenizer, date)
         note_weights(model, gguf_weights(file, keep))
     else:
         folder = model_folder(path, revision)

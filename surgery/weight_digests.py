@@ -8,7 +8,7 @@ import xxhash
 from torch import nn
 
 from surgery.files import sha256_of_parts
-from surgery.hashed_file import PIECE
+from surgery.hashed_file import hash_of_part
 from surgery.offload import Weights
 from surgery.safetensors_file import DTYPES, INDEX, SINGLE, StoredTensor, weight_files
 
@@ -137,22 +137,13 @@ def digest_of_stored(homes: Mapping[str, tuple[Path, StoredTensor]]) -> str:
 
 
 def _of_files(homes: Mapping[str, tuple[Path, StoredTensor]]) -> Iterator[tuple[str, TensorDigest]]:
-    buffer = memoryview(bytearray(PIECE))
     by_file: dict[Path, list[StoredTensor]] = {}
     for path, tensor in homes.values():
         by_file.setdefault(path, []).append(tensor)
     for path, tensors in sorted(by_file.items()):
         with open(path, "rb", buffering=0) as file:
             for tensor in sorted(tensors, key=lambda one: one.start):
-                state, left = xxhash.xxh3_128(), tensor.size
-                file.seek(tensor.start)
-                while left:
-                    count = file.readinto(buffer[: min(PIECE, left)])
-                    if not count:
-                        raise OSError(f"'{path}' ended within {tensor.name}")
-                    state.update(buffer[:count])
-                    left -= count
-                yield tensor.name, (tensor.dtype, tensor.shape, state.hexdigest())
+                yield tensor.name, (tensor.dtype, tensor.shape, hash_of_part(file, tensor.start, tensor.size))
 
 
 def same_dtypes(model: nn.Module, homes: Mapping[str, tuple[Path, StoredTensor]]) -> bool:

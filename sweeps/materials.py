@@ -239,11 +239,9 @@ class Materials:
                 source, model.path, trust_remote_code=model.trust_remote_code, date=model.date
             )
         else:
-            from surgery.chat import set_date
             from surgery.gguf_tokenizer import gguf_tokenizer
 
-            self._tokenizers[key] = gguf_tokenizer(source, told(model.path, model.gguf))
-            set_date(self._tokenizers[key], model.date)
+            self._tokenizers[key] = gguf_tokenizer(source, told(model.path, model.gguf), model.date)
         return self._tokenizers[key]
 
     def model(self, settings: Settings) -> ModelFacts:
