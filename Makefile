@@ -53,7 +53,7 @@ test: install ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser and not latex and not gguf"
 
 test-slow: install ## run the tests that take minutes: sweeps killed again and again, many processes, many draws
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 test-cluster: $(VENV)/.installed-test,slurm,ray ## run the tests on a SLURM and a Ray of this machine's own (as root)
 	tests/cluster/slurm.sh install

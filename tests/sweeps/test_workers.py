@@ -88,7 +88,7 @@ def test_two_commands_at_once_run_no_cell_twice(in_workers, tmp_path) -> None:
         subprocess.Popen(arguments, cwd=tmp_path, env={**os.environ, **WITH_FAULTS}, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=240)[1] for process in both]
+    said = [process.communicate(timeout=900)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     measured = [int(line) for line in log.read_text().split() if line != "0"]
     assert sorted(measured) == [4, 8, 12, 16, 20, 24]
@@ -100,7 +100,7 @@ def _workers_of(process: "subprocess.Popen[str]") -> list[int]:
     return [int(pid) for pid in children if b"sweeps.engines.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def _gone(pid: int, within: float = 30.0) -> bool:
+def _gone(pid: int, within: float = 120.0) -> bool:
     until = time.monotonic() + within
     while time.monotonic() < until:
         if not Path(f"/proc/{pid}").exists():
@@ -136,6 +136,7 @@ def test_workers_end_with_the_command(number, in_workers, tmp_path, until_line: 
         assert "Traceback" not in rest
 
 
+@pytest.mark.slow
 def test_what_a_measurement_lacks_ends_the_command_in_one_line(in_workers, command, world) -> None:
     ran = command("surgery", *in_workers, *GRID, f"evaluation.prompts={world.prompts}")
     assert ran.code == 1
