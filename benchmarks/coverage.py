@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import bootstrap, multinomial, norm, t
 
-from evaluation import intervals, significance
-from evaluation.measurement import Measurement
-from evaluation.statistics import compare
+from evaluation.comparison import intervals, significance
+from evaluation.comparison.compare import compare
+from evaluation.measurements.measurement import Measurement
 
 N = 100
 Z = norm.ppf(0.975)

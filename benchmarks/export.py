@@ -25,15 +25,15 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from surgery import Edit, rank_rows
-from surgery.files import sha256_of_file
-from surgery.temporary_folder import TemporaryFolder
+from surgery.files.temporary_folder import TemporaryFolder
+from surgery.files.whole_files import sha256_of_file
 
 WIDTH, INNER = 2048, 8192
 # A fresh process; tensors of the base that were looked at count too, as pages of its files.
 PEAK = """
 import json, sys
 from surgery import Edit
-import surgery.checkpoint, transformers.models.llama.modeling_llama
+import surgery.export.checkpoint, transformers.models.llama.modeling_llama
 def peak():  # of this process alone; what getrusage tells is inherited from the parent
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 before = peak()

@@ -59,11 +59,11 @@ def timed(function: Callable[[], Any]) -> tuple[float, float]:
 def measure(dtype: str, given: argparse.Namespace) -> None:
     """Prints one line for a dtype."""
     from evaluation.generation import Generation, generate
-    from evaluation.model_input import padded
+    from evaluation.inputs.model_input import padded
     from surgery import load_model
-    from surgery.batch_budget import BatchBudget
-    from surgery.batching import token_budget_batches
-    from surgery.encoding import padding_id, start_id, token_ids
+    from surgery.states.batch_budget import BatchBudget
+    from surgery.states.batching import token_budget_batches
+    from surgery.tokens.encoding import padding_id, start_id, token_ids
 
     model, tokenizer = load_model(str(given.model), dtype=dtype, device="cpu")
     # No prompt may end early: then both sides make the same number of steps.
@@ -118,7 +118,7 @@ def main() -> None:
     os.environ |= {"OMP_NUM_THREADS": str(given.threads), "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
     import torch
 
-    from sweeps.quiet import quiet_libraries
+    from sweeps.terminal.library_output import quiet_libraries
 
     quiet_libraries()
     torch.set_num_threads(given.threads)

@@ -27,7 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evaluation.generation import Generation, generate
 from surgery import Edit, Probe, collect_hidden_states, fit_probe, rank_rows
-from surgery.fingerprints import fingerprint
+from surgery.model.fingerprints import fingerprint
 
 PAPER_GB, PAPER_HOURS = 29.6, 0.5
 NEW_TOKENS, PROMPT_WORDS, LONGEST = 20, 20, 100

@@ -20,17 +20,17 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from export import make_base
 
-from surgery.fingerprints import model_identity
-from surgery.model_files import skeleton
-from surgery.temporary_folder import TemporaryFolder
+from surgery.files.temporary_folder import TemporaryFolder
+from surgery.model.fingerprints import model_identity
+from surgery.model.model_files import skeleton
 
 LATER = """
 import sys, time
 from pathlib import Path
-from surgery.fingerprints import model_identity
-from surgery.model_files import skeleton
-from surgery.temporary_folder import TemporaryFolder
-from sweeps.kept_digests import KeptDigests
+from surgery.model.fingerprints import model_identity
+from surgery.model.model_files import skeleton
+from surgery.files.temporary_folder import TemporaryFolder
+from sweeps.store.kept_digests import KeptDigests
 folder = Path(sys.argv[1])
 shapes = skeleton(folder)
 begun = time.perf_counter()
@@ -73,7 +73,7 @@ def main() -> None:
             print(f"cat {read:.3f} s, identity {known:.3f} s, ratio {known / read:.2f}")
         medians = [statistics.median(times) for times in zip(*rounds, strict=True)]
         print(f"{size / 1e9:.2f} GB in {len(files)} files: median ratio {medians[1] / medians[0]:.2f} (goal 1.5)")
-        # Files of just now are read again, see surgery.fingerprints.SETTLED.
+        # Files of just now are read again, see surgery.model.fingerprints.SETTLED.
         time.sleep(3)
         command = [sys.executable, "-P", "-c", LATER, str(folder), str(store)]
         first, *later = (float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(4))

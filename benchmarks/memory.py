@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from surgery.temporary_folder import TemporaryFolder
+from surgery.files.temporary_folder import TemporaryFolder
 
 GIB = 2**30
 WORKS = ("perplexity", "lm-eval", "probe loss")
@@ -93,7 +93,7 @@ def one(work: str, dtype: str, given: argparse.Namespace) -> None:
     import torch
 
     from surgery import load_model
-    from sweeps.quiet import quiet_libraries
+    from sweeps.terminal.library_output import quiet_libraries
 
     quiet_libraries()
     torch.set_num_threads(given.threads)

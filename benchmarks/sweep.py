@@ -34,7 +34,7 @@ from statistics import median
 from typing import Any
 
 import toyworld
-from surgery.temporary_folder import TemporaryFolder
+from surgery.files.temporary_folder import TemporaryFolder
 
 ALPHAS, SIZES = (1, 1.5, 2, 2.5, 3, 4), (32, 48, 128, 256)
 # Of a real model: weak enough to leave it a language model.
@@ -66,9 +66,9 @@ def compose(arguments: list[str]) -> Any:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
-    from sweeps import resolvers
-    from sweeps.composition import compose_jobs
-    from sweeps.plan import make_plan
+    from sweeps.config import resolvers
+    from sweeps.config.composition import compose_jobs
+    from sweeps.plan.plan import make_plan
 
     resolvers.register()
     GlobalHydra.instance().clear()
@@ -85,7 +85,8 @@ def recorded_calls() -> Iterator[list[Callable[[], Any]]]:
     import torch
     from transformers import GenerationMixin
 
-    from evaluation import lm_eval_model, position_logits
+    from evaluation import position_logits
+    from evaluation.harness import lm_eval_model
 
     calls: list[Callable[[], Any]] = []
     inside = 0
@@ -166,12 +167,12 @@ def measure_sweep(arguments: list[str], cells: int) -> tuple[list[Times], dict[s
     """(times of each cell, median seconds of each stage of those after the first); cells run in this process."""
     import torch
 
-    from sweeps.conductor import Conductor
+    from sweeps.conduct.conductor import Conductor
     from sweeps.engines.in_process import InProcess
-    from sweeps.progress import Progress
-    from sweeps.quiet import quiet_libraries
-    from sweeps.records import Record
-    from sweeps.tables import console
+    from sweeps.records.record import Record
+    from sweeps.terminal.cell_tables import console
+    from sweeps.terminal.library_output import quiet_libraries
+    from sweeps.terminal.progress import Progress
 
     quiet_libraries()
     plan = compose(arguments)
@@ -238,7 +239,7 @@ def shell_script(folder: Path, limit: int, cells: int, again: bool) -> float:
 def one_step(step: str, index: int, folder: Path, limit: int) -> None:
     """A step of the shell script, in its own process."""
     from surgery import Edit, Probe, collect_hidden_states, fit_probe, load_model, rank_rows
-    from sweeps.quiet import quiet_libraries
+    from sweeps.terminal.library_output import quiet_libraries
 
     quiet_libraries()
     experiment = compose([f"output_dir={folder}", "tracking=none", f"evaluation.limit={limit}"]).experiments[index]

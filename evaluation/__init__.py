@@ -11,40 +11,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from evaluation.comparison.compare import Comparison, compare
     from evaluation.continuations import Continuations, Scorer
     from evaluation.evaluator import Evaluator
     from evaluation.fluency import Fluency
     from evaluation.generation import Generated, Generation, generate
+    from evaluation.inputs.prompts import halves, read_prompts
     from evaluation.lm_eval_tasks import LmEval
-    from evaluation.measurement import Measurement
-    from evaluation.measurement_files import load_measurements, save_measurements
+    from evaluation.measurements.measurement import Measurement
+    from evaluation.measurements.measurement_files import load_measurements, save_measurements
     from evaluation.perplexity import Perplexity
     from evaluation.probe_loss import probe_loss
-    from evaluation.prompts import halves, read_prompts
     from evaluation.refusal import Refusal
-    from evaluation.statistics import Comparison, compare
     from evaluation.toxicity import Toxicity
 
 _HOME = {
-    "Comparison": "evaluation.statistics",
+    "Comparison": "evaluation.comparison.compare",
     "Continuations": "evaluation.continuations",
     "Evaluator": "evaluation.evaluator",
     "Fluency": "evaluation.fluency",
     "Generated": "evaluation.generation",
     "Generation": "evaluation.generation",
     "LmEval": "evaluation.lm_eval_tasks",
-    "Measurement": "evaluation.measurement",
+    "Measurement": "evaluation.measurements.measurement",
     "Perplexity": "evaluation.perplexity",
     "Refusal": "evaluation.refusal",
     "Scorer": "evaluation.continuations",
     "Toxicity": "evaluation.toxicity",
-    "compare": "evaluation.statistics",
+    "compare": "evaluation.comparison.compare",
     "generate": "evaluation.generation",
-    "halves": "evaluation.prompts",
-    "load_measurements": "evaluation.measurement_files",
+    "halves": "evaluation.inputs.prompts",
+    "load_measurements": "evaluation.measurements.measurement_files",
     "probe_loss": "evaluation.probe_loss",
-    "read_prompts": "evaluation.prompts",
-    "save_measurements": "evaluation.measurement_files",
+    "read_prompts": "evaluation.inputs.prompts",
+    "save_measurements": "evaluation.measurements.measurement_files",
 }
 
 __all__ = [
@@ -70,7 +70,13 @@ __all__ = [
 ]
 
 
+# Where modules lay that recorded configs name as `_target_`.
+_EARLIER = {"imported": "evaluation.scores_from_file", "own": "evaluation.own_files"}
+
+
 def __getattr__(name: str) -> object:
+    if name in _EARLIER:
+        return import_module(_EARLIER[name])
     if name not in _HOME:
         raise AttributeError(f"module 'evaluation' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from evaluation.lm_eval_tasks import LmEval, average_of
-from evaluation.measurement import JSON, Half, Measurement
+from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.calm import preserved_random_state, quiet
 from evaluation.continuations import Judged
-from evaluation.files import folder_digests
-from evaluation.measurement import JSON
+from evaluation.inputs.isolation import preserved_random_state, quiet
+from evaluation.inputs.named_files import folder_digests
+from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
-from surgery.hub import snapshot
-from surgery.local_paths import names_a_folder, require_folder
+from surgery.files.hub import snapshot
+from surgery.files.local_paths import names_a_folder, require_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from surgery.batch_budget import BatchBudget
+    from surgery.states.batch_budget import BatchBudget
 
 _FILES = ("*.json", "*.txt", "*.model")
 
@@ -81,7 +81,7 @@ class Classifier:
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """Each metric: 1 where the continuation is of its class, else 0; [n]."""
-        from surgery.batch_budget import BatchBudget
+        from surgery.states.batch_budget import BatchBudget
 
         budget = BatchBudget.of(self._loaded()[0], "judging", self.tokens_per_batch)
         probabilities = self._probabilities(continuations, budget)
@@ -96,9 +96,9 @@ class Classifier:
         """Softmax over the classes, [n, classes]; of independent classes (multi-label models) each one's sigmoid."""
         import torch
 
-        from evaluation.model_input import padded
-        from surgery.batching import run_in_batches
-        from surgery.encoding import require_embeddings
+        from evaluation.inputs.model_input import padded
+        from surgery.states.batching import run_in_batches
+        from surgery.tokens.encoding import require_embeddings
 
         model, tokenizer = self._loaded()
         encoded = tokenizer(list(texts), truncation=True, max_length=self._longest(), verbose=False)["input_ids"]
@@ -173,7 +173,7 @@ def _fetched(name: str, revision: str | None) -> Path:
 
 def _padding(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
     """A token that is there; where the tokenizer's is not, the model's own, by which some find a text's last token."""
-    from surgery.encoding import embedding_rows, padding_id
+    from surgery.tokens.encoding import embedding_rows, padding_id
 
     own, named = getattr(model.config, "pad_token_id", None), tokenizer.pad_token_id
     if own is not None and 0 <= own < embedding_rows(model) and (named is None or named >= embedding_rows(model)):

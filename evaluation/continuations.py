@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.files import file_digest
 from evaluation.generation import Generation, check_prompts, generate
-from evaluation.measurement import JSON, Half, Measurement
-from evaluation.prompts import Label, Prompt, halves, prompt_files, read_prompts
+from evaluation.inputs.named_files import file_digest
+from evaluation.inputs.prompts import Label, Prompt, halves, prompt_files, read_prompts
+from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
-from evaluation.measurement import JSON, Measurement
+from evaluation.measurements.measurement import JSON, Measurement
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

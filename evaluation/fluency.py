@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.measurement import JSON
+from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
 
 # A word, or one mark: so that "!!!!!!" is six tokens that repeat and not one.

@@ -8,10 +8,10 @@ from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from evaluation.measurement import JSON
-from evaluation.model_input import evaluation_mode, padded
-from surgery.encoding import MOST_OF_A_CHARACTER, Reading, encode, longest_input, padding_id, start_id
+from evaluation.inputs.model_input import evaluation_mode, padded
+from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
+from surgery.tokens.encoding import MOST_OF_A_CHARACTER, Reading, encode, longest_input, padding_id, start_id
 
 if TYPE_CHECKING:
     import torch
@@ -101,8 +101,8 @@ def generate(
     import torch
     from tqdm import tqdm
 
-    from surgery.batch_budget import BatchBudget
-    from surgery.batching import run_in_batches
+    from surgery.states.batch_budget import BatchBudget
+    from surgery.states.batching import run_in_batches
 
     settings.check()
     encoded = encode(model, tokenizer, prompts, reading_of_prompts(model, settings))

@@ -7,12 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from evaluation.files import file_digest, folder_digests
-from evaluation.lm_eval_run import load_tasks, registered_names, run_tasks
-from evaluation.measurement import JSON, Half, Measurement
-from evaluation.task_folder import TaskFolder, read_task_folder
-from surgery.chat import require_template
+from evaluation.harness.lm_eval_run import load_tasks, registered_names, run_tasks
+from evaluation.harness.task_folder import TaskFolder, read_task_folder
+from evaluation.inputs.named_files import file_digest, folder_digests
+from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
+from surgery.tokens.chat import require_template
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from evaluation.files import file_digest, read_text, require_file
-from evaluation.measurement import JSON, Half, Measurement
-from evaluation.model_input import evaluation_mode, padded
-from surgery.encoding import embedding_rows, longest_input, require_embeddings, token_ids
+from evaluation.inputs.model_input import evaluation_mode, padded
+from evaluation.inputs.named_files import file_digest, read_text, require_file
+from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
-from surgery.hub import HubFiles, on_the_hub
+from surgery.files.hub import HubFiles, on_the_hub
+from surgery.tokens.encoding import embedding_rows, longest_input, require_embeddings, token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from surgery.batch_budget import BatchBudget
+    from surgery.states.batch_budget import BatchBudget
 
 _WHAT = "the perplexity text"
 
@@ -35,7 +35,7 @@ class Perplexity:
 
     Attributes:
         texts: {name: file}; each gives `perplexity/<name>`. A file of text; or `.parquet`, here or on the hub (see
-            `surgery.hub`), whose rows of the column `text` are joined by blank lines, as WikiText-2's are.
+            `surgery.files.hub`), whose rows of the column `text` are joined by blank lines, as WikiText-2's are.
         window: tokens.
         stride: from one window's start to the next, at most the window; None is the window.
         tokens_per_batch: budget of a batch; None is found from the model and its device.
@@ -94,7 +94,7 @@ class Perplexity:
         Raises:
             InputError: see `check`; or for a text of fewer than two tokens.
         """
-        from surgery.batch_budget import BatchBudget
+        from surgery.states.batch_budget import BatchBudget
 
         window = min(self.window, longest_input(model) or self.window)
         measurements = []
@@ -176,7 +176,7 @@ def _losses(
     """Summed negative log-likelihood of the last `scored` tokens of each piece, in nats: [n]."""
     from tqdm import tqdm
 
-    from surgery.batching import run_in_batches
+    from surgery.states.batching import run_in_batches
 
     def run(indices: list[int]) -> list[float]:
         return _losses_of_batch(model, [pieces[i] for i in indices], [scored[i] for i in indices])

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evaluation.measurement import Half, Measurement
+from evaluation.measurements.measurement import Half, Measurement
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from surgery.probe import Probe
+    from surgery.probe.probe import Probe
 
 
 def probe_loss(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.measurement import JSON
+from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
 
 # The ten of Section 4 of the paper (Wang et al. 2025), as spelled there: case counts.

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.calm import preserved_random_state, quiet
 from evaluation.continuations import Judged
-from evaluation.detoxify_checkpoint import CONFIG, VARIANTS, identity_of, load_detoxify
-from evaluation.files import require_file
-from evaluation.measurement import JSON
+from evaluation.inputs.detoxify_checkpoint import CONFIG, VARIANTS, identity_of, load_detoxify
+from evaluation.inputs.isolation import preserved_random_state, quiet
+from evaluation.inputs.named_files import require_file
+from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
     from detoxify import Detoxify
 
-    from surgery.batch_budget import BatchBudget
+    from surgery.states.batch_budget import BatchBudget
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Toxicity:
         """
         self.check()
         self.prepare()
-        from surgery.batch_budget import BatchBudget
+        from surgery.states.batch_budget import BatchBudget
 
         # Each text counts as one token: the batch size is a number of texts.
         budget = BatchBudget(self._detoxify().model, "judging", self.batch_size)
@@ -107,7 +107,7 @@ class Toxicity:
         return Judged(scores, {"texts_per_batch": budget.tokens, "halvings": budget.halvings})
 
     def _probabilities(self, texts: Sequence[str], budget: "BatchBudget") -> NDArray[np.float64]:
-        from surgery.batching import run_in_batches
+        from surgery.states.batching import run_in_batches
 
         detoxify = self._detoxify()
         probabilities = np.zeros(len(texts))

@@ -42,8 +42,8 @@ class CellSweeper(Sweeper):
 
     def overrides(self, arguments: Sequence[str]) -> list[Override]:
         """What is asked for, parsed; for a key that is given twice the last counts."""
-        from sweeps.as_written import as_written
-        from sweeps.key_types import type_in
+        from sweeps.config.key_types import type_in
+        from sweeps.config.written_values import as_written
 
         parser = OverridesParser.create(config_loader=self._loader)
         written = [f"{key}={'null' if value is None else value}" for key, value in self._params.items()]

@@ -8,7 +8,7 @@ from hydra_plugins.grid_sweeper import CellSweeper
 
 
 class OptunaSweeper(CellSweeper):
-    """Searches; the keys are those of `sweeps.search.SearchSettings`, `params` and `when` of its space."""
+    """Searches; the keys are those of `sweeps.search.search.SearchSettings`, `params` and `when` of its space."""
 
     def __init__(self, params: Any, when: Any, **settings: Any) -> None:
         super().__init__(params)
@@ -16,7 +16,7 @@ class OptunaSweeper(CellSweeper):
         self._settings = settings
 
     def sweep(self, arguments: list[str]) -> None:
-        from sweeps.search_command import search
+        from sweeps.commands.search_command import search
 
         search(self.overrides(arguments), self._when, self._settings, self._loader, self.config, self.launcher)
 

@@ -28,8 +28,8 @@ class EngineLauncher(Launcher):
         raise NotImplementedError
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from sweeps.composition import compose_jobs
-        from sweeps.surgery_command import run_composed
+        from sweeps.commands.surgery_command import run_composed
+        from sweeps.config.composition import compose_jobs
 
         run_composed(compose_jobs(self.loader, self.config, job_overrides), self.make_engine, self.here)
         return []

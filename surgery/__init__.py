@@ -10,30 +10,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from surgery.edit import Edit
+    from surgery.changes.receipt import Receipt
+    from surgery.edits.edit import Edit
     from surgery.errors import InputError
-    from surgery.fingerprints import fingerprint
-    from surgery.hidden_states import HiddenStates, collect_hidden_states
-    from surgery.models import load_model
-    from surgery.probe import Probe
-    from surgery.probe_fitting import fit_probe
-    from surgery.ranking import RowRanking, rank_rows
-    from surgery.receipt import Receipt
-    from surgery.region import Region
+    from surgery.model.fingerprints import fingerprint
+    from surgery.model.loading import load_model
+    from surgery.probe.probe import Probe
+    from surgery.probe.probe_fitting import fit_probe
+    from surgery.region.ranking import RowRanking, rank_rows
+    from surgery.region.region import Region
+    from surgery.states.hidden_states import HiddenStates, collect_hidden_states
 
 _HOME = {
-    "Edit": "surgery.edit",
-    "Receipt": "surgery.receipt",
+    "Edit": "surgery.edits.edit",
+    "Receipt": "surgery.changes.receipt",
     "InputError": "surgery.errors",
-    "fingerprint": "surgery.fingerprints",
-    "HiddenStates": "surgery.hidden_states",
-    "collect_hidden_states": "surgery.hidden_states",
-    "load_model": "surgery.models",
-    "Probe": "surgery.probe",
-    "fit_probe": "surgery.probe_fitting",
-    "RowRanking": "surgery.ranking",
-    "rank_rows": "surgery.ranking",
-    "Region": "surgery.region",
+    "fingerprint": "surgery.model.fingerprints",
+    "HiddenStates": "surgery.states.hidden_states",
+    "collect_hidden_states": "surgery.states.hidden_states",
+    "load_model": "surgery.model.loading",
+    "Probe": "surgery.probe.probe",
+    "fit_probe": "surgery.probe.probe_fitting",
+    "RowRanking": "surgery.region.ranking",
+    "rank_rows": "surgery.region.ranking",
+    "Region": "surgery.region.region",
 }
 
 __all__ = [

@@ -39,10 +39,10 @@ def made_sweep(tmp_path: Path) -> Path:
     """
     import numpy as np
 
-    from evaluation.measurement import Measurement
-    from sweeps.records import CONFIG, SAMPLES, Record
-    from sweeps.run_cell import metrics_of
-    from sweeps.samples import write_samples
+    from evaluation.measurements.measurement import Measurement
+    from sweeps.records.record import CONFIG, SAMPLES, Record
+    from sweeps.records.samples import write_samples
+    from sweeps.run.run_cell import metrics_of
 
     ids = tuple(f"s{index}" for index in range(30))
     prompts = (HOSTILE, *(f"prompt number {index}" for index in range(1, 30)))

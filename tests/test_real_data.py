@@ -61,9 +61,9 @@ def test_glad_against_gloomy_from_hidden_states_to_a_record(tmp_path: Path) -> N
 def test_the_comments_of_both_attitudes_are_all_found(tmp_path: Path) -> None:
     from hydra import compose, initialize_config_module
 
-    from sweeps import resolvers
-    from sweeps.materials import Materials
-    from sweeps.settings import plain, read_settings
+    from sweeps.config import resolvers
+    from sweeps.config.read_settings import plain, read_settings
+    from sweeps.plan.materials import Materials
 
     path = SHARED / "data" / "goemotions" / "train.tsv"
     names = (SHARED / "data" / "goemotions" / "labels.txt").read_text().split()
@@ -81,7 +81,7 @@ def test_the_comments_of_both_attitudes_are_all_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["hate_women_1k", "neutral_women_1k", "hate_mental_disability_1k"])
 def test_a_toxigen_file_is_a_prompt_a_line(name: str) -> None:
-    from evaluation.prompts import read_prompts
+    from evaluation.inputs.prompts import read_prompts
 
     prompts = [prompt.text for prompt in read_prompts(SHARED / "data" / "toxigen" / f"{name}.txt")]
     assert len(prompts) == 40
@@ -97,7 +97,7 @@ def test_refusals_of_a_pretrained_model_are_counted_over_the_jailbreak_prompts(t
 
     from evaluation.continuations import Continuations
     from evaluation.generation import Generation
-    from evaluation.prompts import read_prompts
+    from evaluation.inputs.prompts import read_prompts
     from evaluation.refusal import Refusal
     from surgery import load_model
 

@@ -32,7 +32,7 @@ def test_a_wheel_finds_its_configs_and_its_toy_world_from_any_folder(tmp_path: P
         return ended.stdout
 
     assert str(site) in run("import sweeps, toyworld, conf; print(sweeps.__file__, toyworld.__file__, conf.__file__)")
-    surgery = "import sys; sys.argv = ['surgery', {}]; from sweeps.surgery_command import main; main()"
+    surgery = "import sys; sys.argv = ['surgery', {}]; from sweeps.commands.surgery_command import main; main()"
     planned = run(surgery.format("'dry_run=true'"))
     assert "1 cells would run" in planned
     ran = run(surgery.format("'evaluation=none', 'tracking=none', 'behavior.limit=40'"))

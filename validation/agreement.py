@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from surgery.errors import InputError
-from surgery.text_file import require_file
+from surgery.files.text_file import require_file
 from validation.judge import HARD_GATES, BiLSTM
 
 

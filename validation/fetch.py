@@ -18,7 +18,7 @@ from zipfile import BadZipFile, ZipFile
 import yaml
 
 from surgery.errors import InputError
-from surgery.files import sha256_of_file, written_whole
+from surgery.files.whole_files import sha256_of_file, written_whole
 
 CATALOGUE = Path(__file__).parent / "models.yaml"
 TRIES = 3

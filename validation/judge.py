@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.files import file_digest, require_file
-from evaluation.measurement import JSON
+from evaluation.inputs.named_files import file_digest, require_file
+from evaluation.measurements.measurement import JSON
 
 # What the two were trained with: Keras' hard sigmoid (0.2 x + 0.5, cut at 0 and 1) or the logistic one as the gates.
 HARD_GATES = {"tox_block": True, "toxic_comment_classifier": False}

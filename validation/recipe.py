@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from evaluation.prompts import halves, read_prompts
+from evaluation.inputs.prompts import halves, read_prompts
 from surgery.errors import InputError
-from surgery.files import written_whole
-from surgery.hub import HubFiles
-from surgery.tables import read_table
-from surgery.text_file import require_file
+from surgery.files.hub import HubFiles
+from surgery.files.text_file import require_file
+from surgery.files.whole_files import written_whole
+from surgery.texts.tables import read_table
 
 # RealToxicityPrompts: so many prompts, the most toxic by Perspective; half are told on, half are chosen on.
 PROMPTS = 400

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeps.lookup import finished_records, shared_choice, sweep_folder
-from sweeps.records import Record, load_records, sweep_folders
-from sweeps.summary import told
+from sweeps.records.record import Record, load_records, sweep_folders
+from sweeps.records.sweep import finished_records, shared_choice, sweep_folder
+from sweeps.terminal.summary import told
 from validation.taken import taken
 
 PAPER = {"table2": "table2", "table9": "table9", "table10": "table10", "table11": "table11", "table13": "table13"}

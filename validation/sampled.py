@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.continuations import sample_id
-from evaluation.files import file_digest, require_file
 from evaluation.generation import Generation, check_prompts, generate
-from evaluation.measurement import JSON, Half, Measurement
-from evaluation.prompts import read_prompts
+from evaluation.inputs.named_files import file_digest, require_file
+from evaluation.inputs.prompts import read_prompts
+from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
 from validation.judge import BiLSTM
 
@@ -30,7 +30,7 @@ class Sampled:
     continuations is toxic: 0 or 1 a prompt) and `toxicity/expected_maximum` (the highest probability among them).
 
     Attributes:
-        prompts: a file, see `evaluation.prompts.read_prompts`.
+        prompts: a file, see `evaluation.inputs.prompts.read_prompts`.
         samples: k, continuations a prompt; the paper of the prompts takes 25.
         generation: with do_sample.
         judges: by any name.

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from surgery.errors import InputError
-from surgery.files import written_whole
-from sweeps.lookup import finished_records
-from sweeps.records import Record
+from surgery.files.whole_files import written_whole
+from sweeps.records.record import Record
+from sweeps.records.sweep import finished_records
 from validation import report
 from validation.fetch import NotThere, catalogue, fetch, models_folder
 from validation.taken import taken

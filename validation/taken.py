@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.choice import value_of
-from sweeps.chosen import choose
-from sweeps.degenerate import sound
-from sweeps.lookup import finished_records, shared_choice, sweep_folder
-from sweeps.records import Record
+from sweeps.records.choice import value_of
+from sweeps.records.record import Record
+from sweeps.records.sweep import finished_records, shared_choice, sweep_folder
+from sweeps.results.best_cell import choose
+from sweeps.results.broken_text import sound
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def local_engine(workers: int | None, gpus_per_worker: int) -> "Engine":
         from sweeps.engines.in_process import InProcess
 
         return InProcess(bars)
-    from sweeps.engines.workers import Workers, visible_gpus, worker_environments
+    from sweeps.engines.worker_pool import Workers, visible_gpus, worker_environments
 
     environments = worker_environments(workers, gpus_per_worker, visible_gpus())
     return Workers(environments, bars=bars and len(environments) == 1)

@@ -3,10 +3,10 @@
 from collections import deque
 from collections.abc import Sequence
 
+from sweeps.engines.group_runner import GroupRunner
+from sweeps.engines.grouping import by_shared_work
 from sweeps.engines.protocol import Event, Listener
-from sweeps.group_runner import GroupRunner
-from sweeps.grouping import by_shared_work
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 
 
 class InProcess:

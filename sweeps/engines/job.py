@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from sweeps.engines.import_path import import_packages_only
 from sweeps.engines.protocol import Busy, Ended, Event, Said, StageEnded, Started
-from sweeps.import_path import import_packages_only
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _run(job: Job, say: Callable[[object], None]) -> Line:
     from surgery.errors import InputError
 
     try:
-        from sweeps.group_runner import run_group
+        from sweeps.engines.group_runner import run_group
 
         run_group(pickle.loads(job.plan.read_bytes()), list(job.cells), say)
     except InputError as error:  # of the plan: those of a cell are in its record

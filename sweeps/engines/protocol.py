@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sweeps.plan import Plan
+from sweeps.plan.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from surgery.errors import InputError
-from surgery.temporary_folder import TemporaryFolder
+from surgery.files.temporary_folder import TemporaryFolder
 from sweeps.engines import require_whole
 from sweeps.engines.job import Job, run_job
 from sweeps.engines.remote import Remote

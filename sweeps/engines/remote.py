@@ -11,14 +11,14 @@ from typing import Any
 from uuid import uuid4
 
 from surgery.errors import InputError
-from surgery.files import written_whole
+from surgery.files.whole_files import written_whole
 from sweeps.engines import require_whole
+from sweeps.engines.grouping import in_groups, shared_work
 from sweeps.engines.job import Job, Over, Refused, read_lines
 from sweeps.engines.protocol import Busy, Ended, Listener, Lost, Started
-from sweeps.engines.sent import RunElsewhere, SentGroup
-from sweeps.grouping import in_groups, shared_work
-from sweeps.plan import Plan
-from sweeps.records import RESULT
+from sweeps.engines.sent_groups import RunElsewhere, SentGroup
+from sweeps.plan.plan import Plan
+from sweeps.records.record import RESULT
 
 # How often the jobs' logs are read, in seconds.
 POLL = 0.5

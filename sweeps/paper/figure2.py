@@ -5,14 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps.cell_model import load_cell_model
-from sweeps.chain_files import applied
 from sweeps.paper.figure2_cells import Behavior, behaviors_of
 from sweeps.paper.figure2_drawing import draw_cosines, draw_shifts
 from sweeps.paper.neuron_shift import NeuronShift, shifts_in_words
 from sweeps.paper.probe_cosines import ProbeCosines
 from sweeps.paper.prompt_sets import PromptSet
-from sweeps.records import Record
+from sweeps.records.base_model import load_cell_model
+from sweeps.records.chain import applied
+from sweeps.records.record import Record
 from sweeps.report.figures import save_figure
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _attention(
     prompts: PromptSet,
     on_read: Callable[[int], object],
 ) -> "dict[int, torch.Tensor]":
-    from surgery.attention_outputs import mean_attention_outputs
+    from surgery.activity.attention_outputs import mean_attention_outputs
 
     texts, special = prompts.written(tokenizer)
     outputs = mean_attention_outputs(model, tokenizer, texts, add_special_tokens=special)
@@ -86,7 +86,7 @@ def _shifts(
     behavior: Behavior,
     on_read: Callable[[int], object],
 ) -> list[NeuronShift]:
-    from surgery.neuron_activity import active_neurons
+    from surgery.activity.neuron_activity import active_neurons
 
     region = behavior.edit.region
 

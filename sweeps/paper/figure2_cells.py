@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
-from sweeps.canonical import canonical_json
-from sweeps.cell_model import model_arguments
-from sweeps.chain_files import read_chain
-from sweeps.export import cell_config
+from sweeps.cell.canonical_json import canonical_json
+from sweeps.export.export import cell_config
 from sweeps.paper.prompt_sets import PromptSet, behavior_prompts, task_prompts
 from sweeps.paper.table import one_of, settings_of
-from sweeps.protocols import measured_alike
-from sweeps.records import Record
+from sweeps.records.base_model import model_arguments
+from sweeps.records.chain import read_chain
+from sweeps.records.record import Record
+from sweeps.results.protocols import measured_alike
 
 if TYPE_CHECKING:
-    from surgery.edit import Edit
-    from surgery.intervention import Intervention
+    from surgery.edits.edit import Edit
+    from surgery.edits.intervention import Intervention
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Behavior:
     @property
     def edit(self) -> "Edit":
         """The cell's own."""
-        from surgery.edit import Edit
+        from surgery.edits.edit import Edit
 
         edit = self.chain[-1]
         assert isinstance(edit, Edit), "cells of method=surgery hold one"
@@ -64,7 +64,7 @@ def behaviors_of(folder: Path, done: Sequence[Record]) -> list[Behavior]:
         InputError: when no cell is one of surgery on gate rows, several are one behavior's and the rule chooses none,
             a cell measured no behavior or no task, or the cells are of several models; no model is loaded for that.
     """
-    from surgery.neuron_activity import require_gates
+    from surgery.activity.neuron_activity import require_gates
 
     groups: dict[str, list[Record]] = {}
     for record in done:

@@ -12,7 +12,7 @@ from sweeps.paper.prompt_sets import PromptSet
 from sweeps.paper.verdicts import judged, of_all
 
 if TYPE_CHECKING:
-    from evaluation.statistics import Comparison
+    from evaluation.comparison.compare import Comparison
 
 # "As many" is a change of less than one in a hundred of the region's neurons.
 AS_MANY = 0.01
@@ -37,8 +37,8 @@ class NeuronShift:
     @cached_property
     def change(self) -> "Comparison":
         """Of the mean over prompts of each prompt's mean over tokens, with its paired 95 % interval over prompts."""
-        from evaluation.measurement import Measurement
-        from evaluation.statistics import compare
+        from evaluation.comparison.compare import compare
+        from evaluation.measurements.measurement import Measurement
 
         ids = tuple(str(index) for index in range(len(self.before)))
         before, after = (

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.paper.prompt_sets import PromptSet
-from sweeps.random_cosines import random_bound
+from sweeps.results.random_cosines import random_bound
 
 if TYPE_CHECKING:
     import torch

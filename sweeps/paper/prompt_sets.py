@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from surgery.errors import InputError
-from sweeps.choice import Choice
-from sweeps.recorded_generation import generations
-from sweeps.records import SAMPLES, Record
+from sweeps.records.choice import Choice
+from sweeps.records.record import SAMPLES, Record
+from sweeps.records.recorded_generation import generations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ class PromptSet:
         Raises:
             InputError: when the tokenizer has no chat template any more.
         """
-        from surgery.chat import in_chat_template
+        from surgery.tokens.chat import in_chat_template
 
         if self.chat:
             return in_chat_template(tokenizer, self.prompts, answer_follows=True), False

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from io import StringIO
 
 from sweeps.paper.table import Column, PaperTable
-from sweeps.records import Record
+from sweeps.records.record import Record
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from surgery.errors import InputError
-from sweeps.lookup import config_of, flat, shared_choice
-from sweeps.protocols import measured_alike
-from sweeps.records import Record
+from sweeps.records.record import Record
+from sweeps.records.sweep import config_of, flat, shared_choice
+from sweeps.results.protocols import measured_alike
 
 BASE = "base"
 # The paper's alpha for detoxification (Table 14), which a behavior's own stands for.
@@ -155,7 +155,7 @@ def one_of(cells: list[Record], folder: Path, what: str) -> Record:
     Raises:
         InputError: when the rule chooses none; `what` says what they all are.
     """
-    from sweeps.chosen import choose
+    from sweeps.results.best_cell import choose
 
     if len(cells) == 1:
         return cells[0]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sweeps.difference import difference
 from sweeps.paper.table import Claim, Column, PaperTable
-from sweeps.records import Record
+from sweeps.records.record import Record
+from sweeps.results.difference import difference
 
 Word = Literal["holds", "does not hold", "can't tell"]
 

@@ -9,18 +9,18 @@ from typing import Any
 
 import yaml
 
-from sweeps.axes import better, trade_off
-from sweeps.choice import Choice
-from sweeps.chosen import choose
-from sweeps.degenerate import degenerate
-from sweeps.headlines import headline_metrics
-from sweeps.multiplicity import significant
-from sweeps.pareto import pareto_front
-from sweeps.pooling import Pooled, pool
-from sweeps.possible import possible
-from sweeps.random_cosines import random_counts
-from sweeps.records import AT_CHANCE, Record, in_order, swept_keys
-from sweeps.report.samples import Samples, embedded_samples
+from sweeps.records.choice import Choice
+from sweeps.records.record import AT_CHANCE, Record, in_order, swept_keys
+from sweeps.report.page_samples import Samples, embedded_samples
+from sweeps.results.best_cell import choose
+from sweeps.results.broken_text import degenerate
+from sweeps.results.false_discoveries import significant
+from sweeps.results.headlines import headline_metrics
+from sweeps.results.pareto import pareto_front
+from sweeps.results.pooling import Pooled, pool
+from sweeps.results.possible_values import possible
+from sweeps.results.random_cosines import random_counts
+from sweeps.results.trade_off import better, trade_off
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surgery.files import written_whole
+from surgery.files.whole_files import written_whole
 from sweeps.report.contents import Contents
 
 if TYPE_CHECKING:

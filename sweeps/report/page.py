@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sweeps.report.contents import Contents
-from sweeps.tables import number
+from sweeps.terminal.cell_tables import number
 
 
 def page(contents: Contents, drawn: Sequence[tuple[str, str]] = ()) -> str:

@@ -4,9 +4,9 @@ from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 
-from surgery.files import written_whole
-from sweeps.choice import Choice
-from sweeps.records import Record
+from surgery.files.whole_files import written_whole
+from sweeps.records.choice import Choice
+from sweeps.records.record import Record
 from sweeps.report.contents import contents
 from sweeps.report.page import page
 

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def page(made_sweep: Path) -> Path:
-    from sweeps.choice import Choice
-    from sweeps.records import load_records
+    from sweeps.records.choice import Choice
+    from sweeps.records.record import load_records
     from sweeps.report.write import write_report
 
     return write_report(made_sweep, load_records(made_sweep), Choice.parse({"minimize": "toxicity/toxic_rate"}))

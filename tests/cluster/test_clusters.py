@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from sweeps.records import load_records
+from sweeps.records.record import load_records
 
 pytestmark = pytest.mark.cluster
 

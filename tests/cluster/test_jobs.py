@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from sweeps import resolvers
-from sweeps.composition import Composed
+from sweeps.config import resolvers
+from sweeps.config.composition import Composed
 from sweeps.engines.job import Job, Over, Refused, read_lines, run_job
 from sweeps.engines.protocol import Ended, Started
-from sweeps.engines.sent import SentGroup
-from sweeps.plan import Plan, make_plan
-from sweeps.records import load_records
+from sweeps.engines.sent_groups import SentGroup
+from sweeps.plan.plan import Plan, make_plan
+from sweeps.records.record import load_records
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_job_writes_records_and_tells_each_cell_in_order(plan, tmp_path, monke
 
 def test_a_job_that_can_not_measure_says_so_and_writes_no_record(plan, world, tmp_path, monkeypatch) -> None:
     from surgery import InputError
-    from sweeps import group_runner
+    from sweeps.engines import group_runner
 
     def refuse(self, plan):
         raise InputError("the scorer is not there")

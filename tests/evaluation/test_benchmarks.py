@@ -9,7 +9,7 @@ import pytest
 
 from evaluation.benchmarks import Benchmarks, as_plain_mean
 from evaluation.lm_eval_tasks import LmEval
-from evaluation.measurement import Measurement
+from evaluation.measurements.measurement import Measurement
 from surgery.errors import InputError
 
 SIZES = {"one": 4, "two": 10, "three": 7}

@@ -8,8 +8,8 @@ import pytest
 
 from evaluation.continuations import Continuations
 from evaluation.generation import Generation, generate
-from evaluation.measurement import JSON
-from evaluation.prompts import halves
+from evaluation.inputs.prompts import halves
+from evaluation.measurements.measurement import JSON
 from evaluation.refusal import Answered, Refusal
 from surgery.errors import InputError
 

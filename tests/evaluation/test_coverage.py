@@ -6,9 +6,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from evaluation import intervals
-from evaluation.measurement import Measurement
-from evaluation.statistics import compare
+from evaluation.comparison import intervals
+from evaluation.comparison.compare import compare
+from evaluation.measurements.measurement import Measurement
 
 SETS = 2_000
 Paired = tuple[np.ndarray, np.ndarray]
@@ -77,7 +77,7 @@ MEANS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Paired]] = {
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough to find a percentile; the interval's error from them is small beside a data set's own."""
     monkeypatch.setattr(intervals, "RESAMPLES", 500)
-    monkeypatch.setattr("evaluation.significance.FLIPS", 1)
+    monkeypatch.setattr("evaluation.comparison.significance.FLIPS", 1)
 
 
 def held(base: np.ndarray, edited: np.ndarray, truth: float, **fields: object) -> np.ndarray:

@@ -18,7 +18,7 @@ import json, resource, sys
 import torch
 sys.path.insert(0, sys.argv[1])
 from readings import load, read
-from sweeps.quiet import quiet_libraries
+from sweeps.terminal.library_output import quiet_libraries
 
 quiet_libraries()
 torch.set_num_threads(1)

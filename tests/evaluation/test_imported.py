@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.imported import ImportedScores
+from evaluation.scores_from_file import ImportedScores
 from surgery.errors import InputError
 
 ROWS = [("a", "x, y", 0.9), ("a", "z", 0.5), ("b", "z", 0.1)]

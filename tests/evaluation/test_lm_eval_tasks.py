@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.comparison.compare import compare
+from evaluation.harness.task_folder import read_task_folder
 from evaluation.lm_eval_tasks import LmEval
-from evaluation.measurement import Measurement
-from evaluation.statistics import compare
-from evaluation.task_folder import read_task_folder
+from evaluation.measurements.measurement import Measurement
 from surgery.errors import InputError
 
 from .conftest import CHOICE_TASK, QUESTIONS, make_model, make_tokenizer, with_little_memory

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.measurement import Measurement
-from evaluation.measurement_files import from_table, load_measurements, save_measurements, to_table
+from evaluation.measurements.measurement import Measurement
+from evaluation.measurements.measurement_files import from_table, load_measurements, save_measurements, to_table
 from surgery.errors import InputError
 
 IDS = ("a", "b", "c")

@@ -8,9 +8,9 @@ from transformers import LlamaForCausalLM
 from transformers.modeling_outputs import CausalLMOutput
 
 from evaluation import position_logits
-from evaluation.lm_eval_model import ModelInMemory
+from evaluation.harness.lm_eval_model import ModelInMemory
 from evaluation.perplexity import Perplexity
-from surgery.tiny_models import FAMILIES, tiny_model
+from tools.tiny_models import FAMILIES, tiny_model
 
 IDS = torch.arange(2, 22).reshape(2, 10)
 ROWS, COLUMNS = torch.tensor([1, 0, 1, 0, 1, 0, 0]), torch.tensor([9, 3, 0, 9, 5, 4, 4])

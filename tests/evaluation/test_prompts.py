@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from evaluation.prompts import Prompt, halves, read_prompts
+from evaluation.inputs.prompts import Prompt, halves, read_prompts
 from surgery.errors import InputError
 
 

@@ -15,19 +15,19 @@ from tokenizers import processors
 from transformers import GenerationConfig
 
 from evaluation.benchmarks import Benchmarks
+from evaluation.comparison.compare import compare
 from evaluation.continuations import Continuations
 from evaluation.evaluator import ShowsPrompts
 from evaluation.fluency import Fluency
 from evaluation.generation import Generation, generate, stream
 from evaluation.lm_eval_tasks import LmEval
-from evaluation.measurement import Measurement
-from evaluation.measurement_files import load_measurements, save_measurements
+from evaluation.measurements.measurement import Measurement
+from evaluation.measurements.measurement_files import load_measurements, save_measurements
 from evaluation.perplexity import Perplexity
 from evaluation.probe_loss import probe_loss
-from evaluation.statistics import compare
 from surgery import Probe
-from surgery.chat import set_date
 from surgery.errors import InputError
+from surgery.tokens.chat import set_date
 
 from .conftest import QUESTIONS, make_model, make_tokenizer
 from .test_generation import PROMPTS, SIX, plain_greedy

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from evaluation.intervals import tango_interval
-from evaluation.measurement import Measurement
-from evaluation.statistics import compare
+from evaluation.comparison.compare import compare
+from evaluation.comparison.intervals import tango_interval
+from evaluation.measurements.measurement import Measurement
 
 
 def measured(scores: list[float] | np.ndarray, **changed: object) -> Measurement:

@@ -13,13 +13,13 @@ from gguf_world import NAMES, SENTENCES
 from llama_cpp import llama_cpp
 
 from surgery import Edit, fingerprint, load_model, rank_rows
-from surgery.factors import Factors
-from surgery.gguf_content import GgufField
-from surgery.gguf_export import ADAPTER_FILE, MODEL_FILE, adapter_content, model_content, save_gguf
-from surgery.gguf_file import GgufFile
-from surgery.gguf_layout import GgufLayout
-from surgery.gguf_llama import llama_content
-from surgery.low_rank import LowRankChange
+from surgery.changes.factors import Factors
+from surgery.edits.low_rank import LowRankChange
+from surgery.gguf.gguf_content import GgufField
+from surgery.gguf.gguf_export import ADAPTER_FILE, MODEL_FILE, adapter_content, model_content, save_gguf
+from surgery.gguf.gguf_layout import GgufLayout
+from surgery.gguf.gguf_llama import llama_content
+from surgery.model.gguf_file import GgufFile
 from validation.fetch import catalogue, fetch, models_folder
 
 pytestmark = pytest.mark.gguf

@@ -66,7 +66,7 @@ def against_hub(hub: Hub, tmp_path: Path) -> Callable[..., Ran]:
 @pytest.fixture
 def surgery(against_hub: Callable[..., Ran]) -> Callable[..., Ran]:
     """Runs `surgery ARGUMENTS` against the hub; the libraries don't wait between their tries."""
-    code = "import time; time.sleep = lambda _: None; from sweeps.surgery_command import main; main()"
+    code = "import time; time.sleep = lambda _: None; from sweeps.commands.surgery_command import main; main()"
 
     def run(*arguments: str, **settings: str) -> Ran:
         return against_hub("-c", code, *arguments, **settings)

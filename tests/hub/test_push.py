@@ -8,14 +8,14 @@ import pytest
 from hub_server import Hub, Refusal  # type: ignore[import-not-found]
 
 from surgery.errors import InputError
-from sweeps.push import push_folder
+from sweeps.export.push import push_folder
 
 TOKEN = "hf_" + "LoopbackOnly" * 3
 PUSH = """
 import sys
 from pathlib import Path
 from surgery.errors import InputError
-from sweeps.push import push_folder
+from sweeps.export.push import push_folder
 folder, repo, private, endpoint = sys.argv[1:]
 try:
     print("URL", push_folder(Path(folder), repo, private=private == "1", dry_run=False, say=print, endpoint=endpoint))

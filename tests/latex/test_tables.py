@@ -7,7 +7,7 @@ import pytest
 
 from sweeps.paper.render import as_latex
 from sweeps.paper.table import PaperTable, table_names
-from sweeps.records import Record
+from sweeps.records.record import Record
 
 pytestmark = pytest.mark.latex
 

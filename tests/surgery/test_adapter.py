@@ -16,10 +16,10 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from surgery import Edit, InputError, Region, load_model, rank_rows
-from surgery.adapter import CONFIG_FILE, save_adapter
-from surgery.locator import COMPONENTS
-from surgery.new_folder import folder_written_whole
-from surgery.rows import Rows
+from surgery.export.adapter import CONFIG_FILE, save_adapter
+from surgery.files.whole_folders import folder_written_whole
+from surgery.rows.locator import COMPONENTS
+from surgery.rows.rows import Rows
 
 # float32, logits up to 6; measured 5e-6 at most: the adapter adds x·v after the base's product, the edit before it.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}

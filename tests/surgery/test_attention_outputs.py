@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from surgery import InputError
-from surgery.attention_outputs import mean_attention_outputs
-from surgery.tiny_models import tiny_model
+from surgery.activity.attention_outputs import mean_attention_outputs
+from tools.tiny_models import tiny_model
 
 TEXTS = [" ".join(f"w{(7 * i + 3 * j) % 60}" for j in range(1 + (5 * i) % 13)) for i in range(20)]
 

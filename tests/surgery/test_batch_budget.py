@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM, PreTrainedConfig
 
-from surgery import batch_budget
-from surgery.batch_budget import (
+from surgery.states import batch_budget
+from surgery.states.batch_budget import (
     WORKS,
     BatchBudget,
     ModelShape,

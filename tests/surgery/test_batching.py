@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from surgery.batch_budget import BatchBudget
-from surgery.batching import run_in_batches, token_budget_batches
+from surgery.states.batch_budget import BatchBudget
+from surgery.states.batching import run_in_batches, token_budget_batches
 
 
 @given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 200))

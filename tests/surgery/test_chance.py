@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgery import Probe, fit_probe
-from surgery.chance import chance_note
+from surgery.probe.chance import chance_note
 
 
 def wilson(right: int, n: int) -> float:

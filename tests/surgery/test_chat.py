@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from surgery import InputError
-from surgery.chat import DEFAULT_DATE, date_of, in_chat_template, render, require_date, require_template, set_date
+from surgery.tokens.chat import (
+    DEFAULT_DATE,
+    date_of,
+    in_chat_template,
+    render,
+    require_date,
+    require_template,
+    set_date,
+)
 
 DAYS = st.dates(min_value=date(1970, 1, 1), max_value=date(2200, 1, 1))
 PIECES = st.lists(

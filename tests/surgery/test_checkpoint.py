@@ -33,11 +33,11 @@ from transformers import (
 )
 
 from surgery import Edit, load_model
-from surgery.checkpoint import save_checkpoint
-from surgery.checkpoint_check import verify_checkpoint
 from surgery.errors import InputError
-from surgery.fingerprints import folder_fingerprint
-from surgery.locator import COMPONENTS
+from surgery.export.checkpoint import save_checkpoint
+from surgery.export.checkpoint_check import verify_checkpoint
+from surgery.model.fingerprints import folder_fingerprint
+from surgery.rows.locator import COMPONENTS
 
 FAMILIES: dict[str, tuple[type, dict[str, Any]]] = {
     "llama": (LlamaConfig, {}),
@@ -156,8 +156,8 @@ def test_rows_are_edited_in_chunks_as_they_are_at_once(
 ) -> None:
     edit = make_edit(load(base), top_k=60)
     whole = edit.save_checkpoint(base, tmp_path / "whole")
-    monkeypatch.setattr("surgery.row_change.NUMBERS_AT_ONCE", 40)
-    monkeypatch.setattr("surgery.hashed_file.PIECE", 37)
+    monkeypatch.setattr("surgery.changes.row_change.NUMBERS_AT_ONCE", 40)
+    monkeypatch.setattr("surgery.files.hashed_file.PIECE", 37)
     chunked = edit.save_checkpoint(base, tmp_path / "chunked", verify=True)
     assert raw_tensors(tmp_path / "whole") == raw_tensors(tmp_path / "chunked")
     assert whole.rows_per_layer == chunked.rows_per_layer
@@ -322,7 +322,7 @@ def test_a_killed_process_leaves_no_checkpoint(base: Path, make_edit: Callable[.
     script = f"""
 import os, signal
 from surgery import Edit
-from surgery import checkpoint
+from surgery.export import checkpoint
 write, files = checkpoint._write_weights, []
 def killed(*arguments):
     if len(files) == 2:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from surgery import cpu_numbers
-from surgery.cpu_numbers import slow_numbers
+from surgery.model import cpu_numbers
+from surgery.model.cpu_numbers import slow_numbers
 
 
 @pytest.fixture(autouse=True)

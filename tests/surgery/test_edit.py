@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from surgery import Edit, InputError, Region, fingerprint, load_model, rank_rows
-from surgery.locator import locate
+from surgery.rows.locator import locate
 
 DTYPES = ["float32", "bfloat16", "float16"]
 

@@ -10,7 +10,7 @@ from tokenizers import processors
 from transformers import ByT5Tokenizer, LlamaConfig, PreTrainedTokenizerFast
 
 from surgery import InputError, collect_hidden_states
-from surgery.encoding import Reading, encode, padding_id, start_id, start_ids, token_ids
+from surgery.tokens.encoding import Reading, encode, padding_id, start_id, start_ids, token_ids
 
 TEXTS = ["w1", "w2 w3 w60", "unheard w5", "<pad> w1 <pad>", ""]
 IDS = st.integers(min_value=0, max_value=63)

@@ -11,11 +11,11 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from surgery import Edit, InputError, rank_rows
-from surgery.families import families_table, with_table
-from surgery.locator import COMPONENTS, by_layer, layer_count, locate
-from surgery.ranking import RowRanking
-from surgery.rows import Rows
-from surgery.tiny_models import FAMILIES, WIDTH, tiny_config, tiny_model
+from surgery.region.ranking import RowRanking
+from surgery.rows.locator import COMPONENTS, by_layer, layer_count, locate
+from surgery.rows.rows import Rows
+from tools.families import families_table, with_table
+from tools.tiny_models import FAMILIES, WIDTH, tiny_config, tiny_model
 
 TOKENS = torch.arange(2, 22).reshape(2, 10)
 # Gate rows of each layer, by the sizes of the tiny configs: an MLP has 24, an expert 20 (24 where the family has one

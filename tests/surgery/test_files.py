@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from surgery import InputError
-from surgery.files import sha256_of_file, sha256_of_parts, verify_checksums, written_whole
+from surgery.files.whole_files import sha256_of_file, sha256_of_parts, verify_checksums, written_whole
 
 
 def test_a_body_that_raises_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:

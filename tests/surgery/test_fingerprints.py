@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from transformers import DeepseekV3Config, LlamaConfig
 
 from surgery import InputError, fingerprint, load_model
-from surgery.fingerprints import base_fingerprint, folder_fingerprint, model_identity, weights_digest
-from surgery.model_files import skeleton
+from surgery.model.fingerprints import base_fingerprint, folder_fingerprint, model_identity, weights_digest
+from surgery.model.model_files import skeleton
 
 
 def flipped(source: Path, target: Path, name: str, place: int = 0) -> Path:
@@ -173,7 +173,7 @@ def test_weights_are_read_again_only_when_their_files_changed(folder: Path, tmp_
     # Files of just now are not trusted to tell of the next change: their times are rounded.
     first = weights_digest(tmp_path / "model", False, shapes, keep)
     assert asked == []
-    monkeypatch.setattr("surgery.fingerprints.SETTLED", 0)
+    monkeypatch.setattr("surgery.model.fingerprints.SETTLED", 0)
     assert weights_digest(tmp_path / "model", False, shapes, keep) == first
     assert weights_digest(tmp_path / "model", False, shapes, keep) == first
     assert asked == [False, True]

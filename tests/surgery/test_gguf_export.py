@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoTokenizer
 
 from surgery import Edit, InputError, fingerprint, load_model, rank_rows
-from surgery.factors import Factors
-from surgery.gguf_content import GgufContent
-from surgery.gguf_export import ADAPTER_FILE, MODEL_FILE, adapter_content, model_content, save_gguf
-from surgery.gguf_file import GgufFile
-from surgery.gguf_layout import GgufLayout
-from surgery.gguf_llama import llama_content
-from surgery.gguf_vocabulary import vocabulary_fields
-from surgery.low_rank import LowRankChange
+from surgery.changes.factors import Factors
+from surgery.edits.low_rank import LowRankChange
+from surgery.gguf.gguf_content import GgufContent
+from surgery.gguf.gguf_export import ADAPTER_FILE, MODEL_FILE, adapter_content, model_content, save_gguf
+from surgery.gguf.gguf_layout import GgufLayout
+from surgery.gguf.gguf_llama import llama_content
+from surgery.gguf.gguf_vocabulary import vocabulary_fields
+from surgery.model.gguf_file import GgufFile
 
 Make = Callable[..., Path]
 COMPONENTS = ("gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj")

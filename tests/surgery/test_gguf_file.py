@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from surgery import InputError
-from surgery.gguf_file import GgufFile
-from surgery.gguf_place import gguf_of
+from surgery.model.gguf_file import GgufFile
+from surgery.model.gguf_place import gguf_of
 
 Make = Callable[..., Path]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from surgery.gguf_file import GgufFile
-from surgery.gguf_identity import gguf_identity
+from surgery.model.gguf_file import GgufFile
+from surgery.model.gguf_identity import gguf_identity
 
 Make = Callable[..., Path]
 

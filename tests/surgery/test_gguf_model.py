@@ -12,10 +12,10 @@ import torch
 from gguf_world import NAMES, SENTENCES, TEMPLATE, with_tensors
 
 from surgery import Edit, InputError, fingerprint, load_model, rank_rows
-from surgery.gguf_file import GgufFile
-from surgery.gguf_identity import gguf_identity
-from surgery.gguf_model import gguf_skeleton
-from surgery.gguf_rope import llama3_divisors
+from surgery.model.gguf_file import GgufFile
+from surgery.model.gguf_identity import gguf_identity
+from surgery.model.gguf_model import gguf_skeleton
+from surgery.model.gguf_rope import llama3_divisors
 
 Make = Callable[..., Path]
 
@@ -223,7 +223,7 @@ def test_a_text_begins_and_a_word_stays_whole_as_in_llama_cpp(
 
 
 def test_spaces_before_a_text_and_after_special_tokens_are_as_in_the_folder(tiny_llama: Make, tmp_path: Path) -> None:
-    from surgery.gguf_llama import llama_content
+    from surgery.gguf.gguf_llama import llama_content
 
     path = tmp_path / "m.gguf"
     llama_content([], tiny_llama(split="llama")).write(path)

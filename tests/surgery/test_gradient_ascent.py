@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from surgery import InputError, Probe, fingerprint
-from surgery.gradient_ascent import ascend_probe_loss
-from surgery.intervention import load_intervention
-from surgery.new_weights import NewWeights
+from surgery.edits.gradient_ascent import ascend_probe_loss
+from surgery.edits.intervention import load_intervention
+from surgery.edits.new_weights import NewWeights
 
 TEXTS = ["w1 w2 w3 w4", "w5 w6"]
 

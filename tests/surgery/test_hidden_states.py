@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from surgery import InputError, collect_hidden_states
-from surgery.batching import token_budget_batches
+from surgery.states.batching import token_budget_batches
 
 TEXTS = [" ".join(f"w{(7 * i + 3 * j) % 60}" for j in range(1 + (5 * i) % 13)) for i in range(30)]
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from surgery import InputError, collect_hidden_states, fingerprint, load_model
-from surgery.ablation import Ablation
-from surgery.changed_checkpoint import save_changed_checkpoint
-from surgery.intervention import load_intervention
-from surgery.steering import Steering
-from surgery.tiny_models import WIDTH, tiny_model
+from surgery.edits.ablation import Ablation
+from surgery.edits.changed_checkpoint import save_changed_checkpoint
+from surgery.edits.intervention import load_intervention
+from surgery.edits.steering import Steering
+from tools.tiny_models import WIDTH, tiny_model
 
 TEXTS = ["w1 w2 w3 w4", "w5 w6"]
 

@@ -5,8 +5,8 @@ import torch
 from transformers import GemmaConfig, GPT2Config, MistralConfig, Phi3Config, Qwen2Config
 
 from surgery import InputError
-from surgery.locator import COMPONENTS, layer_count, locate
-from surgery.model_files import skeleton
+from surgery.model.model_files import skeleton
+from surgery.rows.locator import COMPONENTS, layer_count, locate
 
 COUNTS = {"gate_proj": 24, "up_proj": 24, "down_proj": 24, "q_proj": 32, "k_proj": 16, "v_proj": 16, "o_proj": 32}
 

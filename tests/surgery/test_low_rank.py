@@ -19,16 +19,16 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, Phi3Config
 
 from surgery import Edit, InputError, fingerprint, load_model, rank_rows
-from surgery.ablation import Ablation
-from surgery.adapter import save_adapter
-from surgery.changed_checkpoint import save_changed_checkpoint
-from surgery.checkpoint import save_checkpoint
-from surgery.checkpoint_check import verify_checkpoint
-from surgery.factors import Factors
-from surgery.intervention import load_intervention
-from surgery.low_rank import LowRankChange
-from surgery.new_weights import NewWeights
-from surgery.steering import Steering
+from surgery.changes.factors import Factors
+from surgery.edits.ablation import Ablation
+from surgery.edits.changed_checkpoint import save_changed_checkpoint
+from surgery.edits.intervention import load_intervention
+from surgery.edits.low_rank import LowRankChange
+from surgery.edits.new_weights import NewWeights
+from surgery.edits.steering import Steering
+from surgery.export.adapter import save_adapter
+from surgery.export.checkpoint import save_checkpoint
+from surgery.export.checkpoint_check import verify_checkpoint
 
 Q, DOWN = "model.layers.0.self_attn.q_proj.weight", "model.layers.2.mlp.down_proj.weight"
 # float32: PEFT sums the terms of a product in another order.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from surgery import machine_memory
-from surgery.machine_memory import group_limits
+from surgery.states import machine_memory
+from surgery.states.machine_memory import group_limits
 
 
 def made(root: Path, own: str, limits: dict[str, str]) -> list[int]:

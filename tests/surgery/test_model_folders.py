@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from surgery import InputError
-from surgery.model_files import model_folder, require_fit, skeleton, sound_weights
-from surgery.safetensors_file import INDEX, SINGLE, read_header
+from surgery.files.safetensors_file import INDEX, SINGLE, read_header
+from surgery.model.model_files import model_folder, require_fit, skeleton, sound_weights
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1044992\n"
 
@@ -149,7 +149,7 @@ def test_a_file_that_may_not_be_read_is_named(copy: Path, monkeypatch: pytest.Mo
         raise PermissionError(13, "Permission denied", str(path))
 
     # The user of a test may be one who reads everything.
-    monkeypatch.setattr("surgery.saved_files.open", refused, raising=False)
+    monkeypatch.setattr("surgery.files.saved_files.open", refused, raising=False)
     assert "'config.json' can't be read (Permission denied); let this user read it" in refusal(copy)
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from surgery import InputError, Region, rank_rows
-from surgery.neuron_activity import active_neurons
-from surgery.tiny_models import tiny_model
+from surgery.activity.neuron_activity import active_neurons
+from tools.tiny_models import tiny_model
 
 # Of unlike lengths, so that most are padded in a batch.
 TEXTS = [" ".join(f"w{(7 * i + 3 * j) % 60}" for j in range(1 + (5 * i) % 13)) for i in range(20)]

@@ -10,9 +10,9 @@ import torch
 from transformers import PreTrainedModel
 
 from surgery import Edit, fingerprint, load_model, rank_rows
-from surgery.hidden_states import collect_hidden_states
-from surgery.offload import input_device
-from surgery.tiny_models import WIDTH, tiny_model
+from surgery.model.offload import input_device
+from surgery.states.hidden_states import collect_hidden_states
+from tools.tiny_models import WIDTH, tiny_model
 
 TOKENS = torch.arange(2, 22).reshape(2, 10)
 DIRECTION = torch.randn(WIDTH, generator=torch.Generator().manual_seed(3))

@@ -12,8 +12,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, PreTrainedModel
 
 from surgery import load_model
-from surgery.fingerprints import fingerprint
-from surgery.output_head import LEAST_NUMBERS, give_contiguous_input
+from surgery.model.fingerprints import fingerprint
+from surgery.model.output_head import LEAST_NUMBERS, give_contiguous_input
 
 
 def was_contiguous(model: Any, dtype: torch.dtype = torch.bfloat16) -> bool:

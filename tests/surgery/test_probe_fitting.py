@@ -4,7 +4,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from surgery import InputError, fit_probe
-from surgery.text_split import split_texts
+from surgery.texts.text_split import split_texts
 
 GENERATOR = torch.Generator().manual_seed(3)
 LABELS = torch.tensor([0] * 140 + [1] * 60)

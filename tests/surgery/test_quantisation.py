@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from surgery import Edit, InputError, load_model, rank_rows
-from surgery.tiny_models import WIDTH, tiny_config
+from tools.tiny_models import WIDTH, tiny_config
 
 # The sixteen numbers of four bits with two of exponent and one of mantissa (OCP MX specification, E2M1).
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])

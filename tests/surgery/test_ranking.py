@@ -5,8 +5,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from surgery import InputError, fingerprint, rank_rows, ranking
-from surgery.ranking import RowRanking, layers_without_quarter
+from surgery import InputError, fingerprint, rank_rows
+from surgery.region.ranking import RowRanking, layers_without_quarter
+from surgery.region.region import ranking
 
 MODULES = {"gate_proj": "mlp", "up_proj": "mlp", "down_proj": "mlp"}
 COMPONENTS = ["gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj"]

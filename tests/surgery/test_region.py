@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from surgery import InputError, Region
-from surgery.rows import Rows
+from surgery.rows.rows import Rows
 
 HOMES = {layer: (Rows(layer, f"layers.{layer}.weight", (8, 4), 0, 0, 8),) for layer in (1, 2)}
 

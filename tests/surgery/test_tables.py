@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evaluation.imported import ImportedScores
-from evaluation.prompts import read_prompts
+from evaluation.inputs.prompts import read_prompts
+from evaluation.scores_from_file import ImportedScores
 from surgery import InputError
-from surgery.tables import FORMATS, read_table
-from surgery.texts import read_texts
+from surgery.texts.tables import FORMATS, read_table
+from surgery.texts.texts import read_texts
 
 SAME_FOLDER = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 # What text files can hold between tabs: no tab, line end or NUL, and no half of a pair.

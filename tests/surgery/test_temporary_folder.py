@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from surgery import load_model
-from surgery.temporary_folder import TemporaryFolder
-from surgery.tiny_models import tiny_model
+from surgery.files.temporary_folder import TemporaryFolder
+from tools.tiny_models import tiny_model
 
 HOLDS = """
 import os, signal, sys, time
-from surgery.temporary_folder import TemporaryFolder
+from surgery.files.temporary_folder import TemporaryFolder
 one, other = TemporaryFolder("one"), TemporaryFolder("other")
 (one.path / "file").write_text("something")
 other.close()
@@ -99,7 +99,7 @@ def test_a_folder_goes_with_its_process(end, started, place) -> None:
 )
 @example(steps=["make", "fork", "make"], end="os.killpg(0, signal.SIGKILL)")
 def test_whatever_was_made_and_closed_before_nothing_is_left(started, place, steps, end) -> None:
-    code = ["import os, signal, time", "from surgery.temporary_folder import TemporaryFolder", "folders = []"]
+    code = ["import os, signal, time", "from surgery.files.temporary_folder import TemporaryFolder", "folders = []"]
     does = {
         "make": "folders.append(TemporaryFolder('one'))",
         "write": "[(one.path / 'file').write_text('something') for one in folders if one.path.exists()]",
@@ -120,7 +120,9 @@ def test_a_folder_made_in_a_relative_place_goes_too(started, tmp_path, monkeypat
 
 
 def test_a_folder_that_a_library_made_goes_too_though_all_processes_of_the_job_are_told_to_end(started, place) -> None:
-    adopts = "import tempfile, time\nfrom pathlib import Path\nfrom surgery.temporary_folder import TemporaryFolder\n"
+    adopts = (
+        "import tempfile, time\nfrom pathlib import Path\nfrom surgery.files.temporary_folder import TemporaryFolder\n"
+    )
     adopts += "kept = TemporaryFolder.adopted(Path(tempfile.mkdtemp()))\nprint(kept.path, flush=True)\ntime.sleep(600)"
     process = started(adopts)
     for job in [one for one in psutil.process_iter(["environ"]) if one.pid != os.getpid()]:

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from surgery import fit_probe
-from surgery.text_split import split_texts
-from surgery.words import text_key
+from surgery.texts.text_split import split_texts
+from surgery.texts.words import text_key
 
 
 @settings(max_examples=30, deadline=None)

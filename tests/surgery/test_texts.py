@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from surgery import InputError
-from surgery.texts import read_texts
+from surgery.texts.texts import read_texts
 
 
 def rows(n: int = 12) -> list[tuple[str, str]]:

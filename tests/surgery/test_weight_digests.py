@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surgery import weight_digests
-from surgery.weight_digests import checksum
+from surgery.model import weight_digests
+from surgery.model.weight_digests import checksum
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float64, torch.int64, torch.bool]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surgery.words import as_word, is_judged, text_key
+from surgery.texts.words import as_word, is_judged, text_key
 
 
 @pytest.mark.parametrize(

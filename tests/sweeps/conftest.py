@@ -63,7 +63,7 @@ def _save_model(folder: Path) -> None:
 @pytest.fixture(autouse=True)
 def nothing_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a test's model is two seconds old must not decide what is in the store afterwards."""
-    monkeypatch.setattr("surgery.fingerprints.SETTLED", 10**18)
+    monkeypatch.setattr("surgery.model.fingerprints.SETTLED", 10**18)
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +118,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 @pytest.fixture
 def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Ran]) -> Callable[..., Ran]:
     """Runs `surgery ARGUMENTS` in this process, in an empty folder."""
-    from sweeps.surgery_command import main
+    from sweeps.commands.surgery_command import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
@@ -128,7 +128,7 @@ def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[...,
 @pytest.fixture
 def sweeps(call: Callable[..., Ran]) -> Callable[..., Ran]:
     """Runs `sweeps ARGUMENTS` in this process."""
-    from sweeps.sweeps_command import main
+    from sweeps.commands.sweeps_command import main
 
     return partial(call, main, "sweeps")
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from safetensors import safe_open
 
-from evaluation.measurement import Half, Measurement
+from evaluation.measurements.measurement import Half, Measurement
 
 
 def rows_changed(model: Any) -> int:

@@ -12,11 +12,11 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from sweeps import resolvers
-from sweeps.as_written import as_written, quoted, source
-from sweeps.chosen_config import ChosenConfig
-from sweeps.command_line import completed
-from sweeps.key_types import declared_type
+from sweeps.config import resolvers
+from sweeps.config.chosen_config import ChosenConfig
+from sweeps.config.command_line import completed
+from sweeps.config.key_types import declared_type
+from sweeps.config.written_values import as_written, quoted, source
 
 # No control characters: a name that holds them can't be typed. No surrogates: they are what is not UTF-8.
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
@@ -142,7 +142,7 @@ def test_in_a_sweep_commas_part_what_is_not_there(tmp_path: Path, monkeypatch: p
     ],
 )
 def test_which_keys_are_texts_is_known_from_what_they_are_handed_to(chosen: str, key: str, is_text: bool) -> None:
-    from sweeps.key_types import members
+    from sweeps.config.key_types import members
 
     resolvers.register()
     assert (str in members(ChosenConfig([chosen]).type_of(key))) == is_text

@@ -69,10 +69,10 @@ def test_a_bad_value_is_refused_in_one_line(surgery, tmp_path, argument: str, pa
 def test_what_only_the_model_can_tell_is_refused_before_its_weights_are_loaded(
     surgery, arguments, tmp_path, monkeypatch, argument: str, parts: tuple[str, ...]
 ) -> None:
-    import sweeps.plan
+    import sweeps.plan.plan
 
-    monkeypatch.setattr("surgery.models.AutoModelForCausalLM", None)
-    assert sweeps.plan is not None
+    monkeypatch.setattr("surgery.model.loading.AutoModelForCausalLM", None)
+    assert sweeps.plan.plan is not None
     assert_refused(surgery(*arguments, *argument.split()), *parts, folder=tmp_path)
 
 
@@ -221,7 +221,7 @@ def test_a_scorer_that_can_not_be_trusted_is_refused_before_the_model_is_loaded(
     torch.save({"config": WritesAFile(tmp_path / "ran"), "state_dict": {}}, tmp_path / "evil.ckpt")
     (tmp_path / "config").mkdir()
     write(tmp_path, "config/config.json", "{}")
-    monkeypatch.setattr("surgery.models.AutoModelForCausalLM", None)
+    monkeypatch.setattr("surgery.model.loading.AutoModelForCausalLM", None)
     scorer = ["evaluation.detoxify.checkpoint=evil.ckpt", "evaluation.detoxify.config=config"]
     refused = surgery(*arguments, f"evaluation.prompts={world.prompts}", *scorer)
     assert refused.code == 1

@@ -10,10 +10,10 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from surgery import InputError
-from surgery.texts import LabelledTexts
-from sweeps import resolvers
-from sweeps.materials import Materials
-from sweeps.settings import plain, read_settings
+from surgery.texts.texts import LabelledTexts
+from sweeps.config import resolvers
+from sweeps.config.read_settings import plain, read_settings
+from sweeps.plan.materials import Materials
 
 
 def read(behavior: str, path: Path | None = None, *more: str) -> LabelledTexts:

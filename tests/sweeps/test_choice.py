@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgery import InputError
-from sweeps.choice import COMPARISONS, Choice, Condition
+from sweeps.records.choice import COMPARISONS, Choice, Condition
 
 
 @pytest.mark.parametrize(

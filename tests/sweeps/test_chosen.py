@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from evaluation.measurement import Measurement
-from sweeps.choice import Choice
-from sweeps.chosen import choose
-from sweeps.progress import Progress
-from sweeps.records import CONFIG, SAMPLES, Record
-from sweeps.run_cell import metrics_of
-from sweeps.samples import write_samples
-from sweeps.summary import told
+from evaluation.measurements.measurement import Measurement
+from sweeps.records.choice import Choice
+from sweeps.records.record import CONFIG, SAMPLES, Record
+from sweeps.records.samples import write_samples
+from sweeps.results.best_cell import choose
+from sweeps.run.run_cell import metrics_of
+from sweeps.terminal.progress import Progress
+from sweeps.terminal.summary import told
 
 RATE, TEXT, ABILITY = "toxicity/toxic_rate", "perplexity/story", "lm_eval/average"
 
@@ -202,8 +202,8 @@ def named(text: str) -> str | None:
 def test_compare_best_report_search_and_the_end_of_a_sweep_name_the_same_cell(
     sweeps, tmp_path, made: list[Made], where: list[str], toxic: bool
 ) -> None:
-    from sweeps.run_plan import tell
-    from sweeps.run_search import _tell
+    from sweeps.conduct.run_plan import tell
+    from sweeps.search.run_search import _tell
 
     shutil.rmtree(tmp_path / "outputs", ignore_errors=True)
     folder, output = tmp_path / "outputs" / "runs" / "made", str(tmp_path / "outputs")
@@ -231,8 +231,8 @@ def test_compare_best_report_search_and_the_end_of_a_sweep_name_the_same_cell(
         choice=choice, sweep_folder=folder, label=lambda cell: cell,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sweeps.run_plan.console", lambda stderr=False: to)
-        patch.setattr("sweeps.run_search.console", lambda: to)
+        patch.setattr("sweeps.conduct.run_plan.console", lambda stderr=False: to)
+        patch.setattr("sweeps.search.run_search.console", lambda: to)
         tell(plan, records)  # type: ignore[arg-type]
         assert named(capture.getvalue()) == best
         capture.truncate(0)

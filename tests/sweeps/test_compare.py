@@ -9,10 +9,10 @@ import pytest
 import yaml
 from scipy.stats import binomtest
 
-from evaluation.measurement import Measurement
-from sweeps.records import CONFIG, SAMPLES, Record
-from sweeps.run_cell import metrics_of
-from sweeps.samples import write_samples
+from evaluation.measurements.measurement import Measurement
+from sweeps.records.record import CONFIG, SAMPLES, Record
+from sweeps.records.samples import write_samples
+from sweeps.run.run_cell import metrics_of
 
 IDS = tuple(f"s{i}" for i in range(50))
 BASE = np.arange(50) % 2 * 1.0

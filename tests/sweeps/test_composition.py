@@ -7,9 +7,9 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from surgery import InputError
-from sweeps import resolvers
-from sweeps.composition import compose_jobs
-from sweeps.settings import plain
+from sweeps.config import resolvers
+from sweeps.config.composition import compose_jobs
+from sweeps.config.read_settings import plain
 
 BASE = ["model.path=some/where", "model=local", "behavior=tabular", "behavior.path=b/texts.csv"]
 

@@ -6,8 +6,8 @@ import pytest
 from hydra import compose, initialize_config_module
 
 import conf
-from sweeps import resolvers
-from sweeps.settings import plain, read_settings
+from sweeps.config import resolvers
+from sweeps.config.read_settings import plain, read_settings
 
 ROOT = Path(conf.__file__).parent
 OPTIONS = sorted(
@@ -62,7 +62,7 @@ def test_quick_limits_texts_but_not_those_that_the_toy_worlds_effect_hangs_on(be
 
 
 def test_a_path_alone_chooses_the_group_it_belongs_to() -> None:
-    from sweeps.command_line import completed
+    from sweeps.config.command_line import completed
 
     assert completed(["model.path=x"]) == ["model.path=x", "model=local"]
     assert completed(["model=toyworld", "model.path=x"]) == ["model=toyworld", "model.path=x"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from surgery import InputError
-from sweeps.config_files import FileConfigSource, place_of
+from sweeps.config.config_files import FileConfigSource, place_of
 
 
 def load(folder: Path, content: str | bytes, name: str = "behavior/b") -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.records import Record
+from sweeps.records.record import Record
 
 SNAPSHOT = Path(__file__).parent / "dashboard.json"
 

@@ -1,10 +1,10 @@
 import pytest
 
 from evaluation.fluency import Fluency
-from evaluation.measurement import Measurement
-from sweeps.degenerate import degenerate, sound
-from sweeps.records import Record
-from sweeps.run_cell import metrics_of
+from evaluation.measurements.measurement import Measurement
+from sweeps.records.record import Record
+from sweeps.results.broken_text import degenerate, sound
+from sweeps.run.run_cell import metrics_of
 
 WELL = ["the sun went down behind the hills and we walked home slowly"] * 4
 LOOP = ["you you you you you you you you you you you you"] * 4
@@ -77,7 +77,7 @@ def test_a_cell_that_broke_the_text_is_never_chosen_and_said_to_be_broken(
     surgery, sweeps, arguments, results, monkeypatch
 ) -> None:
     # A model with random weights can't get much worse; by the rule, the worse its text the better.
-    monkeypatch.setattr("sweeps.degenerate.PERPLEXITY_RATIO", 1.005)
+    monkeypatch.setattr("sweeps.results.broken_text.PERPLEXITY_RATIO", 1.005)
     rule = ("evaluation.choose.minimize=null", "+evaluation.choose.maximize=perplexity/story")
     ran = surgery("-m", *arguments, "alpha=0.1,1000", "top_k=100", *rule)
     assert ran.code == 0, ran.err

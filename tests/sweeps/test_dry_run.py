@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from surgery.errors import InputError
-from surgery.models import require_device
-from sweeps.dry_run import _work
-from sweeps.records import load_records
+from surgery.model.loading import require_device
+from sweeps.conduct.dry_run import _work
+from sweeps.records.record import load_records
 
 HERE = {"processor": "p", "cores": 2, "device": "cpu", "threads": 1}
 

@@ -222,7 +222,7 @@ def test_ask_talks_to_a_fine_tuned_cell_and_to_its_adapter(sweeps, fine_tuned) -
 
 
 def test_the_card_names_the_licence_that_the_base_states(tmp_path) -> None:
-    from sweeps.model_card import licence_of
+    from sweeps.export.model_card import licence_of
 
     assert licence_of(tmp_path) == "its files do not name one"
     (tmp_path / "LICENSE.txt").write_text("...")

@@ -15,15 +15,15 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from evaluation.measurement import Measurement
+from evaluation.measurements.measurement import Measurement
 from surgery import InputError
 from sweeps.paper.figure2_drawing import draw_cosines, draw_shifts
 from sweeps.paper.neuron_shift import NeuronShift, shifts_in_words
 from sweeps.paper.probe_cosines import ProbeCosines
 from sweeps.paper.prompt_sets import MOST_PROMPTS, PromptSet, behavior_prompts, evenly, task_prompts
-from sweeps.records import CONFIG, SAMPLES, Record
+from sweeps.records.record import CONFIG, SAMPLES, Record
+from sweeps.records.samples import write_samples
 from sweeps.report.figures import save_figure
-from sweeps.samples import write_samples
 
 KINDS: tuple[Any, ...] = ("behavior", "task")
 HOSTILE_PROMPT = "[red]ann[/red] \x1b[31m said"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from surgery import InputError
-from sweeps.composition import Composed
-from sweeps.following import first_and_following, following
+from sweeps.config.composition import Composed
+from sweeps.config.followed_cells import first_and_following, following
 
 GRID = ("alpha=3", "alpha_unit=unit", "top_k=12", "sweep=chain", "-m", "layer=2,3", "composition=[layer:2]")
 

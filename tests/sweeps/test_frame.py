@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from surgery import InputError
-from sweeps.frame import load
-from sweeps.records import Record
+from sweeps.records.data_frame import load
+from sweeps.records.record import Record
 
 
 @pytest.fixture

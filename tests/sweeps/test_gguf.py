@@ -12,8 +12,8 @@ import torch
 from gguf_world import NAMES, SENTENCES
 
 from surgery import Edit, load_model
-from surgery.gguf_file import GgufFile
-from surgery.gguf_identity import gguf_identity
+from surgery.model.gguf_file import GgufFile
+from surgery.model.gguf_identity import gguf_identity
 
 Command = Callable[..., Any]
 Make = Callable[..., Path]

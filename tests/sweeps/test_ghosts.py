@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sweeps.records import LOCKS, Record, cell_folders, sweep_folders
-from sweeps.store import Store
-from sweeps.store_pruning import entries
+from sweeps.records.record import LOCKS, Record, cell_folders, sweep_folders
+from sweeps.store.store import Store
+from sweeps.store.store_pruning import entries
 
 CELL = "0123456789ab"
 # What lies about in folders that people work in.

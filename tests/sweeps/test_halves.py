@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgery.errors import InputError
-from sweeps.choice import Choice
-from sweeps.composition import Composed
-from sweeps.halves import require_both_halves
-from sweeps.resolvers import package_path, priced
+from sweeps.config.composition import Composed
+from sweeps.config.model_and_behavior import require_both_halves
+from sweeps.config.resolvers import package_path, priced
+from sweeps.records.choice import Choice
 
 
 @pytest.fixture
 def composed(monkeypatch: pytest.MonkeyPatch) -> list[Composed]:
     """What the command would have run."""
     kept: list[Composed] = []
-    monkeypatch.setattr("sweeps.surgery_command.run_composed", lambda cells, *_: kept.extend(cells))
+    monkeypatch.setattr("sweeps.commands.surgery_command.run_composed", lambda cells, *_: kept.extend(cells))
     return kept
 
 
@@ -134,7 +134,7 @@ def test_a_text_of_ones_own_is_a_price_in_the_rule(surgery, composed, given: lis
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12))
 def test_the_price_is_of_what_the_evaluation_calls_the_text(name: str) -> None:
     """Whatever the file is called; a rule that asks for another name would let no cell qualify."""
-    from evaluation.own import own_evaluators
+    from evaluation.own_files import own_evaluators
 
     nothing: Any = dict.fromkeys(("prompts", "tasks", "detoxify", "tokens_per_batch", "limit"))
     more: Any = {"max_new_tokens": 1, "threshold": 0.5, "batch_size": 1, "chat": False, "trust_task_code": False}

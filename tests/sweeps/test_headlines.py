@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.headlines import headline_metrics
+from sweeps.results.headlines import headline_metrics
 
 
 @dataclass

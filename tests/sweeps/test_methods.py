@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 from evaluation.perplexity import Perplexity
 from surgery import load_model
-from surgery.intervention import load_intervention
-from surgery.low_rank import LowRankChange
-from surgery.steering import Steering
+from surgery.edits.intervention import load_intervention
+from surgery.edits.low_rank import LowRankChange
+from surgery.edits.steering import Steering
 
 STEERING = ("feature_subtraction", "activation_addition")
 METHODS = (*STEERING, "directional_ablation", "gradient_ascent", "lora", "task_vector")

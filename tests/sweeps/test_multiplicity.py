@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from sweeps.cell import VERSION
-from sweeps.multiplicity import adjusted, significant
-from sweeps.records import Record
-from sweeps.tables import console, sweep_notes, sweep_table
+from sweeps.cell.cell import VERSION
+from sweeps.records.record import Record
+from sweeps.results.false_discoveries import adjusted, significant
+from sweeps.terminal.cell_tables import console, sweep_notes, sweep_table
 
 
 def cell(name: str, **p: float | None) -> Record:

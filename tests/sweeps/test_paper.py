@@ -11,14 +11,14 @@ import yaml
 from hydra import compose, initialize_config_module
 
 import conf
-from evaluation.measurement import Measurement
-from sweeps import resolvers
+from evaluation.measurements.measurement import Measurement
+from sweeps.config import resolvers
+from sweeps.config.read_settings import plain
 from sweeps.paper.table import Column, PaperTable, table_names
-from sweeps.plan import layer_number
-from sweeps.records import CONFIG, SAMPLES, Record
-from sweeps.run_cell import metrics_of
-from sweeps.samples import write_samples
-from sweeps.settings import plain
+from sweeps.plan.plan import layer_number
+from sweeps.records.record import CONFIG, SAMPLES, Record
+from sweeps.records.samples import write_samples
+from sweeps.run.run_cell import metrics_of
 
 IDS = tuple(f"s{index}" for index in range(100))
 VARIANTS = {

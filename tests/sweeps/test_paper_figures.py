@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweeps.random_cosines import random_counts
+from sweeps.results.random_cosines import random_counts
 
 
 @pytest.mark.parametrize("width", [16, 256])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sweeps.pareto import pareto_front
+from sweeps.results.pareto import pareto_front
 
 
 def row(**values: float | None) -> dict:

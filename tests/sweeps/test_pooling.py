@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.measurement import Measurement
-from evaluation.statistics import compare
+from evaluation.comparison.compare import compare
+from evaluation.measurements.measurement import Measurement
 from surgery.errors import InputError
-from sweeps.pooling import pool
-from sweeps.records import SAMPLES, Record
-from sweeps.run_cell import metrics_of
-from sweeps.samples import write_samples
+from sweeps.records.record import SAMPLES, Record
+from sweeps.records.samples import write_samples
+from sweeps.results.pooling import pool
+from sweeps.run.run_cell import metrics_of
 
 IDS = tuple(f"s{i}" for i in range(40))
 TOKENS = np.linspace(10, 60, 40)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.possible import possible
 from sweeps.report.figures import HIGH, LOW, _reach
+from sweeps.results.possible_values import possible
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from evaluation.generation import Generation
 from surgery.errors import InputError
-from sweeps.recorded_generation import as_measured
+from sweeps.records.recorded_generation import as_measured
 
 CLOCK = (
     "{% for m in messages %}{{ m['content'] }} {% endfor %}"
@@ -122,7 +122,7 @@ LONG = "a " * 100 + "{{ messages[0].content }}"
 def test_what_a_tokenizer_can_not_do_is_one_line_before_anything_runs(
     surgery, variant, judged, tmp_path, monkeypatch, files: dict[str, str | None], said: str, key: str
 ) -> None:
-    monkeypatch.setattr("surgery.models.AutoModelForCausalLM", None)
+    monkeypatch.setattr("surgery.model.loading.AutoModelForCausalLM", None)
     variant("odd", files)
     ran = surgery("-m", "alpha=1,2", "model.path=./odd", f"{key}=true", *judged)
     assert ran.code == 1

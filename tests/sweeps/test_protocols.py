@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sweeps.records import CONFIG, Record
+from sweeps.records.record import CONFIG, Record
 
 LIMITS = {"p": 5, "q": 6}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweeps.choice import Condition
-from sweeps.pruning import Objective, Pruning, violations
+from sweeps.records.choice import Condition
+from sweeps.results.giving_up import Objective, Pruning, violations
 
 
 def metric(base: float, edited: float, low: float, high: float) -> dict[str, object]:

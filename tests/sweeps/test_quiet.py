@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from sweeps.quiet import quiet_libraries
+from sweeps.terminal.library_output import quiet_libraries
 
 FRAMES = """mkldnn_matmul failed, switching to BLAS gemm:could not create a memory object
 Exception raised from matmul at /pytorch/aten/src/ATen/native/mkldnn/Matmul.cpp:1 (most recent call first):

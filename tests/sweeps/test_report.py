@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from sweeps.axes import better, trade_off
-from sweeps.choice import Choice
-from sweeps.records import SAMPLES, Record, load_records
+from sweeps.records.choice import Choice
+from sweeps.records.record import SAMPLES, Record, load_records
 from sweeps.report.page import as_json
-from sweeps.report.samples import embedded_samples
+from sweeps.report.page_samples import embedded_samples
 from sweeps.report.write import write_report
+from sweeps.results.trade_off import better, trade_off
 
 LOWEST = Choice.parse({"minimize": "toxicity/toxic_rate"})
 

@@ -131,7 +131,7 @@ def test_truth_words_of_yaml_are_labels_on_the_command_line_and_in_a_config_file
 def test_prompts_that_are_damaged_are_refused_before_a_model_is_loaded(
     surgery, arguments, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("surgery.models.AutoModelForCausalLM", None)
+    monkeypatch.setattr("surgery.model.loading.AutoModelForCausalLM", None)
     rows = [f"{i},Once upon a time {i}" for i in range(20)]
     rows[3] = '3,"Once upon a time 3'
     (tmp_path / "open.csv").write_text("\n".join(["id,prompt", *rows]) + "\n")

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.measurement import Measurement
-from sweeps.records import SAMPLES, Record, write_table
-from sweeps.run_cell import metrics_of
-from sweeps.samples import write_samples
+from evaluation.measurements.measurement import Measurement
+from sweeps.records.record import SAMPLES, Record, write_table
+from sweeps.records.samples import write_samples
+from sweeps.run.run_cell import metrics_of
 
 
 def measured(scores: list[float], outputs: list[str]) -> Measurement:

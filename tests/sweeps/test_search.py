@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.records import load_records
+from sweeps.records.record import load_records
 
 SURGERY = str(Path(sys.executable).parent / "surgery")
 SEARCH = ("-m", "hydra/sweeper=optuna", "hydra.sweeper.startup=3")

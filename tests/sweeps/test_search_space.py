@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from surgery import InputError
-from sweeps.search_space import SearchSpace
+from sweeps.search.search_space import SearchSpace
 
 
 def space(*overrides: str, when: dict[str, object] | None = None) -> SearchSpace:

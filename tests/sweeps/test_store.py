@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from surgery.errors import InputError
-from sweeps.canonical import canonical_json
-from sweeps.store import Store
+from sweeps.cell.canonical_json import canonical_json
+from sweeps.store.store import Store
 
 
 def writes(text: str, made: list[str] | None = None):

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from surgery.errors import InputError
-from sweeps.store import Store
+from sweeps.store.store import Store
 
 MAKER = """
 import os, sys, time
 from pathlib import Path
-from sweeps.store import Store
+from sweeps.store.store import Store
 root, log, pause = sys.argv[1], sys.argv[2], float(sys.argv[3])
 store = Store(root)
 for number in range(int(sys.argv[4])):
@@ -174,7 +174,7 @@ def test_a_cut_off_cell_goes_on_where_it_was_and_another_text_is_measured_anew(
 ) -> None:
     """The edit of a cell without a record is not measured again; on another text it is, and so is the base."""
     from evaluation import Perplexity
-    from sweeps import session
+    from sweeps.run import session
 
     count = {"measure": 0, "rank": 0}
     measure, rank = Perplexity.measure, session.rank_rows
@@ -209,8 +209,8 @@ def test_every_setting_of_an_evaluator_is_in_the_key(world, tmp_path) -> None:
     from types import SimpleNamespace
 
     from evaluation import Perplexity
-    from surgery.model_identity import ModelIdentity
-    from sweeps.stages import base_identity, edited_identity
+    from surgery.model.model_identity import ModelIdentity
+    from sweeps.run.stages import base_identity, edited_identity
 
     store, texts = Store(tmp_path), {"story": world.text}
     settings = SimpleNamespace(model=SimpleNamespace(dtype="float32", chat=False))
@@ -278,14 +278,14 @@ def test_an_unreadable_record_stops_a_prune(surgery, sweeps, arguments, tmp_path
 
 COUNTING = """
 import sys
-from sweeps import session
+from sweeps.run import session
 log, collect = sys.argv.pop(1), session.collect_hidden_states
 def counted(model, tokenizer, texts, layers, **more):
     with open(log, "a") as file:
         file.write(f"{list(layers)}\\n")
     return collect(model, tokenizer, texts, layers, **more)
 session.collect_hidden_states = counted
-from sweeps.surgery_command import main
+from sweeps.commands.surgery_command import main
 main()
 """
 

@@ -12,7 +12,7 @@ import pytest
 
 from evaluation.perplexity import Perplexity
 from surgery import InputError
-from surgery.models import AutoModelForCausalLM
+from surgery.model.loading import AutoModelForCausalLM
 
 GRID = ("-m", "alpha=-1,1", "top_k=4,8")
 
@@ -20,7 +20,7 @@ GRID = ("-m", "alpha=-1,1", "top_k=4,8")
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Counts the real thing: loading a model, taking a perplexity, taking hidden states of all texts."""
-    import sweeps.session
+    import sweeps.run.session
 
     counts = {"load": 0, "measure": 0, "states": 0}
 
@@ -34,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", counted("load", AutoModelForCausalLM.from_pretrained))
     monkeypatch.setattr(Perplexity, "measure", counted("measure", Perplexity.measure))
     monkeypatch.setattr(
-        sweeps.session, "collect_hidden_states", counted("states", sweeps.session.collect_hidden_states)
+        sweeps.run.session, "collect_hidden_states", counted("states", sweeps.run.session.collect_hidden_states)
     )
     return counts
 
@@ -94,17 +94,17 @@ def test_duplicate_cells_run_once(surgery, arguments, tmp_path) -> None:
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch):
     """Makes the cells with top_k=4 fail while they are measured."""
-    import sweeps.session
+    import sweeps.run.session
 
-    original = sweeps.session.Session.edited
+    original = sweeps.run.session.Session.edited
 
     def edited(self, experiment):
         if experiment.cell.top_k == 4:
             raise InputError("this one was made to fail")
         return original(self, experiment)
 
-    monkeypatch.setattr(sweeps.session.Session, "edited", edited)
-    return lambda: monkeypatch.setattr(sweeps.session.Session, "edited", original)
+    monkeypatch.setattr(sweeps.run.session.Session, "edited", edited)
+    return lambda: monkeypatch.setattr(sweeps.run.session.Session, "edited", original)
 
 
 def test_a_failed_cell_is_recorded_and_shown_and_the_rest_go_on(surgery, arguments, failing, results, tmp_path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.terminal import NEAREST, speak_plainly
+from sweeps.terminal.output import NEAREST, speak_plainly
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_signs_of_tables_are_shown_by_what_comes_nearest(spoken) -> None:
 def test_a_sweep_ends_with_its_table_and_report_where_the_output_is_not_utf8(
     surgery, arguments, tmp_path, spoken
 ) -> None:
-    from sweeps.surgery_command import main
+    from sweeps.commands.surgery_command import main
 
     out = spoken("ascii")
     sys.argv = ["surgery", *arguments, "-m", "alpha=2,3", "top_k=8", "sweep=s"]

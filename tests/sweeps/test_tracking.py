@@ -113,13 +113,13 @@ def test_a_cell_is_logged_once_however_often_the_command_is_repeated(logged) -> 
 
 
 def test_a_failed_cell_is_told_as_failed(logged, monkeypatch) -> None:
-    import sweeps.session
+    import sweeps.run.session
     from surgery import InputError
 
     def edited(self, experiment):
         raise InputError("made to fail")
 
-    monkeypatch.setattr(sweeps.session.Session, "edited", edited)
+    monkeypatch.setattr(sweeps.run.session.Session, "edited", edited)
     [run] = logged()
     assert run.summary["status"] == "failed"
     assert run.summary["error"] == "made to fail"
@@ -146,10 +146,10 @@ def test_an_online_run_opens_when_its_cell_starts_and_shows_each_stage(
     surgery, arguments, monkeypatch, tmp_path
 ) -> None:
     """The order of events, with the run itself offline: this machine has no server to talk to."""
-    import sweeps.tracking
+    import sweeps.tracking.tracker
 
     events: list[str] = []
-    original_open, original_stage = sweeps.tracking.WandbTracker.open, sweeps.tracking.WandbCell.stage
+    original_open, original_stage = sweeps.tracking.tracker.WandbTracker.open, sweeps.tracking.tracker.WandbCell.stage
 
     def opened(self, name, experiment):
         events.append("open")
@@ -159,9 +159,9 @@ def test_an_online_run_opens_when_its_cell_starts_and_shows_each_stage(
         events.append(name)
         return original_stage(self, name, seconds)
 
-    monkeypatch.setattr(sweeps.tracking.WandbTracker, "opens_at_start", True)
-    monkeypatch.setattr(sweeps.tracking.WandbTracker, "open", opened)
-    monkeypatch.setattr(sweeps.tracking.WandbCell, "stage", staged)
+    monkeypatch.setattr(sweeps.tracking.tracker.WandbTracker, "opens_at_start", True)
+    monkeypatch.setattr(sweeps.tracking.tracker.WandbTracker, "open", opened)
+    monkeypatch.setattr(sweeps.tracking.tracker.WandbCell, "stage", staged)
     tracked = [argument for argument in arguments if not argument.startswith("tracking")]
     assert surgery(*tracked).code == 0
     assert events[0] == "open"
@@ -172,12 +172,12 @@ def test_an_online_run_opens_when_its_cell_starts_and_shows_each_stage(
 
 
 def test_a_tracking_service_that_fails_costs_no_result(surgery, arguments, results, monkeypatch) -> None:
-    import sweeps.tracking
+    import sweeps.tracking.tracker
 
     def broken(self, name, experiment):
         raise ConnectionError("no route")
 
-    monkeypatch.setattr(sweeps.tracking.WandbTracker, "open", broken)
+    monkeypatch.setattr(sweeps.tracking.tracker.WandbTracker, "open", broken)
     tracked = [argument for argument in arguments if not argument.startswith("tracking")]
     ran = surgery(*tracked)
     assert ran.code == 0

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from surgery.weight_digests import digest_of_stored
-from sweeps.records import Record, load_records
-from sweeps.tables import sweep_notes
-from sweeps.trust import foreign_code
+from surgery.model.weight_digests import digest_of_stored
+from sweeps.config.foreign_code import foreign_code
+from sweeps.records.record import Record, load_records
+from sweeps.terminal.cell_tables import sweep_notes
 
 
 @pytest.fixture
@@ -127,18 +127,18 @@ def test_each_part_of_the_model_that_changed_is_named_in_a_line_of_its_own(
 def test_what_a_folder_holds_is_kept_in_the_store_until_its_files_change(
     surgery, arguments, tmp_path, world, monkeypatch
 ) -> None:
-    monkeypatch.setattr("surgery.fingerprints.SETTLED", 0)
-    monkeypatch.setattr("surgery.fingerprints._known", {})
+    monkeypatch.setattr("surgery.model.fingerprints.SETTLED", 0)
+    monkeypatch.setattr("surgery.model.fingerprints._known", {})
     read = []
     monkeypatch.setattr(
-        "surgery.fingerprints.digest_of_stored", lambda homes: read.append(homes) or digest_of_stored(homes)
+        "surgery.model.fingerprints.digest_of_stored", lambda homes: read.append(homes) or digest_of_stored(homes)
     )
     model = Path(shutil.copytree(world.model, tmp_path / "model"))
     own = [*(argument for argument in arguments if not argument.startswith("model.path")), f"model.path={model}"]
     assert surgery(*own, "dry_run=true").code == 0
     assert not (tmp_path / "outputs").exists()
     for _ in range(2):
-        monkeypatch.setattr("surgery.fingerprints._known", {})
+        monkeypatch.setattr("surgery.model.fingerprints._known", {})
         assert surgery(*own).code == 0
     # The dry run keeps nothing, the first run does.
     assert len(read) == 2
@@ -176,10 +176,10 @@ def test_a_record_that_names_code_of_its_own_is_not_run(grid, sweeps, tmp_path) 
 @pytest.mark.parametrize(
     ("values", "found"),
     [
-        ({"_target_": "evaluation.own.own_evaluators"}, []),
+        ({"_target_": "evaluation.own_files.own_evaluators"}, []),
         ({"deep": [{"_target_": "subprocess.run"}]}, ["subprocess.run"]),
         # What one of our modules imports is not ours.
-        ({"_target_": "evaluation.files.Path"}, ["evaluation.files.Path"]),
+        ({"_target_": "evaluation.inputs.named_files.Path"}, ["evaluation.inputs.named_files.Path"]),
         ({"model": {"trust_remote_code": True}}, ["trust_remote_code=true"]),
         ({"trust_checkpoint": False}, []),
         ({"trust_task_code": True, "folder": "/tmp/tasks"}, ["trust_task_code=true"]),

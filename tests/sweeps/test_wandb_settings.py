@@ -10,8 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from surgery import InputError
-from sweeps.wandb_run import open_run
-from sweeps.wandb_settings import (
+from sweeps.config.wandb_settings import (
     MODES,
     NO,
     YES,
@@ -23,6 +22,7 @@ from sweeps.wandb_settings import (
     wandb_mode,
     without_key,
 )
+from sweeps.tracking.wandb_run import open_run
 
 KEY = "k" * 40
 

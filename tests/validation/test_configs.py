@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from sweeps import resolvers
+from sweeps.config import resolvers
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "validation" / "conf"

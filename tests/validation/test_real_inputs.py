@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.prompts import halves
+from evaluation.inputs.prompts import halves
 from validation import recipe
 from validation.agreement import agreements
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from sweeps.records import Record
+from sweeps.records.record import Record
 from validation.taken import taken
 
 NAME = "made"

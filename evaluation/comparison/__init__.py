@@ -1,0 +1,1 @@
+"""Base against edited: differences, paired intervals and p-values."""

@@ -1,0 +1,136 @@
+"""Base against edited on the same samples: the difference, its paired 95 % interval and a p-value."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.comparison.intervals import bootstrap_interval, tango_interval
+from evaluation.comparison.significance import mcnemar_p, sign_flip_p
+from evaluation.measurements.measurement import Half, Measurement, by_stratum
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An edited model beside its base.
+
+    Attributes:
+        name, half: of the measurement.
+        base, edited: both summaries.
+        delta: edited − base.
+        ci95: its paired 95 % interval.
+        p: two-sided, of no difference; not corrected for other comparisons.
+        n: how many samples.
+    """
+
+    name: str
+    half: Half
+    base: float
+    edited: float
+    delta: float
+    ci95: tuple[float, float]
+    p: float
+    n: int
+
+
+def compare(base: Measurement, edited: Measurement, seed: int = 0) -> Comparison:
+    """The difference edited − base, paired by sample id.
+
+    Shares (0/1 scores under `mean`) get Tango's interval and McNemar's exact test. Everything else gets a bootstrap
+    over samples (within strata for `mean_of_means`, of whole windows for `perplexity`) and a sign-flip permutation
+    test. Where every sample differs by the same, or there is just one, a bootstrapped interval is that one number.
+
+    Args:
+        seed: of the resampling; the same measurements and seed give the same interval and p.
+
+    Raises:
+        ValueError: when the two are not the same measurement of the same samples.
+    """
+    edited = _paired(base, edited)
+    delta = edited.summary - base.summary
+    shares = _is_share(base.scores) and _is_share(edited.scores)
+    if base.statistic == "mean" and shares:
+        rises, falls = int((edited.scores > base.scores).sum()), int((edited.scores < base.scores).sum())
+        interval, p = tango_interval(rises, falls, base.n), mcnemar_p(rises, falls)
+    elif base.statistic == "perplexity":
+        interval = _perplexity_interval(base, edited, delta, seed)
+        # Perplexities of exchanged windows differ by sinh of the summed losses' difference: the order is the same.
+        p = sign_flip_p(edited.scores - base.scores, seed)
+    else:
+        interval, p = _mean_interval_and_p(base, edited, delta, shares, seed)
+    return Comparison(base.name, base.half, base.summary, edited.summary, delta, interval, p, base.n)
+
+
+def _is_share(scores: Floats) -> bool:
+    return bool(np.isin(scores, (0.0, 1.0)).all())
+
+
+def _paired(base: Measurement, edited: Measurement) -> Measurement:
+    """The edited measurement with its samples in the base's order."""
+    for field in ("name", "half", "statistic"):
+        if getattr(base, field) != getattr(edited, field):
+            raise ValueError(f"{base.name}: base and edited differ in {field}; measure both the same way")
+    if base.sample_ids != edited.sample_ids:
+        only_one = set(base.sample_ids) ^ set(edited.sample_ids)
+        if only_one:
+            raise ValueError(
+                f"{base.name}: base and edited were measured on different samples; "
+                f"{len(only_one)} are of one alone, {min(only_one)} say"
+            )
+        edited = edited.only(base.sample_ids)
+    if base.rendered != edited.rendered:
+        raise ValueError(f"{base.name}: base and edited were shown different prompts; render them once, and alike")
+    if base.strata != edited.strata:
+        raise ValueError(f"{base.name}: base and edited differ in strata; measure both the same way")
+    if base.weights is not None and not np.array_equal(base.weights, edited.weights):  # type: ignore[arg-type]
+        raise ValueError(f"{base.name}: base and edited differ in tokens a window; measure both with one tokenizer")
+    return edited
+
+
+def _mean_interval_and_p(
+    base: Measurement, edited: Measurement, delta: float, shares: bool, seed: int
+) -> tuple[tuple[float, float], float]:
+    """Of the mean over groups of each group's mean, resampled within the groups."""
+    differences = edited.scores - base.scores
+    groups = [differences] if base.strata is None else by_stratum(differences, base.strata)
+    # What one sample adds to the mean of means is its difference over this.
+    parts = [len(group) * len(groups) for group in groups]
+    step = max(_largest(group - group.mean()) / part for group, part in zip(groups, parts, strict=True))
+    if shares:
+        # One sample of all could have changed, also where none has.
+        step = max(step, 1 / base.n)
+
+    def statistic(*resampled: Floats, axis: int) -> Floats:
+        return np.asarray(np.mean([group.mean(axis=axis) for group in resampled], axis=0))
+
+    low, high = bootstrap_interval(groups, statistic, delta, step, seed, paired=False)
+    interval = (max(-1.0, low), min(1.0, high)) if shares else (low, high)
+    contributions = [group / part for group, part in zip(groups, parts, strict=True)]
+    return interval, sign_flip_p(np.concatenate(contributions), seed)
+
+
+def _perplexity_interval(base: Measurement, edited: Measurement, delta: float, seed: int) -> tuple[float, float]:
+    assert base.weights is not None
+    total = base.weights.sum()
+
+    def statistic(base_losses: Floats, edited_losses: Floats, tokens: Floats, axis: int) -> Floats:
+        total = tokens.sum(axis=axis)
+        edited_perplexity = np.exp(edited_losses.sum(axis=axis) / total)
+        return np.asarray(edited_perplexity - np.exp(base_losses.sum(axis=axis) / total))
+
+    def influence(one: Measurement) -> Floats:
+        """How far each window moves the perplexity: its derivative by the window's weight."""
+        assert one.weights is not None
+        return np.asarray(one.summary * (one.scores - one.weights * one.scores.sum() / total) / total)
+
+    step = _largest(influence(edited) - influence(base))
+    data = [base.scores, edited.scores, base.weights]
+    return bootstrap_interval(data, statistic, delta, step, seed, paired=True)
+
+
+def _largest(values: Floats) -> float:
+    """The largest absolute value; 0 where all are rounding alone, as of differences that are all equal."""
+    largest = float(np.abs(values).max())
+    return largest if largest > 1e-12 else 0.0

@@ -1,0 +1,224 @@
+"""lm-eval's tasks loaded once a process, and run on a model in memory."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evaluation.harness.lm_eval_batches import run_within_budgets
+from evaluation.inputs.isolation import preserved_random_state, quiet
+from evaluation.measurements.measurement import JSON, Half, Measurement
+from surgery.errors import InputError
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import Task
+    from lm_eval.tasks import TaskManager
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# lm-eval's own seeds (`simple_evaluate`): some tasks draw their examples with them.
+_PYTHON_SEED, _SEED = 0, 1234
+
+
+@lru_cache(maxsize=1)
+def registered_names() -> tuple[str, ...]:
+    """Every task, group and tag that comes with lm-eval. The first call scans them for seconds."""
+    return tuple(_task_manager(None, ()).all_tasks)
+
+
+@lru_cache(maxsize=8)
+def _task_manager(folder: Path | None, contents: tuple[object, ...]) -> "TaskManager":
+    """`contents` is there for the cache: a folder with other contents is another folder."""
+    from lm_eval.tasks import TaskManager
+
+    with quiet():
+        if folder is None:
+            return TaskManager()
+        return TaskManager(include_path=str(folder), include_defaults=False)
+
+
+@lru_cache(maxsize=8)
+def load_tasks(
+    folder: Path | None,
+    contents: tuple[object, ...],
+    names: tuple[str, ...],
+    num_fewshot: int | None,
+    max_new_tokens: int | None = None,
+) -> "dict[str, Task]":
+    """{task: the task with its data}, groups and tags taken apart.
+
+    Args:
+        folder, contents: where names are looked up, and its files' digests; None is lm-eval's own.
+        num_fewshot: examples; as in lm-eval, a task that says 0 keeps 0.
+        max_new_tokens: most tokens of what is written; None is what the task says.
+
+    Raises:
+        InputError: when a task can't be loaded, has no metric that is an average over samples, or writes no text that
+            `max_new_tokens` could cut.
+    """
+    from datasets.exceptions import DatasetsError
+
+    manager = _task_manager(folder, contents)
+    tasks: dict[str, Task] = {}
+    for name in names:
+        try:
+            with _as_lm_eval_runs(progress=False):
+                tasks |= manager.load([name])["tasks"]
+        except (OSError, ValueError, LookupError, AttributeError, ImportError, TypeError, DatasetsError) as error:
+            cause = error.__cause__ or error
+            reason = f"{type(cause).__name__} {cause}".strip().splitlines()[0]
+            raise InputError(f"lm-eval's task '{name}' or its data can't be loaded ({reason}); mend it") from error
+    for name, task in tasks.items():
+        if not _metrics(task):
+            metrics = ", ".join(task.aggregation()) or "none"
+            raise InputError(
+                f"lm-eval's task '{name}' has no metric that is an average over samples (it has {metrics}); "
+                "leave it out"
+            )
+        said = task.get_config("num_fewshot")
+        if num_fewshot is not None and said != 0:
+            task.set_config(key="num_fewshot", value=num_fewshot)
+        elif said is None:
+            task.set_config(key="num_fewshot", value=0)
+        if max_new_tokens is not None:
+            if task.OUTPUT_TYPE != "generate_until":
+                raise InputError(
+                    f"max_new_tokens={max_new_tokens}, but lm-eval's task '{name}' has the model write nothing; "
+                    "leave it out"
+                )
+            task.set_config(key="generation_kwargs", value={"max_gen_toks": max_new_tokens}, update=True)
+    return tasks
+
+
+def run_tasks(
+    tasks: "Mapping[str, Task]",
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    limit: int | None,
+    sampled: int | None,
+    batch_size: int | None,
+    chat: bool,
+    max_length: int | None,
+    progress: bool,
+    half: Half,
+    renamed: Mapping[str, str],
+) -> dict[str, list[Measurement]]:
+    """{name in the results: its measurements, the primary metric's first}.
+
+    Args:
+        limit: the first so many questions of each task.
+        sampled: so many of each task, the same every time.
+        batch_size: requests at once; None is found, see `evaluation.harness.lm_eval_batches`.
+    """
+    # evaluate and not simple_evaluate, which spends four seconds a call on describing the machine.
+    from lm_eval.evaluator import evaluate
+
+    from evaluation.harness.lm_eval_model import ModelInMemory
+
+    training = model.training
+    try:
+        with _as_lm_eval_runs(progress):
+            lm = ModelInMemory(model, tokenizer, max_length)
+            batches = run_within_budgets(lm, model, batch_size, progress)
+            for task in tasks.values():
+                task.set_fewshot_seed(seed=_SEED)
+            results = evaluate(
+                lm=lm,
+                task_dict={"tasks": dict(tasks), "groups": {}, "group_map": {}},
+                limit=limit,
+                samples=None if sampled is None else {name: _places(name, tasks[name], sampled) for name in tasks},
+                bootstrap_iters=0,
+                log_samples=True,
+                apply_chat_template=chat,
+                fewshot_as_multiturn=chat,
+            )
+    finally:
+        model.train(training)
+    assert results is not None, "lm-eval gives results on the first process only"
+    return {
+        renamed.get(name, name): _measurements(
+            renamed.get(name, name), task, results["samples"][name], half, batches.get(_requests(task), {}), chat
+        )
+        for name, task in tasks.items()
+    }
+
+
+def _requests(task: "Task") -> str:
+    """The kind of request that a task makes."""
+    return "loglikelihood" if task.OUTPUT_TYPE == "multiple_choice" else str(task.OUTPUT_TYPE)
+
+
+def _places(name: str, task: "Task", count: int) -> list[int]:
+    """Which questions of a task are taken: drawn by its name alone, so that they never change."""
+    total = len(list(task.eval_docs))
+    return sorted(random.Random(name).sample(range(total), min(count, total)))
+
+
+@contextmanager
+def _as_lm_eval_runs(progress: bool) -> Iterator[None]:
+    """Quiet, seeded as `simple_evaluate` does it, and the caller's random state put back."""
+    import torch
+
+    with quiet(progress), preserved_random_state():
+        random.seed(_PYTHON_SEED)
+        np.random.seed(_SEED)
+        torch.manual_seed(_SEED)
+        yield
+
+
+def _metrics(task: "Task") -> dict[str, str]:
+    """{metric: how it is aggregated} of those that are an average over samples, in the order of the task's YAML."""
+    kinds = {name: getattr(function, "__name__", "") for name, function in task.aggregation().items()}
+    return {name: kind for name, kind in kinds.items() if kind in ("mean", "perplexity", "weighted_perplexity")}
+
+
+def _measurements(
+    name: str, task: "Task", samples: Sequence[Mapping[str, Any]], half: Half, batches: Mapping[str, JSON], chat: bool
+) -> list[Measurement]:
+    chosen = [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
+    prompts = tuple(str(sample["arguments"][0][0]) for sample in chosen)
+    made = []
+    for metric, kind in _metrics(task).items():
+        if metric not in chosen[0]["metrics"]:
+            continue
+        scores, weights = _scores([sample[metric] for sample in chosen], kind)
+        made.append(
+            Measurement(
+                name=f"lm_eval/{name}/{metric}",
+                half=half,
+                sample_ids=tuple(f"{sample['doc_id']}-{sample['doc_hash'][:8]}" for sample in chosen),
+                scores=scores,
+                statistic="mean" if weights is None else "perplexity",
+                weights=weights,
+                inputs=prompts,
+                rendered=prompts if chat else None,
+                outputs=tuple(_said(sample) for sample in chosen),
+                notes={"filter": chosen[0]["filter"], "num_fewshot": task.get_config("num_fewshot"), **batches},
+            )
+        )
+    if not made:
+        raise InputError(f"lm-eval's task '{name}' gave none of its metrics for its first filter; leave it out")
+    return made
+
+
+def _scores(
+    values: Sequence[Any], kind: str
+) -> tuple["np.typing.NDArray[np.float64]", "np.typing.NDArray[np.float64] | None"]:
+    """Scores and weights; lm-eval's perplexities keep log-likelihoods (and words or bytes), ours their negatives."""
+    numbers = np.array(values, dtype=np.float64)
+    if kind == "weighted_perplexity":
+        return -numbers[:, 0], numbers[:, 1]
+    return (-numbers, np.ones(len(numbers))) if kind == "perplexity" else (numbers, None)
+
+
+def _said(sample: Mapping[str, Any]) -> str:
+    """The choice of highest likelihood, or the text that was generated, as the filter left it."""
+    answers = sample["filtered_resps"]
+    if len(answers) > 1 and all(isinstance(answer, tuple | list) for answer in answers):
+        likeliest = max(range(len(answers)), key=lambda index: answers[index][0])
+        return str(sample["arguments"][likeliest][1])
+    return str(answers[0])

@@ -1,0 +1,1 @@
+"""What an evaluator returns, and the file it is kept in."""

@@ -1,0 +1,65 @@
+"""The measurements of anyone's own files: what isn't given isn't measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from evaluation.continuations import Continuations, Scorer
+from evaluation.evaluator import Evaluator
+from evaluation.fluency import Fluency
+from evaluation.generation import Generation
+from evaluation.lm_eval_tasks import LmEval
+from evaluation.perplexity import Perplexity
+from evaluation.toxicity import Toxicity
+from surgery.files.local_paths import name_from
+
+
+class DetoxifyFiles(TypedDict, total=False):
+    """A checkpoint in Detoxify's format and its config folder, or the name of a published one."""
+
+    checkpoint: str | None
+    config: str | None
+    variant: str
+
+
+def own_evaluators(
+    prompts: str | None,
+    text: str | None,
+    tasks: str | Sequence[str] | None,
+    detoxify: DetoxifyFiles,
+    max_new_tokens: int,
+    threshold: float,
+    tokens_per_batch: int | None,
+    batch_size: int | Literal["auto"],
+    limit: int | None,
+    chat: bool,
+    trust_task_code: bool,
+    trust_checkpoint: bool,
+) -> dict[str, Evaluator]:
+    """The evaluators for the files that are given, in the order they are measured.
+
+    Args:
+        prompts: prompts to continue greedily; toxicity and fluency are taken of the continuations alone.
+        text: a text to take the perplexity of, called by its file's name without the ending.
+        tasks: a folder of lm-eval tasks, or registered names.
+        detoxify: `checkpoint` and `config`, or `variant` for a published one.
+        max_new_tokens, threshold: of the continuations, and from where on one is toxic.
+        tokens_per_batch, batch_size: of `Generation` and `Perplexity`, and of `LmEval`.
+        limit: at most so many prompts, and documents of a task.
+        chat: put prompts into the model's chat template.
+        trust_task_code: run Python code that tasks name.
+        trust_checkpoint: unpickle a checkpoint that holds more than tensors.
+    """
+    made: dict[str, Evaluator] = {}
+    if text is not None:
+        made["perplexity"] = Perplexity({name_from(Path(text).stem): text}, tokens_per_batch=tokens_per_batch)
+    if prompts is not None:
+        scorers: dict[str, Scorer] = {
+            "toxicity": Toxicity(**detoxify, threshold=threshold, trust_checkpoint=trust_checkpoint),
+            "fluency": Fluency(),
+        }
+        generation = Generation(max_new_tokens=max_new_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
+        made["continuations"] = Continuations(prompts, limit=limit, generation=generation, scorers=scorers)
+    if tasks is not None:
+        made["lm_eval"] = LmEval(tasks, batch_size=batch_size, limit=limit, chat=chat, trust_task_code=trust_task_code)
+    return made

@@ -1,0 +1,1 @@
+"""What a model's modules put out while it reads texts (the paper's Figure 2)."""

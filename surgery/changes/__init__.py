@@ -1,0 +1,1 @@
+"""What an edit does to a matrix: vectors added to rows, products of thin matrices, and the receipt."""

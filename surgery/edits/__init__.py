@@ -1,0 +1,1 @@
+"""What can be done to a model and taken back: the edit of Equation 3, and the methods it is compared with."""

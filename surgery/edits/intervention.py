@@ -1,0 +1,67 @@
+"""What can be done to a model and taken back exactly: an edit, and the methods it is compared with."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel
+
+from surgery.changes.receipt import Receipt
+from surgery.edits.edit import FORMAT as EDIT_FORMAT
+from surgery.edits.edit import Edit
+from surgery.errors import InputError
+
+
+class Intervention(Protocol):
+    """An `Edit`, a `Steering`, or a `WeightChange`: an `Ablation`, `NewWeights`, a `LowRankChange`."""
+
+    @property
+    def base_fingerprint(self) -> str:
+        """Of the model it was made for."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that decides what it does."""
+        ...
+
+    def applied_to(self, model: PreTrainedModel) -> AbstractContextManager[Receipt]:
+        """Changes the model for the body of a `with`, and puts back exactly what was there."""
+        ...
+
+    def save(self, path: str | Path) -> None:
+        """Writes a safetensors file, whole or not at all."""
+        ...
+
+
+def described(intervention: Intervention) -> str:
+    """What is changed, in words: how the region was chosen, for an edit."""
+    return intervention.region.how if isinstance(intervention, Edit) else str(intervention)
+
+
+def load_intervention(path: str | Path) -> Intervention:
+    """Reads whichever intervention a file holds.
+
+    Raises:
+        InputError: when the file is missing, can't be read, holds none, or was changed after it was saved.
+    """
+    from surgery.edits.ablation import Ablation
+    from surgery.edits.low_rank import LowRankChange
+    from surgery.edits.new_weights import NewWeights
+    from surgery.edits.steering import Steering
+
+    try:
+        with safe_open(path, "pt") as file:
+            found = (file.metadata() or {}).get("format", "")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"edit '{path}' can't be read as safetensors: {error}") from None
+    loaders: dict[str, Callable[[str | Path], Intervention]] = {
+        EDIT_FORMAT: Edit.load,
+        Steering.FORMAT: Steering.load,
+        Ablation.FORMAT: Ablation.load,
+        NewWeights.FORMAT: NewWeights.load,
+        LowRankChange.FORMAT: LowRankChange.load,
+    }
+    return loaders.get(found, Edit.load)(path)

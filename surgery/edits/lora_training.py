@@ -1,0 +1,126 @@
+"""LoRA fine-tuning on texts by PEFT, as the factors that it finds."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.pytorch_utils import Conv1D
+
+from surgery.changes.factors import Factors
+from surgery.edits.gradient_ascent import padded
+from surgery.edits.low_rank import LowRankChange
+from surgery.edits.new_weights import layer_of_parameters
+from surgery.errors import InputError
+from surgery.model.fingerprints import fingerprint
+from surgery.states.text_batches import encode_texts, reading_of_texts
+from surgery.tokens.encoding import padding_id
+
+
+def finetune_lora(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    rank: int = 8,
+    lr: float = 1e-4,
+    epochs: int = 1,
+    batch_size: int = 16,
+    max_length: int = 100,
+    chat: bool = False,
+    seed: int = 0,
+) -> LowRankChange:
+    """Trains a LoRA (Hu et al. 2022) of every linear layer but the head to continue texts; the model is left as it was.
+
+    The loss is next-token cross-entropy, the optimizer AdamW, the scaling 1. The same change taken with alpha -1 is
+    the negated task vector of these texts (Ilharco et al. 2023). Experts in one tensor are no linear layers, and stay.
+
+    Args:
+        model: on one device.
+        texts: what to learn to say; or, for a task vector, to unlearn.
+        rank: of each matrix's change.
+        lr, epochs, batch_size: of AdamW.
+        max_length, chat: as in `collect_hidden_states`.
+        seed: of the start and of the order of the texts.
+
+    Raises:
+        InputError: for no texts of two tokens or more; for a model of experts whose other linear layers PEFT takes for
+            them by name, as DeepSeek-V3's first ones; for training that ran into NaN or changed nothing.
+    """
+    began_from = fingerprint(model)
+    read = encode_texts(model, tokenizer, texts, reading_of_texts(model, max_length, chat))
+    encoded = [one for one in read.ids if len(one) > 1]
+    if not encoded:
+        raise InputError("fine-tuning needs texts of two tokens or more, and there are none")
+    trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    layers = layer_of_parameters(model)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=rank,
+        lora_alpha=rank,
+        lora_dropout=0.0,
+        target_modules=_linear_modules(model),
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        with warnings.catch_warnings():
+            # PEFT asks for a name that transformers is about to change; nobody here can do anything about it.
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+            adapted: Any = get_peft_model(model, config)
+        try:
+            if adapted.targeted_parameter_names:
+                raise InputError(
+                    f"PEFT takes linear layers of {type(model).__name__} for its experts in one tensor, which no LoRA "
+                    "of matrices can carry; fine-tune another model"
+                )
+            _train(adapted, encoded, padding_id(model, tokenizer), lr, epochs, batch_size)
+            trained = tuple(_trained(adapted, layers))
+        finally:
+            adapted.unload()
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(trainable[name])
+    return LowRankChange(trained, began_from)
+
+
+def _linear_modules(model: PreTrainedModel) -> list[str]:
+    """Every linear layer but the head, by its whole name: PEFT's `all-linear` means experts in one tensor too."""
+    head = model.get_output_embeddings()
+    return [
+        name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head
+    ]
+
+
+def _train(adapted: Any, encoded: Sequence[list[int]], pad: int, lr: float, epochs: int, batch_size: int) -> None:
+    weights = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
+    with torch.enable_grad():
+        for _ in range(epochs):
+            for batch in torch.randperm(len(encoded)).split(batch_size):
+                inputs = padded([encoded[i] for i in batch.tolist()], pad, adapted.device)
+                labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+                optimizer.zero_grad()
+                adapted(**inputs, labels=labels, use_cache=False).loss.backward()
+                optimizer.step()
+    if not all(weight.isfinite().all() for weight in weights):
+        raise InputError(f"fine-tuning ran into NaN or infinite numbers; take a smaller method.lr than {lr}")
+
+
+def _trained(adapted: Any, layers: Mapping[str, int]) -> Iterator[Factors]:
+    """Of each matrix that changed; PEFT's scaling is 1, so the factors are the whole change."""
+    modules: list[tuple[str, Any]] = list(adapted.base_model.model.named_modules())
+    for name, module in modules:
+        if isinstance(module, LoraLayer):
+            layer: Any = module
+            a, b = (
+                half["default"].weight.detach().to("cpu", torch.float32, copy=True)
+                for half in (layer.lora_A, layer.lora_B)
+            )
+            # B begins at zero, and stays there where no text reaches the matrix.
+            if b.any():
+                parameter = f"{name}.weight"
+                yield Factors(parameter, layers.get(parameter, 0), a, b, layer.fan_in_fan_out)

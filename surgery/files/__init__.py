@@ -1,0 +1,1 @@
+"""Files and folders: written whole, hashed, fetched, named by a person."""

@@ -1,0 +1,1 @@
+"""Edits as GGUF: what llama.cpp and Ollama read."""

@@ -1,0 +1,174 @@
+"""Models and tokenizers from a folder, a GGUF file or a hub name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from weakref import finalize
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from surgery.errors import InputError, foreign_errors
+from surgery.files.temporary_folder import TemporaryFolder
+from surgery.model.fingerprints import Keep, keep_in_process, note_source, note_weights
+from surgery.model.gguf_place import gguf_of, told
+from surgery.model.model_files import model_folder, sound_weights
+from surgery.model.output_head import give_contiguous_input
+from surgery.model.quantisation import unpacking
+from surgery.tokens.chat import DEFAULT_DATE
+from surgery.tokens.encoding import padding_id
+from surgery.tokens.tokenizer import load_tokenizer
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+# The maps that accelerate makes itself, from what memory there is.
+MAPS_BY_MEMORY = ("balanced", "balanced_low_0", "sequential")
+
+
+# Device maps that accelerate makes by itself, of what there is.
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+
+
+def require_device(device: str | dict[str, Any]) -> None:
+    """Refuses a device, or a device map with one, that this process does not have.
+
+    Raises:
+        InputError: which says what there is.
+    """
+    for place in device.values() if isinstance(device, dict) else [device]:
+        if place not in (*DEVICE_MAPS, "disk"):
+            _require_place(place)
+
+
+def _require_place(place: object) -> None:
+    try:
+        # A bare number is a GPU's, as in accelerate's device maps.
+        named = torch.device("cuda", place) if type(place) is int else torch.device(place)  # type: ignore[call-overload]
+    except (RuntimeError, TypeError):
+        raise InputError(
+            f"model.device={place} is no device; it is auto, cpu, cuda, cuda:1 or a device map "
+            f"({', '.join(DEVICE_MAPS[1:])}, or which module is where)"
+        ) from None
+    if named.type == "cpu":
+        return
+    there, kind = _count(named.type), named.type.upper()
+    if not there:
+        raise InputError(f"model.device={place}, but no {kind} device is here; use model.device=cpu or auto")
+    if (named.index or 0) >= there:
+        known = f"{named.type}:0" if there == 1 else f"{named.type}:0 to {named.type}:{there - 1}"
+        raise InputError(f"model.device={place}, but of {kind} devices there is here {known}")
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind torch finds."""
+    try:
+        module = torch.get_device_module(kind)
+        return int(module.device_count()) if module.is_available() else 0
+    except (RuntimeError, AttributeError):
+        return 0  # such as meta, which holds no values
+
+
+def _placement(device: str | dict[str, Any]) -> str | dict[str, Any]:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    require_device(device)
+    return device
+
+
+def _may_offload(placement: str | dict[str, Any]) -> bool:
+    """Whether accelerate may send weights to the disk."""
+    if isinstance(placement, dict):
+        return "disk" in placement.values()
+    return placement in MAPS_BY_MEMORY
+
+
+def _keep_with(model: PreTrainedModel, folder: TemporaryFolder) -> None:
+    """Keeps the folder as long as the model lives, or not at all where nothing lies in it."""
+    if any(folder.path.iterdir()):
+        finalize(model, folder.close)
+    else:
+        folder.close()
+
+
+def load_model(
+    path: str,
+    *,
+    revision: str | None = None,
+    gguf: str | None = None,
+    dtype: str = "auto",
+    device: str | dict[str, Any] = "auto",
+    trust_remote_code: bool = False,
+    date: str = DEFAULT_DATE,
+    keep: Keep = keep_in_process,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Loads a causal language model, in evaluation mode and without gradients, and its tokenizer.
+
+    Weights kept as MXFP4 or FP8 are unpacked. What a device map sends to `disk` is kept in a temporary folder, if it
+    can't be read from the model's own files, as long as the model lives.
+
+    Args:
+        path: folder, GGUF file, or hub name.
+        revision: branch, tag or commit, for a hub name.
+        gguf: name of a GGUF file in the folder or repository.
+        dtype: `auto` (as saved; bfloat16 for a GGUF file of blocks), `float32`, `bfloat16` or `float16`.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, or an accelerate device map
+            (`balanced`, `sequential` or a dict from module to device, `cpu` and `disk` among them).
+        trust_remote_code: run Python that comes with the model.
+        date: the day that the chat template is rendered on, YEAR-MONTH-DAY.
+        keep: where the digest of the folder's weights is kept, see `surgery.model.fingerprints`.
+
+    Raises:
+        InputError: when the model isn't there, can't be read or is quantised in another way, or the device isn't here.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"model.dtype={dtype} is unknown; it is one of {', '.join(DTYPES)}")
+    placement = _placement(device)
+    if (file := gguf_of(path, gguf, revision)) is not None:
+        from surgery.model.gguf_identity import gguf_weights
+        from surgery.model.gguf_model import load_gguf
+
+        given = told(path, gguf)
+        model, tokenizer, missing = load_gguf(file, given, dtype, placement, date)
+        _make_ready(model, given, missing)
+        note_weights(model, gguf_weights(file, keep))
+    else:
+        folder = model_folder(path, revision)
+        tokenizer = load_tokenizer(folder, path, trust_remote_code=trust_remote_code, date=date)
+        model = load_weights(folder, path, dtype=dtype, placement=placement, trust_remote_code=trust_remote_code)
+        note_source(model, folder, as_saved=dtype == "auto", trust_remote_code=trust_remote_code, keep=keep)
+    if tokenizer.pad_token_id != (pad := padding_id(model, tokenizer)):
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
+    return model, tokenizer
+
+
+def load_weights(
+    folder: Path, path: str, *, dtype: str, placement: str | dict[str, Any], trust_remote_code: bool
+) -> PreTrainedModel:
+    """The model in a folder; the arguments are those of `load_model`, `path` is what a person called it."""
+    offloaded = TemporaryFolder("offloaded") if _may_offload(placement) else None
+    with foreign_errors(f"model.path '{path}' can't be loaded"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        unpacked = unpacking(config, path)
+        sound_weights(folder, f"model.path '{path}'")
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map=placement,
+            offload_folder=offloaded and str(offloaded.path),
+            **unpacked,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    model: PreTrainedModel
+    model, loading = loaded
+    if offloaded is not None:
+        _keep_with(model, offloaded)
+    _make_ready(model, f"model.path '{path}'", sorted(loading["missing_keys"]))
+    return model
+
+
+def _make_ready(model: PreTrainedModel, given: str, missing: Sequence[str]) -> None:
+    """Refuses a model without some of its weights, which transformers would fill with random numbers and go on."""
+    if missing:
+        raise InputError(f"{given} lacks {len(missing)} of its weights, {missing[0]} among them")
+    model.eval().requires_grad_(False)
+    give_contiguous_input(model)

@@ -1,0 +1,1 @@
+"""The behavior probe: fitted to hidden states, and whether it learned anything."""

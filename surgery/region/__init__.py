@@ -1,0 +1,1 @@
+"""The behavior region: the order of all rows, and those that are edited."""

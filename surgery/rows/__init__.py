@@ -1,0 +1,1 @@
+"""Where a component's rows live in a model: what is known of architectures is here alone."""

@@ -1,0 +1,1 @@
+"""Pooled hidden states of texts, in batches that fit."""

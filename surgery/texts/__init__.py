@@ -1,0 +1,1 @@
+"""Labelled texts: read from anyone's table, split for training and test."""

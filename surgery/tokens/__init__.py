@@ -1,0 +1,1 @@
+"""Texts as token ids: tokenizers, chat templates, and what is never appended."""

@@ -1,0 +1,1 @@
+"""One experiment, resolved and validated: its settings and its id."""

@@ -1,0 +1,283 @@
+"""One experiment, fully resolved and validated."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, field, fields
+from functools import cached_property
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from surgery.model.model_identity import ModelIdentity
+from surgery.tokens.chat import DEFAULT_DATE, require_date
+from sweeps.cell.canonical_json import canonical_json
+
+# Raised when the same settings would give another result than before, or what they name is known by other means:
+# until 1 a model was known by a sample of its weights, and not by its config and tokenizer.
+VERSION = 2
+
+_SETTINGS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+def _finite_but_zero(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("it must be a finite number")
+    if value == 0:
+        raise ValueError("0 changes nothing; the base is measured with every cell")
+    return value
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+# As a table or a config file writes it; None is an empty cell.
+Label = str | int | float | bool | None
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class ModelSettings:
+    """Which model, and how it is loaded. `path`, `gguf`, `revision`, `device` and `name` are not part of what it is."""
+
+    name: str
+    path: str
+    revision: str | None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+    device: str | dict[str, Any]
+    chat: bool
+    top_k: PositiveInt | None
+    trust_remote_code: bool
+    checksums: str | None
+    date: Annotated[str, AfterValidator(require_date)] = DEFAULT_DATE
+    gguf: str | None = None
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class BehaviorSettings:
+    """Which labelled texts, and which of their labels to move away from."""
+
+    name: str
+    path: str
+    source: str | None
+    text: str | int | list[str]
+    label: str | int | list[str] | None
+    labels: dict[str, list[Label]]
+    separator: str | None
+    columns: list[str]
+    avoid: list[Label]
+    against: list[Label]
+    balance: bool
+    chat: bool
+    max_length: PositiveInt
+    limit: PositiveInt | None
+    checksums: str | None
+    preset: dict[str, Any]
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class ProbeSettings:
+    """How the probe is fitted; the numbers of `adam` are unset for methods that have none."""
+
+    method: Literal["adam", "logistic", "mean_difference", "random", "file"]
+    test_share: Share
+    lr: Annotated[float, Field(gt=0)] | None = None
+    epochs: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class RegionSettings:
+    """Which rows are chosen."""
+
+    rule: Literal["lowest", "highest", "random"]
+    component: Literal["gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj"]
+    layers: list[PositiveInt] | None
+    exclude_quarter: Literal[1, 2, 3, 4] | None
+    per_layer: bool
+
+
+# Methods that add to rows of a region; the others know no region and no top_k.
+WITH_REGION = ("surgery",)
+# Methods that train the model, and the numbers each needs.
+THAT_TRAIN = {
+    "gradient_ascent": ("lr", "epochs", "batch_size"),
+    "lora": ("lr", "epochs", "batch_size", "rank"),
+    "task_vector": ("lr", "epochs", "batch_size", "rank"),
+}
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class MethodSettings:
+    """What is done to the model; the numbers are of methods that train, and unset for others."""
+
+    name: Literal[
+        "surgery",
+        "feature_subtraction",
+        "activation_addition",
+        "directional_ablation",
+        "gradient_ascent",
+        "lora",
+        "task_vector",
+    ]
+    lr: Annotated[float, Field(gt=0)] | None = None
+    epochs: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+    rank: PositiveInt | None = None
+
+    def __post_init__(self) -> None:
+        needed = THAT_TRAIN.get(self.name, ())
+        for name in ("lr", "epochs", "batch_size", "rank"):
+            if (getattr(self, name) is not None) != (name in needed):
+                raise ValueError(f"{name} is {'needed by' if name in needed else 'no setting of'} method={self.name}")
+
+    def numbers(self) -> dict[str, Any]:
+        """How it trains; empty where it does not."""
+        return {name: getattr(self, name) for name in THAT_TRAIN.get(self.name, ())}
+
+    def identity(self) -> str | dict[str, Any]:
+        """Its name, and how it trains where it does."""
+        return {"name": self.name, **self.numbers()} if self.numbers() else self.name
+
+    @property
+    def uses_probe(self) -> bool:
+        """Whether a probe decides what it does to the model; fine-tuning looks at the texts alone."""
+        return self.name not in ("lora", "task_vector")
+
+    @property
+    def has_region(self) -> bool:
+        """Whether it edits the rows of a region."""
+        return self.name in WITH_REGION
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class Settings:
+    """The keys of one experiment as they were given: valid one by one, not yet held against model and texts."""
+
+    model: ModelSettings
+    behavior: BehaviorSettings
+    probe: ProbeSettings
+    region: RegionSettings
+    method: MethodSettings
+    layer: PositiveInt | Literal["first", "middle", "last_but_one", "last"]
+    top_k: PositiveInt | None
+    alpha: Annotated[float, AfterValidator(_finite_but_zero)]
+    alpha_unit: Literal["raw", "unit"]
+    seed: Annotated[int, Field(ge=0)]
+    composition: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, config=_SETTINGS)
+class Cell:
+    """One fully resolved, validated experiment.
+
+    Attributes:
+        settings: as given.
+        layer, top_k: the numbers that `last` and the like, and the default, stand for.
+        model_identity: of the model that the settings name.
+        texts_fingerprint, probe_fingerprint: likewise (the last for a probe from a file).
+        evaluation: the identities of what is measured, by name.
+        earlier: fingerprints of what its `composition` applies first, oldest first.
+    """
+
+    settings: Settings
+    layer: int
+    top_k: int
+    model_identity: ModelIdentity
+    texts_fingerprint: str
+    probe_fingerprint: str | None
+    evaluation: Mapping[str, Any]
+    earlier: tuple[str, ...] = ()
+
+    @cached_property
+    def id(self) -> str:
+        """12 hexadecimal digits of the hash of what can change the result; not of where it runs or logs."""
+        return sha256(canonical_json(self.identity()).encode()).hexdigest()[:12]
+
+    @property
+    def protocol(self) -> str:
+        """12 hexadecimal digits of the hash of what is measured and how; equal where results may stand in one table."""
+        return sha256(canonical_json(self.evaluation).encode()).hexdigest()[:12]
+
+    def identity(self) -> dict[str, Any]:
+        """What can change the result."""
+        settings = self.settings
+        probe = {key: value for key, value in asdict(settings.probe).items() if key != "path"}
+        return {
+            "version": VERSION,
+            "model": [*self.model_identity.parts().values(), settings.model.dtype, settings.model.chat],
+            **({"date": settings.model.date} if self.renders_chat else {}),
+            "texts": self.texts_identity(),
+            "probe": probe | {"fingerprint": self.probe_fingerprint},
+            **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.has_region else {}),
+            "method": settings.method.identity(),
+            "layer": self.layer,
+            "alpha": settings.alpha,
+            "alpha_unit": settings.alpha_unit,
+            "seed": settings.seed,
+            "evaluation": self.evaluation,
+            **({"composition": list(self.earlier)} if self.earlier else {}),
+        }
+
+    @property
+    def model_fingerprint(self) -> str:
+        """Of the model without what `composition` applies: what edits are held against."""
+        return self.model_identity.fingerprint
+
+    @property
+    def renders_chat(self) -> bool:
+        """Whether anything is put into a chat template, which may ask for the date."""
+        settings = self.settings
+        return settings.model.chat or settings.behavior.chat or renders_chat(self.evaluation)
+
+    @property
+    def subject_fingerprint(self) -> str:
+        """Of the model that is probed and edited: the base with what `composition` applies first."""
+        from surgery.model.fingerprints import chain_fingerprint
+
+        return chain_fingerprint(self.model_fingerprint, self.earlier)
+
+    def texts_identity(self) -> list[Any]:
+        """What the model is shown of the behavior: the texts, cut, and on which date in its chat template."""
+        behavior = self.settings.behavior
+        return [self.texts_fingerprint, behavior.max_length, *["chat", self.settings.model.date] * behavior.chat]
+
+    def keys(self) -> dict[str, Any]:
+        """The keys that were composed, flat, as a person would type them: for tables and results.csv."""
+        settings = self.settings
+        has_region = settings.method.has_region
+        keys: dict[str, Any] = {
+            "model": settings.model.name,
+            "behavior": settings.behavior.name,
+            "layer": self.layer,
+            **({"top_k": self.top_k} if has_region else {}),
+            "alpha": settings.alpha,
+            "alpha_unit": settings.alpha_unit,
+            "probe": settings.probe.method,
+            **({"region": settings.region.rule} if has_region else {}),
+            "method": settings.method.name,
+            "seed": settings.seed,
+            "model.dtype": settings.model.dtype,
+            **({"model.date": settings.model.date} if self.renders_chat else {}),
+            "behavior.max_length": settings.behavior.max_length,
+            "behavior.limit": settings.behavior.limit,
+        }
+        keys |= {f"method.{name}": value for name, value in settings.method.numbers().items()}
+        if self.earlier:
+            keys["composition"] = "+".join(self.earlier)
+        for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):
+            name = "probe" if group is settings.probe else "region"
+            if name == "region" and not has_region:
+                continue
+            for one in fields(group):
+                value = getattr(group, one.name)
+                if one.name not in ignored and value is not None:
+                    keys[f"{name}.{one.name}"] = ",".join(map(str, value)) if isinstance(value, list) else value
+        return keys
+
+
+def renders_chat(evaluator: Any) -> bool:
+    """Whether the identity of an evaluator, or of several, says that prompts go into the chat template."""
+    if isinstance(evaluator, Mapping):
+        return bool(evaluator.get("chat")) or any(renders_chat(value) for value in evaluator.values())
+    return isinstance(evaluator, list | tuple) and any(renders_chat(value) for value in evaluator)

@@ -1,0 +1,1 @@
+"""What a person types: `surgery`, `sweeps` and its subcommands."""

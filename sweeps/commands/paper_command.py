@@ -1,0 +1,87 @@
+"""`sweeps paper`: our rows beside a table of the paper, and what of its claims they bear out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgery.errors import InputError
+from sweeps.records.record import Record
+from sweeps.records.sweep import Name, Output, Protocol, finished_records, sweep_folder
+from sweeps.results.protocols import measured_alike
+from sweeps.terminal.cell_tables import console
+
+
+def paper(
+    table: Annotated[str, typer.Argument(help="table9, figure2, say")],
+    name: Name,
+    csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")] = None,
+    latex: Annotated[Path | None, typer.Option("--latex", help="write a LaTeX tabular to this file too")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="a table for a text file")] = False,
+    protocol: Protocol = "",
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """A table of the paper, our rows beside its figures, and what of its claims holds in ours; or a figure."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from surgery.files.whole_files import written_whole
+    from sweeps.paper.one_prompt import continuations
+    from sweeps.paper.render import as_csv, as_latex, lines
+    from sweeps.paper.table import PaperTable, rows_of
+    from sweeps.paper.verdicts import verdict
+
+    if table.startswith("figure"):
+        _figure(table, name, protocol, output_dir)
+        return
+    wanted = PaperTable.load(table)
+    folder = sweep_folder(name, output_dir)
+    rows = rows_of(wanted, folder, _done(name, protocol, output_dir))
+    if not rows:
+        raise InputError(f"no cell of '{name}' is a row of {table}; `{wanted.run}` runs them")
+    prompt, said = continuations(wanted, rows, folder) if wanted.continuations else ("", None)
+    heads, body = lines(wanted, rows, said)
+    shown = Table(title=f"{wanted.name}: {wanted.title}", title_justify="left")
+    shown.box = box.MARKDOWN if markdown else box.HEAVY_HEAD
+    for index, head in enumerate(heads):
+        shown.add_column(head, justify="right" if index else "left")
+    for line in body:
+        # A model's words are neither markup nor terminal codes.
+        shown.add_row(*(escape("".join(c if c.isprintable() else " " for c in text)) for text in line))
+    to = console()
+    to.print(shown)
+    to.print("change from the base in brackets, with its paired 95 % interval; the paper's figures are of LLaMA2-7B")
+    if said:
+        to.print(f"continuations of: {' '.join(prompt.split())}", markup=False, soft_wrap=True)
+    for claim in wanted.claims:
+        found = verdict(claim, wanted, rows, folder)
+        to.print(f"{found.word}: {claim.says}", markup=False, soft_wrap=True)
+        for reason in found.reasons:
+            to.print(f"    {claim.metric}: {reason}", markup=False, soft_wrap=True)
+    for path, text in ((csv, as_csv), (latex, as_latex)):
+        if path is not None:
+            with written_whole(path) as temporary:
+                temporary.write_text(text(wanted, rows, said), encoding="utf-8", newline="")
+
+
+def _done(name: str, protocol: str, output_dir: Path) -> list[Record]:
+    """The cells that are done, of one protocol where one is named."""
+    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
+    return measured_alike(done, sweep_folder(name, output_dir), protocol) if protocol else done
+
+
+def _figure(figure: str, name: str, protocol: str, output_dir: Path) -> None:
+    from sweeps.paper.paper_figures import FIGURES, draw_figure
+
+    if figure not in FIGURES:
+        raise InputError(f"there is no '{figure}'; there are {', '.join(FIGURES)}, and tables")
+    folder = sweep_folder(name, output_dir)
+    done = _done(name, protocol, output_dir)
+    if not done:
+        raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
+    files, sentences = draw_figure(figure, folder, done, progress=True)
+    to = console()
+    for line in (*sentences, *map(str, files)):
+        to.print(line, markup=False, soft_wrap=True)
+    to.print(f"`sweeps report {name}` shows them in the page too", markup=False, soft_wrap=True)

@@ -1,0 +1,178 @@
+"""The `surgery` command: a Hydra app whose errors are one line."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra import main as hydra_main
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from surgery.errors import InputError
+from sweeps.config import resolvers
+from sweeps.config.chosen_config import ChosenConfig
+from sweeps.config.command_line import completed, config_dir, parted
+from sweeps.config.config_files import file_in, place_of, read_config_files
+from sweeps.config.read_settings import KeyIsWrong
+from sweeps.engines.import_path import import_packages_only
+from sweeps.terminal.output import speak_plainly
+
+if TYPE_CHECKING:
+    from sweeps.config.composition import Composed
+    from sweeps.engines.protocol import Engine
+
+
+class CellsFailed(Exception):
+    """Some cells failed; each was shown when it did."""
+
+
+def run_composed(composed: "Sequence[Composed]", make_engine: "Callable[[], Engine]", here: bool = True) -> None:
+    """Plans and runs composed cells; those that follow others once these are there.
+
+    Args:
+        composed: the cells.
+        make_engine: makes what runs them.
+        here: whether that is on this machine, which then has to have the devices they name.
+
+    Raises:
+        InputError: for anything that is wrong before a model is loaded.
+        CellsFailed: when the command ended with failed cells.
+    """
+    from sweeps.config.followed_cells import first_and_following, following, on_its_own
+    from sweeps.plan.materials import Materials
+    from sweeps.plan.plan import make_plan
+
+    materials = Materials()
+    first, later = first_and_following(composed)
+    plan = make_plan(first, materials)
+    if later:
+        # Whatever else is wrong with them is told now, not when the first have run.
+        make_plan([on_its_own(one) for one, _ in later], materials)
+    if here:
+        plan.require_devices()
+    if plan.dry_run:
+        from sweeps.conduct.dry_run import show_plan
+
+        show_plan(plan, following=len(later))
+        return
+    from sweeps.conduct.run_plan import run_plan
+    from sweeps.terminal.library_output import quiet_libraries
+
+    quiet_libraries()
+    materials.keep.move_to(plan.store_folder)
+    if run_plan(plan, make_engine()).failed:
+        raise CellsFailed
+    if later:
+        cells = [make_plan([followed], materials).experiments[0].cell.id for _, followed in later]
+        then = [following(one, plan.sweep_folder / cell) for (one, _), cell in zip(later, cells, strict=True)]
+        if run_plan(make_plan([*first, *then], materials), make_engine()).failed:
+            raise CellsFailed
+
+
+def _compose_and_run() -> None:
+    """Lets Hydra compose; runs a single cell once Hydra is done, which would report its errors in its own way."""
+    sys.argv[1:] = completed(sys.argv[1:])
+    single: list[tuple[DictConfig, list[str], Any, str]] = []
+
+    def keep(config: DictConfig) -> None:
+        # Known only while Hydra calls this; a ${...} in one of them is not to be filled in.
+        hydra = HydraConfig.get()
+        given: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
+        single.append((config, given["task"], GlobalHydra.instance().config_loader(), str(hydra.job.config_name)))
+
+    hydra_main(version_base="1.3", config_path="pkg://conf", config_name="config")(keep)()
+    if single:
+        from sweeps.config.composition import Composed
+        from sweeps.config.model_and_behavior import require_both_halves
+        from sweeps.engines import local_engine
+
+        [(config, overrides, loader, config_name)] = single
+        one = Composed.of(config, overrides)
+        require_both_halves(one.values, overrides, overrides, loader, config_name)
+        run_composed([one], lambda: local_engine(0, 1))
+
+
+def main() -> None:
+    """Runs the app; exits with 1 and one line on an error, with a traceback only under HYDRA_FULL_ERROR=1."""
+    # Threads that spin while they wait make small products many times slower as soon as anything else wants the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Bars go when they are done, also those of libraries: what stays on the screen is one line a cell.
+    os.environ.setdefault("TQDM_LEAVE", "")
+    import_packages_only()
+    speak_plainly()
+    resolvers.register()
+    read_config_files()
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # Hydra prints and exits by itself unless told to let errors through.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        _guarded(_compose_and_run, full_error)
+    finally:
+        if not full_error:
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+def _guarded(app: Callable[[], None], full_error: bool) -> None:
+    try:
+        app()
+    except CellsFailed:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nstopped: the cell in flight is dropped, all else is kept; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except (InputError, HydraException, OmegaConfBaseException, RuntimeError) as error:
+        # What pathlib raises for ~NAME is not its own kind of error.
+        if full_error or (type(error) is RuntimeError and "home directory" not in str(error)):
+            raise
+        print(f"surgery: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def one_line(error: Exception) -> str:
+    """An error of ours or of Hydra's as one sentence that says what would be right."""
+    if type(error) is RuntimeError:
+        return "a path begins with ~NAME, and there is no user of that name; write the whole path"
+    if isinstance(error, HydraException | OmegaConfBaseException) and (place := file_in(str(error))):
+        # What a file's defaults ask for; Hydra adds the folders it looked in.
+        return f"{place}: {' '.join(re.sub(r'^In [^:]*: ', '', str(error)).partition('Config search path')[0].split())}"
+    if isinstance(error, MissingConfigException) and error.options:
+        error = _unknown_option(error)
+    elif match := re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", str(error)):
+        error = _explained(match[1])
+    if isinstance(error, OverrideParseException) and "=" not in str(error.override):
+        return f"'{error.override}' is no KEY=VALUE; put quotation marks around what holds spaces: 'KEY=a value'"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"'{error.override}' can't be read; write KEY=VALUE, lists as [a,b], and quote a text that begins like "
+            "one of these: KEY=\\'TEXT\\'"
+        )
+    if match := re.search(r"Ambiguous value for argument '(.*)'$", str(error), re.MULTILINE):
+        return f"'{match[1]}' has several values; add -m to sweep over them, or write KEY=[a,b] for a list"
+    place = place_of(error.key) if isinstance(error, KeyIsWrong) and not _is_given(error.key) else None
+    return " ".join(str(error).split()) + (f" ({place})" if place else "")
+
+
+def _unknown_option(error: MissingConfigException) -> InputError:
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    options = list(error.options or [])
+    from difflib import get_close_matches
+
+    near = get_close_matches(option, options, n=1, cutoff=0.5)
+    hint = f"did you mean {group}={near[0]}? " if near else ""
+    return InputError(f"{group}={option} is unknown; {hint}there are {', '.join(options)}")
+
+
+def _explained(key: str) -> InputError:
+    """What would be right in place of a key, in the config that the command chose."""
+    flags, overrides = parted(sys.argv[1:])
+    return ChosenConfig(overrides, config_dir(flags)).explain(key)
+
+
+def _is_given(key: str) -> bool:
+    """Whether the command line sets a key, whatever a file says."""
+    return any(argument.split("=", 1)[0].lstrip("+") == key for argument in sys.argv[1:])

@@ -1,0 +1,227 @@
+"""The `sweeps` command: everything after a run. Reads records only; loads no model."""
+
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgery.errors import InputError
+from sweeps.commands.compare_command import compare
+from sweeps.commands.dashboard_command import dashboard
+from sweeps.commands.export_commands import ask, export
+from sweeps.commands.paper_command import paper
+from sweeps.commands.store_command import store
+from sweeps.commands.sync_command import sync
+from sweeps.commands.verify_command import verify
+from sweeps.engines.import_path import import_packages_only
+from sweeps.records.choice import Choice
+from sweeps.records.record import RESULT, cell_folders, load_records, sweep_folders
+from sweeps.records.sweep import Cell, Name, Output, Protocol, finished_records, one_cell, shared_choice, sweep_folder
+from sweeps.results.protocols import measured_alike
+from sweeps.terminal.cell_tables import change, console, number
+from sweeps.terminal.output import speak_plainly
+
+app = typer.Typer(
+    help="Shows what `surgery` left in the output folder.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"llm-surgery {version('llm-surgery')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")] = False,
+) -> None:
+    """Shows what `surgery` left in the output folder."""
+
+
+@app.command("list")
+def list_sweeps(output_dir: Output = Path("outputs")) -> None:
+    """The sweeps in the output folder, newest last."""
+    from rich.table import Table
+
+    table = Table("sweep", "cells", "failed", "last cell ended")
+    runs = {folder: load_records(folder) for folder in sweep_folders(output_dir / "runs")}
+    folders = [folder for folder, records in runs.items() if records]
+    if not folders:
+        raise InputError(f"there are no sweeps in '{output_dir}'; run `surgery`, or name the folder with --output-dir")
+    for folder in sorted(folders, key=_last_change):
+        records = runs[folder]
+        failed = sum(record.status == "failed" for record in records)
+        ended = datetime.fromtimestamp(_last_change(folder), UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+        table.add_row(folder.name, str(len(records)), str(failed or "-"), ended)
+    console().print(table)
+
+
+def _last_change(folder: Path) -> float:
+    return max((cell / RESULT).stat().st_mtime for cell in cell_folders(folder) if (cell / RESULT).is_file())
+
+
+@app.command()
+def status(name: Name, output_dir: Output = Path("outputs")) -> None:
+    """How many cells are done, which failed and why, and the seconds each stage took."""
+    folder = sweep_folder(name, output_dir)
+    records = load_records(folder)
+    to = console()
+    counts = {kind: sum(record.status == kind for record in records) for kind in ("done", "failed", "pruned")}
+    cut_off = [place.name for place in cell_folders(folder) if not (place / RESULT).exists()]
+    to.print(", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "no finished cell")
+    if cut_off:
+        to.print(f"{len(cut_off)} running or cut off: {', '.join(sorted(cut_off))}")
+    for record in records:
+        if record.status == "failed":
+            to.print(f"{record.cell} failed: {record.error}", markup=False)
+    done = [record for record in records if record.status == "done"]
+    for stage in dict.fromkeys(stage for record in done for stage in record.seconds):
+        seconds = [record.seconds.get(stage, 0.0) for record in done]
+        to.print(f"{stage:10} {sum(seconds):8.1f} s in all, {sum(seconds) / len(seconds):6.2f} s a cell")
+
+
+@app.command()
+def report(
+    name: Name,
+    cell: Annotated[list[str] | None, typer.Option("--cell", help="embed the samples of this cell too; repeat")] = None,
+    figures: Annotated[bool, typer.Option(help="also write figures/ as PNG and SVG")] = True,
+    protocol: Protocol = "",
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """Writes report.html and figures/, and prints the table of all cells and the chosen one."""
+    from sweeps.report.write import FIGURES, write_report
+    from sweeps.results.best_cell import choose
+    from sweeps.terminal.summary import show_choice, show_table
+
+    folder = sweep_folder(name, output_dir)
+    records = measured_alike(finished_records(name, output_dir), folder, protocol)
+    done = [record for record in records if record.status == "done"]
+    if not any(record.metrics for record in done):
+        raise InputError(f"sweep '{name}' has no cell that is done; `sweeps status {name}` says why")
+    picked = [one_cell(start, done).cell for start in cell or []]
+    choice = shared_choice(folder, done)
+    found = choose(done, choice, folder) if choice else None
+    to = console()
+    show_table(records, found.best if found else None, to, title=name)
+    if choice is not None and found is not None:
+        show_choice(found, choice, to)
+    path = write_report(folder, records, choice, picked, figures)
+    to.print(f"report: {path}" + (f", {folder / FIGURES}" if figures else ""), markup=False, soft_wrap=True)
+
+
+@app.command()
+def samples(
+    name: Name,
+    cell: Cell,
+    measurement: Annotated[str, typer.Option("--measurement", "-m", help="which metric's samples")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", help="how many")] = 10,
+    half: Annotated[str, typer.Option(help="report or selection")] = "report",
+    rendered: Annotated[bool, typer.Option("--rendered", help="prompts as the model was shown them")] = False,
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """Base beside edited for the same prompts, the largest changes first."""
+    import pandas as pd
+    from rich.table import Table
+
+    from sweeps.records.record import SAMPLES
+
+    record = one_cell(cell, finished_records(name, output_dir))
+    path = sweep_folder(name, output_dir) / record.cell / SAMPLES
+    if not path.is_file():
+        raise InputError(f"cell {record.cell} has no samples: it {record.status}")
+    table = pd.read_parquet(path)
+    with_text = table[table["edited"].notna() & (table["half"] == half)]
+    names = list(dict.fromkeys(with_text["measurement"]))
+    wanted = measurement or (names[0] if names else "")
+    if wanted not in names:
+        raise InputError(
+            f"cell {record.cell} has no {half} samples of '{wanted}'; there are {', '.join(names) or 'none'}"
+        )
+    rows = with_text[with_text["measurement"] == wanted]
+    order = (rows["edited_score"] - rows["base_score"]).abs().sort_values(ascending=False, kind="stable").index
+    shown = Table(title=f"{record.cell}: {wanted}, {change(record.metrics.get(wanted))}", title_justify="left")
+    for column in ("prompt", "base", "score", "edited", "score"):
+        shown.add_column(column, overflow="fold")
+    for _, row in rows.loc[order].head(limit).iterrows():
+        prompt = row["rendered"] if rendered and row.get("rendered") is not None else row["prompt"]
+        cells = [prompt, row["base"], number(row["base_score"]), row["edited"], number(row["edited_score"])]
+        shown.add_row(*(_shown(value) for value in cells))
+    console().print(shown)
+
+
+@app.command()
+def best(
+    name: Name,
+    minimize: Annotated[str, typer.Option(help="the metric to have low")] = "",
+    maximize: Annotated[str, typer.Option(help="the metric to have high")] = "",
+    where: Annotated[
+        list[str] | None, typer.Option(help="a condition, 'lm_eval/average/delta>=-0.02' say; repeat")
+    ] = None,
+    protocol: Protocol = "",
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """The best cell by the selection half, told on the report half; by the rule of the sweep, or one of your own."""
+    from sweeps.results.best_cell import choose
+    from sweeps.terminal.summary import show_choice
+
+    folder = sweep_folder(name, output_dir)
+    done = [record for record in finished_records(name, output_dir) if record.status == "done"]
+    done = measured_alike(done, folder, protocol)
+    if minimize or maximize or where:
+        rule = {"minimize": minimize, "maximize": maximize, "where": where or []}
+        choice: Choice | None = Choice.parse({key: value for key, value in rule.items() if value})
+    else:
+        choice = shared_choice(folder, done)
+    if choice is None:
+        raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
+    found = choose(done, choice, folder)
+    if found.best is None:
+        raise InputError(found.why)
+    show_choice(found, choice, console())
+
+
+def _shown(value: object) -> str:
+    """Text from a model, with nothing in it that a terminal would obey or `rich` would take as markup."""
+    from rich.markup import escape
+
+    text = "" if value is None else str(value)
+    return escape("".join(c if c.isprintable() else " " for c in text))
+
+
+app.command()(compare)
+app.command()(dashboard)
+app.command()(export)
+app.command()(ask)
+app.command()(paper)
+app.command()(store)
+app.command()(sync)
+app.command()(verify)
+
+
+def main() -> None:
+    """Runs the command; an error is one line and exit code 1."""
+    import_packages_only()
+    speak_plainly()
+    arguments = sys.argv[1:] or ["--help"]
+    try:
+        app(arguments, standalone_mode=False)
+    except InputError as error:
+        print(f"sweeps: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        # Typer carries its own copy of click, whose usage errors have no public name but this method.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        print(f"sweeps: {message()} 'sweeps --help' shows what there is.", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,127 @@
+"""What a command would do and cost."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+from sweeps.cell.canonical_json import canonical_json
+from sweeps.cell.cell import THAT_TRAIN
+from sweeps.plan.plan import Experiment, Plan
+from sweeps.plan.text_notes import texts_notes
+from sweeps.records.record import Record, load_records, sweep_folders
+from sweeps.store.store import Store
+from sweeps.terminal.cell_tables import console
+from sweeps.terminal.progress import OWN_STAGES, duration
+
+
+def show_plan(plan: Plan, following: int = 0) -> None:
+    """Prints the cells, the stages to make or reuse, and the estimated time.
+
+    Args:
+        plan: of a command.
+        following: how many more cells follow these, see `sweeps.config.followed_cells`.
+    """
+    to = console()
+    kept = {record.cell: record for record in load_records(plan.sweep_folder)} if plan.sweep_folder.is_dir() else {}
+    named = plan.swept
+    table = Table(title=f"{len(plan.experiments)} cells of sweep {plan.sweep}", title_justify="left")
+    for column in ("cell", *named, "would"):
+        table.add_column(column)
+    waiting = [experiment for experiment in plan.experiments if not plan.stands(kept.get(experiment.cell.id))]
+    for experiment in plan.experiments:
+        keys = experiment.cell.keys()
+        record = kept.get(experiment.cell.id)
+        would = f"be kept: {record.status}" if record is not None and plan.stands(record) else "run"
+        table.add_row(experiment.cell.id, *(str(keys.get(name, "-")) for name in named), would)
+    to.print(table)
+    for note in texts_notes(plan):
+        to.print(note, markup=False, soft_wrap=True)
+    to_make = _show_stages(plan)
+    for said in plan.notes:
+        to.print(said, markup=False)
+    if following:
+        to.print(
+            f"{following} more follow these: what they start from, and so their names, is known once these have run"
+        )
+    # What follows is alike in all but what it starts from, so it is reckoned as these are.
+    counted = [*waiting, *plan.experiments[:1] * following]
+    told = estimate(counted, plan.output_dir, to_make)
+    to.print(f"{len(counted)} cells would run; {told + '; ' if told else ''}nothing was run", soft_wrap=True)
+
+
+def _show_stages(plan: Plan) -> dict[str, int]:
+    """Prints what is there of each stage that cells share, and says how many of each are to be made."""
+    from sweeps.run.stages import stage_identities
+
+    to, store = console(), Store(plan.store_folder)
+    stages: dict[str, dict[str, bool]] = {}
+    for experiment in plan.experiments:
+        for stage, identity in stage_identities(experiment):
+            stages.setdefault(stage, {})[str(store.path(stage, identity))] = store.has(stage, identity)
+    for stage, entries in stages.items():
+        there = sum(entries.values())
+        to.print(f"{stage}: {len(entries) - there} to make, {there} to reuse")
+    return {stage: len(entries) - sum(entries.values()) for stage, entries in stages.items()}
+
+
+def estimate(waiting: Sequence[Experiment], output_dir: Path, to_make: Mapping[str, int]) -> str:
+    """How long cells would take, as far as earlier cells tell, and what is not in that; empty where none waits.
+
+    Only cells count that did the same work: measured the same things (prompts, texts, tasks and limits are all of the
+    protocol) of the same model by the same method, on a machine and a device like these.
+
+    Args:
+        waiting: the cells that would run.
+        output_dir: whose earlier cells are asked.
+        to_make: how many entries of each shared stage are to be made.
+    """
+    if not waiting:
+        return ""
+    earlier: dict[str, dict[str, float]] = {}
+    for folder in sweep_folders(output_dir / "runs"):
+        for record in load_records(folder):
+            if record.status == "done":
+                # A cell may stand in several sweeps, and only where it ran first was it measured.
+                of_cell = earlier.setdefault(_work(record.keys, record.protocol, record.machine), {})
+                of_cell[record.cell] = max(_own_seconds(record), of_cell.get(record.cell, 0.0))
+    works = [_work_of(experiment) for experiment in waiting]
+    typical = {work: median(earlier[work].values()) for work in set(works) if work in earlier}
+    known = [typical[work] for work in works if work in typical]
+    unknown = len(works) - len(known)
+    nobody = "no cell of the same model, method and measurements has been run on such a machine"
+    if not known:
+        return f"how long that takes is known after the first cell ({nobody})"
+    cells = sum(len(earlier[work]) for work in typical)
+    one = duration(median(known))
+    told = (
+        f"about {duration(sum(known))}, at {one} a cell as in {cells} earlier {'cell' if cells == 1 else 'cells'} here"
+    )
+    beside = [f"{count} {stage} to make" for stage, count in to_make.items() if count]
+    beside += [f"{unknown} of the cells ({nobody})"] if unknown else []
+    return f"{told}; not in it: {', '.join(['loading the model', *beside])}"
+
+
+def _own_seconds(record: Record) -> float:
+    return sum(record.seconds.get(stage, 0.0) for stage in OWN_STAGES)
+
+
+def _work_of(experiment: Experiment) -> str:
+    import torch
+
+    from sweeps.records.machine import machine
+
+    device = experiment.cell.settings.model.device
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    return _work(experiment.cell.keys(), experiment.cell.protocol, machine("cpu" if on_cpu else "cuda"))
+
+
+def _work(keys: Mapping[str, Any], protocol: str, machine: Mapping[str, Any]) -> str:
+    """What the time of a cell hangs on, to be equal where it is much the same."""
+    names: Collection[str] = [name for name in keys if name in ("model", "model.dtype") or name.startswith("method")]
+    if keys.get("method") in THAT_TRAIN:
+        names = [*names, "behavior", "behavior.limit", "behavior.max_length"]
+    place = [machine.get(name) for name in ("processor", "cores", "device")]
+    return canonical_json([protocol, {name: keys.get(name) for name in names}, place])

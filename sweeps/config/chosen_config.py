@@ -1,0 +1,117 @@
+"""The config that a command chooses, before any key is set: which keys there are, and what type each is of."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from surgery.errors import InputError
+from sweeps.config.key_types import TARGET, declared_type, parameters, type_in
+from sweeps.config.read_settings import KeyIsWrong, unknown_key
+from sweeps.config.written_values import quoted
+
+
+class ChosenConfig:
+    """Of one command; composed when it is first asked for.
+
+    Args:
+        overrides: of the command.
+        config_dir: of its `--config-dir`.
+    """
+
+    def __init__(self, overrides: Sequence[str], config_dir: str | None = None) -> None:
+        self._overrides = tuple(overrides)
+        self._config_dir = None if config_dir is None else str(Path(config_dir).absolute())
+
+    def type_of(self, key: str) -> Any:
+        """The type of a key; None where nothing tells, or the groups that are asked for can't be composed."""
+        if (declared := declared_type(key)) is not None:
+            return declared
+        try:
+            return type_in(self.composed(), key)
+        except (HydraException, OmegaConfBaseException, InputError):
+            return None  # Hydra is about to say what is wrong with them
+
+    def composed(self) -> DictConfig:
+        """With its groups chosen; of a sweep over a group, the first.
+
+        Raises:
+            HydraException, OmegaConfBaseException, InputError: when they can't be composed.
+        """
+        return _composed(self._overrides, self._config_dir)
+
+    def explain(self, key: str) -> KeyIsWrong:
+        """Why Hydra does not know a key, and what would be right."""
+        node: Any = self.composed()
+        *parents, last = key.split(".")
+        prefix = ""
+        for parent in parents:
+            inside = node.get(parent, None) if isinstance(node, DictConfig) else None
+            if isinstance(inside, ListConfig):
+                whole = f"{prefix}{parent}"
+                return KeyIsWrong(f"{key} is a part of a list; write the whole list, {whole}=[...]", key)
+            if not isinstance(inside, DictConfig):
+                return self._unknown(parent, node, prefix, key)
+            node, prefix = inside, f"{prefix}{parent}."
+        return self._unknown(last, node, prefix, key)
+
+    def _unknown(self, name: str, node: DictConfig, prefix: str, key: str) -> KeyIsWrong:
+        full = f"{prefix}{name}"
+        if name in node:
+            value = "null" if node[name] is None else node[name]
+            return KeyIsWrong(f"{full}={value} has no parts, so '{key}' can't be set; write {full}=VALUE", key)
+        if TARGET in node and name in parameters(node[TARGET]):
+            return KeyIsWrong(
+                f"{key} has the default of {node[TARGET]} and stands in no config; write +{key}=VALUE to set it", key
+            )
+        there = [str(one) for one in node if one != TARGET] + ([] if prefix else ["experiment"])
+        if TARGET in node:
+            there = list(dict.fromkeys([*there, *(one for one in parameters(node[TARGET]) if one != "return")]))
+        if same := _elsewhere(self.composed(), key):
+            return KeyIsWrong(f"unknown key '{full}'; did you mean '{same}'?", full)
+        return unknown_key(name, there, prefix)
+
+
+def _elsewhere(config: DictConfig, key: str) -> str | None:
+    """The key of the same last name that stands nearest above a key: evaluation.limit for evaluation.x.y.limit."""
+    *parents, last = key.split(".")
+    for length in range(len(parents) - 1, 0, -1):
+        node: Any = config
+        for parent in parents[:length]:
+            node = node.get(parent, None) if isinstance(node, DictConfig) else None
+        if isinstance(node, DictConfig) and last in node:
+            return ".".join([*parents[:length], last])
+    return None
+
+
+@lru_cache(maxsize=4)
+def _composed(overrides: tuple[str, ...], config_dir: str | None) -> DictConfig:
+    found = [f"hydra.searchpath=[{quoted(f'file://{config_dir}')}]"] if config_dir else []
+    GlobalHydra.instance().clear()
+    with initialize_config_module("conf", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        groups = [
+            chosen
+            for override in overrides
+            if (key := override.split("=", 1)[0].lstrip("+"))
+            and loader.get_group_options(key, config_name="config", overrides=found)
+            and (chosen := _first(override))
+        ]
+        # Which keys a launcher or a sweeper has depends on which it is.
+        return compose("config", [*found, *groups], return_hydra_config=True)
+
+
+def _first(override: str) -> str:
+    """A choice of a group; of several, the first."""
+    parsed: Override = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return override
+    return f"{parsed.get_key_element()}={next(iter(parsed.sweep_string_iterator()))}"

@@ -1,0 +1,67 @@
+"""The functions that conf/ may call in ${...}."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from surgery.files.local_paths import name_from
+
+
+def package_path(path: str) -> str:
+    """The place of a file or folder that ships in an installed package, `toyworld/assets/model` say."""
+    package, _, below = path.partition("/")
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"the package '{package}' is not installed")
+    return str(Path(spec.origin).parent / below)
+
+
+def ships_with_us(path: object) -> bool:
+    """Whether a folder is part of this installation, so that its code is as trusted as this line."""
+    ours = Path(package_path("toyworld")).resolve()
+    return isinstance(path, str) and Path(path).expanduser().resolve().is_relative_to(ours)
+
+
+def _last_part(path: str, gguf: str | None = None) -> str:
+    """The model's own name: of its GGUF file, or the last part of a folder's absolute path or of a hub name."""
+    folder = Path(gguf or path).expanduser()
+    if folder.suffix.lower() == ".gguf" and not folder.is_dir():
+        return name_from(folder.stem)
+    return name_from(folder.resolve().name if folder.exists() else path.rstrip("/").rsplit("/", maxsplit=1)[-1])
+
+
+def _stem(path: str) -> str:
+    return name_from(Path(path).stem)
+
+
+def _either(condition: bool, yes: Any, no: Any) -> Any:
+    return yes if condition else no
+
+
+def priced(text: object) -> list[str]:
+    """What an edit may cost of the perplexity of a text, called as `own_evaluators` does; nothing without a text."""
+    return [f"perplexity/{_stem(str(text))}/ratio <= 1.1"] if text is not None else []
+
+
+def _alphas(own: float, *papers: float) -> str:
+    """Alphas of the paper, whose own is 1.08 (Table 14), as the same shares of a behavior's own: values to sweep."""
+    return ",".join(str(round(alpha * own / 1.08, 6)) for alpha in papers)
+
+
+def register() -> None:
+    """Makes the functions known to OmegaConf; may be called any number of times."""
+    functions: dict[str, Callable[..., Any]] = {
+        "package": package_path,
+        "ships_with_us": ships_with_us,
+        "basename": _last_part,
+        "stem": _stem,
+        "when": _either,
+        "priced": priced,
+        "alphas": _alphas,
+        "minus": lambda number: -number,
+    }
+    for name, function in functions.items():
+        OmegaConf.register_new_resolver(name, function, replace=True)

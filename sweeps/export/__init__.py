@@ -1,0 +1,1 @@
+"""A cell's edit taken away: written, described, tried out, sent to the hub."""

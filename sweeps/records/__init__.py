@@ -1,0 +1,1 @@
+"""What a run leaves: records, samples and chains, and how they are found again."""

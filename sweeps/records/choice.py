@@ -1,0 +1,100 @@
+"""The rule the best cell of a sweep is chosen by: on the selection half of the prompts, never on what is reported."""
+
+import operator
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from surgery.errors import InputError
+
+COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+# A metric's name may hold what somebody wrote, a prompt's topic say: it is the last sign and what follows that count.
+_CONDITION = re.compile(
+    r"(?P<name>.*?\S)(?:/(?P<of>delta|base|ratio))?\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>[-+.\deE]+)", re.DOTALL
+)
+
+Metrics = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A bound on a metric: `NAME`, `NAME/delta`, `NAME/base` or `NAME/ratio` (edited over base), a sign, a number."""
+
+    name: str
+    of: str
+    sign: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Condition":
+        """Raises InputError when the text is no condition."""
+        match = _CONDITION.fullmatch(text.strip())
+        try:
+            if match is None:
+                raise ValueError
+            return cls(match["name"], match["of"] or "edited", match["sign"], float(match["bound"]))
+        except ValueError:
+            raise InputError(f"'{text}' is no condition; write one like lm_eval/average/delta>=-0.02") from None
+
+    def __str__(self) -> str:
+        suffix = "" if self.of == "edited" else f"/{self.of}"
+        bound = f"{self.bound:g}"
+        return f"{self.name}{suffix} {self.sign} {bound if float(bound) == self.bound else self.bound}"
+
+    def holds(self, metrics: Metrics) -> bool:
+        """Whether it holds on the selection half; a metric that was not measured holds nothing."""
+        value = value_of(metrics, self.name, self.of)
+        return value is not None and self.met_by(value)
+
+    def met_by(self, value: float) -> bool:
+        """Whether a value is within the bound."""
+        return bool(COMPARISONS[self.sign](value, self.bound))
+
+
+def selected_name(metrics: Metrics, name: str) -> str:
+    """The selection half's name of a metric where there is one, else its plain name."""
+    return f"selection/{name}" if f"selection/{name}" in metrics else name
+
+
+def value_of(metrics: Metrics, name: str, of: str) -> float | None:
+    """A metric's edited value, `delta`, `base` or `ratio` on the selection half; None where there is none."""
+    entry = metrics.get(selected_name(metrics, name))
+    if entry is None or entry["edited"] is None:
+        return None
+    if of == "ratio":
+        return float(entry["edited"]) / float(entry["base"]) if entry["base"] else None
+    return None if entry[of] is None else float(entry[of])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The cell with the lowest (or highest) value of a metric among those where all conditions hold.
+
+    Which cell that is, if any, `sweeps.results.best_cell` says.
+    """
+
+    metric: str
+    lowest: bool
+    where: tuple[Condition, ...]
+
+    @classmethod
+    def parse(cls, rule: Mapping[str, Any]) -> "Choice":
+        """From `{minimize: NAME, where: [...]}` or `{maximize: NAME, where: [...]}`.
+
+        Raises:
+            InputError: when the rule names neither or both, or holds something else.
+        """
+        goals = [goal for goal in ("minimize", "maximize") if rule.get(goal)]
+        if len(goals) != 1 or set(rule) - {"minimize", "maximize", "where"}:
+            raise InputError("evaluation.choose holds one of minimize and maximize, and a list where")
+        conditions = tuple(Condition.parse(text) for text in rule.get("where") or ())
+        return cls(str(rule[goals[0]]), goals[0] == "minimize", conditions)
+
+    def rule(self) -> dict[str, Any]:
+        """What `parse` makes it of."""
+        return {"minimize" if self.lowest else "maximize": self.metric, "where": [str(one) for one in self.where]}
+
+    def __str__(self) -> str:
+        goal = f"{'lowest' if self.lowest else 'highest'} {self.metric}"
+        return goal + (" with " + ", ".join(map(str, self.where)) if self.where else "")

@@ -1,0 +1,90 @@
+"""Base beside edited, sample by sample: samples.parquet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from surgery.files.whole_files import written_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evaluation.measurements.measurement import Half, Measurement
+
+COLUMNS = (
+    *("measurement", "half", "sample", "prompt", "base", "edited", "base_score", "edited_score"),
+    # What makes one number of the scores: a perplexity's tokens a window; the task, in an average over tasks.
+    *("weight", "stratum"),
+    # The prompt as the model was shown it, where that is something else: in the chat template, or cut.
+    "rendered",
+)
+
+
+def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[Measurement]") -> None:
+    """One row for each sample of each measurement; `base` and `edited` hold what the two models said."""
+    import numpy as np
+    import pandas as pd
+
+    parts = []
+    for before, after in zip(base, edited, strict=True):
+        parts.append(
+            pd.DataFrame(
+                {
+                    "measurement": before.name,
+                    "half": before.half,
+                    "sample": before.sample_ids,
+                    "prompt": before.inputs,
+                    "base": before.outputs,
+                    "edited": after.outputs,
+                    "base_score": before.scores,
+                    "edited_score": after.scores,
+                    "weight": np.full(before.n, np.nan) if before.weights is None else before.weights,
+                    "stratum": before.strata,
+                    "rendered": before.rendered,
+                },
+                columns=list(COLUMNS),
+            )
+        )
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
+    with written_whole(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def edited_measurements(path: Path) -> "dict[str, Measurement]":
+    """What was measured on the edited model, by name in the records: `selection/NAME` for the selection half."""
+    import pandas as pd
+
+    found: dict[str, Measurement] = {}
+    for keys, rows in pd.read_parquet(path).groupby(["measurement", "half"], sort=False):
+        name, half = cast("tuple[str, Half]", keys)
+        found[f"selection/{name}" if half == "selection" else name] = measurement(name, half, rows, "edited_score")
+    return found
+
+
+def measurement(name: str, half: "Half", rows: "pd.DataFrame", score: str) -> "Measurement":
+    """Rows of one measurement as what was measured; files of before `weight` and `stratum` give plain means.
+
+    Args:
+        rows: with the columns `sample`, `score`, and the others where there are any.
+        score: `base_score` or `edited_score`.
+    """
+    import numpy as np
+
+    from evaluation.measurements.measurement import Measurement
+
+    weights, strata, inputs = (_given(rows, column) for column in ("weight", "stratum", "prompt"))
+    return Measurement(
+        name=name,
+        half=half,
+        sample_ids=tuple(rows["sample"]),
+        scores=rows[score].to_numpy(float),
+        statistic="perplexity" if weights else "mean_of_means" if strata else "mean",
+        weights=np.array(weights, dtype=float) if weights else None,
+        strata=strata,
+        inputs=inputs,
+    )
+
+
+def _given(rows: "pd.DataFrame", column: str) -> tuple[Any, ...] | None:
+    """A column's values, where the measurement has them."""
+    return tuple(rows[column]) if column in rows and rows[column].notna().all() else None

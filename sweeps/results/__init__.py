@@ -1,0 +1,1 @@
+"""Reading many cells: the best, the front, pooled seeds, broken text, false discoveries."""

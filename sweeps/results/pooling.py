@@ -1,0 +1,153 @@
+"""Cells that differ only in their seed, as one."""
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from surgery.errors import InputError
+from sweeps.cell.canonical_json import canonical_json
+from sweeps.records.record import SAMPLES, Record, Status
+from sweeps.records.samples import measurement
+
+if TYPE_CHECKING:
+    from evaluation.measurements.measurement import Half
+
+_COLUMNS = ["measurement", "half", "sample", "base_score", "edited_score", "weight", "stratum"]
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Cells that differ only in their seed; or one cell that stands alone.
+
+    Attributes:
+        cells: their ids, by seed.
+        seeds: of the cells.
+        keys: what they share, without `seed`.
+        metrics: as in a record, with "seeds", how many there are, and "sd_over_seeds", the standard deviation over
+            seeds of the difference from the base (of the value itself where there is no base); None for one seed.
+    """
+
+    cells: tuple[str, ...]
+    seeds: tuple[int, ...]
+    keys: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]]
+
+    status: ClassVar[Status] = "done"
+
+    @property
+    def cell(self) -> str:
+        """The id of the first, which stands for them."""
+        return self.cells[0]
+
+
+def pool(records: Sequence[Record], folder: Path, known: MutableMapping[Any, Pooled] | None = None) -> list[Pooled]:
+    """Finished cells with their seeds pooled, in the order the first of each was given.
+
+    Every sample's scores are averaged over the seeds, and base and edited are compared sample by sample as for one
+    cell: a prompt that was measured with three seeds is one prompt. So the mean of a rate is over samples and seeds,
+    a perplexity is exp of the mean loss over all windows and seeds, and the interval is of other samples; other seeds
+    are what `sd_over_seeds` tells of. A sample that only some seeds have (a probe's test texts) is averaged over
+    those.
+
+    Args:
+        records: of a sweep.
+        folder: the sweep's, with the samples of each cell.
+        known: what was pooled before, by the ids of its cells; what is pooled now is put there.
+
+    Raises:
+        InputError: when the samples of a cell to be pooled are not there.
+    """
+    known = {} if known is None else known
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        if record.status == "done":
+            groups.setdefault(canonical_json([record.protocol, _without_seed(record.keys)]), []).append(record)
+    pooled = []
+    for group in groups.values():
+        group.sort(key=_seed)
+        key = _ids(group)
+        together = [group] if key in known or _can_be_pooled(group, folder) else [[record] for record in group]
+        for cells in together:
+            if _ids(cells) not in known:
+                known[_ids(cells)] = _pooled(cells, folder)
+            pooled.append(known[_ids(cells)])
+    return pooled
+
+
+def _can_be_pooled(group: Sequence[Record], folder: Path) -> bool:
+    """Not where a seed occurs twice: the cells differ in what their keys do not tell. Nor without a file's weights.
+
+    Raises:
+        InputError: see `pool`.
+    """
+    if len(group) == 1 or len({_seed(record) for record in group}) < len(group):
+        return False
+    from pyarrow import parquet
+
+    for record in group:
+        path = folder / record.cell / SAMPLES
+        if not path.is_file():
+            raise InputError(f"'{path}' is missing; without its samples cell {record.cell} can't be pooled over seeds")
+        # Earlier versions did not write them.
+        if not {"weight", "stratum"} <= set(parquet.read_schema(path).names):
+            return False
+    return True
+
+
+def _ids(group: Sequence[Record]) -> tuple[str, ...]:
+    return tuple(record.cell for record in group)
+
+
+def _without_seed(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in keys.items() if name != "seed"}
+
+
+def _seed(record: Record) -> int:
+    return int(record.keys.get("seed", 0))
+
+
+def _pooled(group: Sequence[Record], folder: Path) -> Pooled:
+    names = [name for name in group[0].metrics if all(name in record.metrics for record in group)]
+    metrics = {name: dict(group[0].metrics[name]) for name in names}
+    if len(group) > 1:
+        compared = _compared(group, folder)
+        metrics = {name: compared.get(name) or _mean([record.metrics[name] for record in group]) for name in names}
+    for name, metric in metrics.items():
+        metric |= {"seeds": len(group), "sd_over_seeds": _spread([record.metrics[name] for record in group])}
+    cells, seeds = tuple(record.cell for record in group), tuple(map(_seed, group))
+    return Pooled(cells, seeds, _without_seed(group[0].keys), metrics)
+
+
+def _mean(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of a metric without samples, such as the probe's accuracy."""
+    values = [metric["edited"] for metric in metrics]
+    mean = None if None in values else sum(values) / len(values)
+    return {"base": None, "edited": mean, "delta": None, "ci95": [None, None], "p": None, "n": metrics[0]["n"]}
+
+
+def _spread(metrics: Sequence[Mapping[str, Any]]) -> float | None:
+    import numpy as np
+
+    values = [metric["edited"] if metric["delta"] is None else metric["delta"] for metric in metrics]
+    return float(np.std(values, ddof=1)) if len(values) > 1 and None not in values else None
+
+
+def _compared(group: Sequence[Record], folder: Path) -> dict[str, dict[str, Any]]:
+    """The metrics of the samples' scores averaged over cells."""
+    import pandas as pd
+
+    from sweeps.run.run_cell import metrics_of
+
+    tables = [pd.read_parquet(folder / record.cell / SAMPLES, columns=_COLUMNS) for record in group]
+    table = pd.concat(tables, ignore_index=True)
+    base, edited = [], []
+    for keys, rows in table.groupby(["measurement", "half"], sort=False):
+        name, half = cast("tuple[str, Half]", keys)
+        averaged = rows.groupby("sample", sort=False).agg(
+            {"base_score": "mean", "edited_score": "mean", "weight": "first", "stratum": "first"}
+        )
+        base.append(measurement(name, half, averaged.reset_index(), "base_score"))
+        edited.append(measurement(name, half, averaged.reset_index(), "edited_score"))
+    # Resampling is seeded like that of a cell with the default seed.
+    return metrics_of(base, edited, seed=0)

@@ -1,0 +1,39 @@
+"""Which way of a metric is the better one, and which two metrics a trade-off is drawn over."""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+
+from sweeps.records.choice import Choice
+from sweeps.results.pareto import Direction
+
+LOWER_IS_BETTER = ("*toxic_rate", "*toxicity*", "perplexity/*", "fluency/repetition")
+# General ability, best first: what an edit has to leave alone.
+ABILITY = ("lm_eval/average", "perplexity/", "fluency/")
+
+
+def better(metric: str, choice: Choice | None) -> Direction:
+    """The direction that the sweep's own rule gives, else the one that the metric's name has by itself.
+
+    For what is wanted high in one experiment and low in another (refusals, say) the rule is what tells.
+    """
+    if choice is not None and choice.metric == metric:
+        return "minimize" if choice.lowest else "maximize"
+    return "minimize" if any(fnmatch(metric, pattern) for pattern in LOWER_IS_BETTER) else "maximize"
+
+
+def trade_off(metrics: Mapping[str, Sequence[float | None]], choice: Choice | None) -> tuple[str, str]:
+    """The behavior and the general ability that a sweep is about.
+
+    Args:
+        metrics: {name: the cells' values}, headline metrics first; at least one.
+        choice: what it minimises or maximises is the behavior.
+
+    Returns:
+        Two names; the same one twice where only one was measured. Of several general abilities it is the first in
+        which most cells differ: on a line of equal values there is nothing to see.
+    """
+    behavior = choice.metric if choice is not None and choice.metric in metrics else next(iter(metrics))
+    ability = [name for start in ABILITY for name in metrics if name.startswith(start) and name != behavior]
+    others = ability or [name for name in metrics if name != behavior] or [behavior]
+    telling = [name for name in others if 2 * len(set(metrics[name])) > len(metrics[name])]
+    return behavior, next(iter(telling or others))

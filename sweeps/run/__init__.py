@@ -1,0 +1,1 @@
+"""One cell, from hidden states to its record."""

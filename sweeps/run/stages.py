@@ -1,0 +1,93 @@
+"""What each stage's result depends on: the keys of the store."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sweeps.cell.cell import Cell, renders_chat
+from sweeps.plan.plan import Experiment
+
+# Raised when a stage makes something else from the same settings than before.
+VERSIONS = {"trained": 4, "hidden_states": 4, "probe": 3, "ranking": 1, "base": 2, "edited": 2}
+
+
+def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
+    model = cell.settings.model
+    read = cell.model_identity.reading()
+    return {"version": VERSIONS[stage], "model": [fingerprint, *read, model.dtype, model.chat]}
+
+
+def states_identity(cell: Cell) -> dict[str, Any]:
+    """Of the hidden states of all layers; one layer's adds its number."""
+    return _model_identity(cell, "hidden_states", cell.subject_fingerprint) | {"texts": cell.texts_identity()}
+
+
+def probe_identity(cell: Cell, method: str) -> dict[str, Any]:
+    """Of a probe fitted by a method, with the cell's settings otherwise."""
+    probe: Mapping[str, Any] = cell.identity()["probe"]
+    return states_identity(cell) | {
+        "version": VERSIONS["probe"],
+        "layer": cell.layer,
+        "probe": dict(probe) | {"method": method},
+        "seed": cell.settings.seed,
+    }
+
+
+def trained_identity(cell: Cell, probe_fingerprint: str | None = None) -> dict[str, Any]:
+    """Of what a method trains, weights or the factors of their change; alpha only says how much of it is taken.
+
+    Args:
+        probe_fingerprint: of the probe it is trained against; None for methods that look at the texts alone.
+    """
+    return states_identity(cell) | {
+        "version": VERSIONS["trained"],
+        "method": cell.settings.method.identity(),
+        "probe": probe_fingerprint,
+        "split": [cell.settings.probe.test_share, cell.settings.seed],
+    }
+
+
+def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
+    """Of the order of all rows by their cosine with a probe's direction; no other setting counts."""
+    return {
+        "version": VERSIONS["ranking"],
+        "model": [cell.subject_fingerprint, cell.settings.model.dtype],
+        "component": cell.settings.region.component,
+        "probe": probe_fingerprint,
+    }
+
+
+def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
+    """Of what one evaluator measures on the unedited model."""
+    measured = cell.evaluation[evaluator]
+    date = {"date": cell.settings.model.date} if renders_chat(measured) else {}
+    return _model_identity(cell, "base", cell.model_fingerprint) | {"evaluator": measured, **date}
+
+
+def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
+    """Of the base's probe losses: they depend on the probe and on which of its texts are test texts."""
+    return {
+        **_model_identity(cell, "base", cell.model_fingerprint),
+        "texts": cell.texts_identity(),
+        "probe": probe_fingerprint,
+        "split": [cell.settings.probe.test_share, cell.settings.seed, "different texts"],
+    }
+
+
+def edited_identity(base: Mapping[str, Any], edited_fingerprint: str) -> dict[str, Any]:
+    """Of what is measured on an edited model, from what it is on the base.
+
+    Args:
+        base: `base_identity` or `losses_identity`.
+        edited_fingerprint: of the model with the edit applied: of the base, and of direction, alpha and region.
+    """
+    return dict(base) | {"version": VERSIONS["edited"], "edited": edited_fingerprint}
+
+
+def stage_identities(experiment: Experiment) -> list[tuple[str, dict[str, Any]]]:
+    """(stage, identity) of everything in the store that a cell will ask for and that can be named beforehand."""
+    cell = experiment.cell
+    found: list[tuple[str, dict[str, Any]]] = []
+    if cell.settings.probe.method != "file":
+        found.append(("hidden_states", states_identity(cell) | {"layer": cell.layer}))
+        found.append(("probe", probe_identity(cell, cell.settings.probe.method)))
+    return found + [("base", base_identity(cell, name)) for name in experiment.evaluators]

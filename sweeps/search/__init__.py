@@ -1,0 +1,1 @@
+"""Cells asked for by a sampler that learns from those that have ended."""

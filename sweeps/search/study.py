@@ -1,0 +1,288 @@
+"""The memory of a search: an Optuna study in a file of the sweep's folder, shared by any number of processes."""
+
+import json
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import xxhash
+from filelock import FileLock, Timeout
+
+from surgery.errors import InputError
+from surgery.files.whole_files import written_whole
+from sweeps.cell.canonical_json import canonical_json
+from sweeps.records.record import lock_file
+from sweeps.results.giving_up import Objective
+from sweeps.search.search_space import Domain, Numbers, Place, SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial, TrialState
+
+JOURNAL = "search.journal"
+LOCK = "search"
+SAMPLERS = ("tpe", "nsga2", "gp", "random")
+# Each trial has a sampler of its own seed; those of two searches are this far apart.
+SEEDS_APART = 1_000_003
+# What a trial remembers: the overrides it was made with, its cell, who runs it, and whether it stands for a cell that
+# was there already.
+OVERRIDES, CELL, OWNER, IMPORTED = "overrides", "cell", "owner", "imported"
+
+
+def make_sampler(kind: str, seed: int, startup: int) -> "optuna.samplers.BaseSampler":
+    """A sampler by its name.
+
+    Raises:
+        InputError: when there is none of that name.
+    """
+    from optuna import samplers
+
+    if kind == "tpe":
+        return samplers.TPESampler(seed=seed, n_startup_trials=startup, multivariate=True, group=True)
+    if kind == "gp":
+        return samplers.GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
+    if kind == "nsga2":
+        return samplers.NSGAIISampler(seed=seed, population_size=max(2, startup))
+    if kind == "random":
+        return samplers.RandomSampler(seed=seed)
+    raise InputError(f"hydra.sweeper.sampler={kind} is unknown; it is one of {', '.join(SAMPLERS)}")
+
+
+class Study:
+    """Trials on disk.
+
+    A trial belongs to the process that asked for it, which holds a lock as long as it lives. What a process that
+    died has left is taken over by the next that asks.
+
+    Args:
+        folder: of the sweep.
+        space, objectives: what the study is about; another space or goal is another study in the same file.
+        sampler: makes a sampler from a seed. It is made anew for each trial, so that a study which was stopped goes
+            on as if it had not been.
+        seed: of the whole search.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        sampler: "Callable[[int], optuna.samplers.BaseSampler]",
+        seed: int,
+    ) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(logging.WARNING)
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        self._folder = folder
+        self._space = space
+        self._make_sampler = sampler
+        self._seed = seed
+        self._owner = f"search-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+        self._alive = FileLock(lock_file(folder, self._owner))
+        self._alive.acquire()
+        identity = [space.describe(), space.fixed, [str(one) for one in objectives], seed]
+        self._study = optuna.create_study(
+            storage=optuna.storages.JournalStorage(_open_journal(folder / JOURNAL)),
+            study_name=sha256(canonical_json(identity).encode()).hexdigest()[:12],
+            directions=["minimize" if one.lowest else "maximize" for one in objectives],
+            sampler=sampler(seed),
+            load_if_exists=True,
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from asking meanwhile, so that together they ask for no more than they should."""
+        with FileLock(lock_file(self._folder, LOCK)):
+            yield
+
+    def close(self) -> None:
+        """Lets others take over what has not ended."""
+        self._alive.release()
+        Path(self._alive.lock_file).unlink(missing_ok=True)
+
+    def trials(self) -> "list[FrozenTrial]":
+        """All trials."""
+        return self._study.get_trials(deepcopy=False)
+
+    def asked(self) -> set[str]:
+        """The cells that searches have asked for; those that were there before are not among them."""
+        return {t.user_attrs[CELL] for t in self.trials() if CELL in t.user_attrs and IMPORTED not in t.user_attrs}
+
+    def of_cell(self, cell: str) -> "FrozenTrial | None":
+        """The last trial of a cell; None when there is none."""
+        return next((trial for trial in reversed(self.trials()) if trial.user_attrs.get(CELL) == cell), None)
+
+    def feasible(self) -> list[tuple[float, ...]]:
+        """The values of all trials that ended well and meet the conditions."""
+        from optuna.trial import TrialState
+
+        done = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
+        return [tuple(t.values) for t in done if all(far <= 0 for far in t.constraints.values())]
+
+    def ask(self) -> tuple[int, list[str]]:
+        """A new trial: its number, and the overrides of its cell."""
+        # What a kill cut off before it had a cell counts for nothing.
+        place = sum(CELL in trial.user_attrs for trial in self.trials())
+        self._study.sampler = self._make_sampler(self._seed * SEEDS_APART + place)
+        trial = self._study.ask()
+        overrides = self._space.suggest(trial)
+        trial.set_user_attr(OVERRIDES, overrides)
+        trial.set_user_attr(OWNER, self._owner)
+        return trial.number, overrides
+
+    def ask_again(self, trial: "FrozenTrial") -> None:
+        """Has a trial that ended be asked for once more, before any new one."""
+        self._study.enqueue_trial(trial.params)
+
+    def is_cell(self, number: int, cell: str) -> None:
+        """Says which cell a trial is."""
+        self._note(number, CELL, cell)
+
+    def orphans(self) -> "list[FrozenTrial]":
+        """Trials of processes that are gone; they are ours from now on. Those without a cell have failed."""
+        from optuna.trial import TrialState
+
+        found = []
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            owner = trial.user_attrs.get(OWNER)
+            if owner == self._owner or (owner is not None and self._lives(owner)):
+                continue
+            if CELL not in trial.user_attrs:
+                self.tell(trial.number, TrialState.FAIL)
+                continue
+            self._note(trial.number, OWNER, self._owner)
+            found.append(trial)
+        return found
+
+    def tell(
+        self,
+        number: int,
+        state: "TrialState",
+        values: Sequence[float] | None = None,
+        far: Mapping[str, float] | None = None,
+    ) -> None:
+        """A trial has ended: its values where it is complete, and how far it is from each condition."""
+        trial = self._trial(number)
+        for condition, value in (far or {}).items():
+            trial.set_constraint(condition, value)
+        self._study.tell(number, values, state)
+
+    def tell_like(self, number: int, other: "FrozenTrial") -> None:
+        """A trial is a cell that another one was: it ends as that did, or as failed where that still runs."""
+        from optuna.trial import TrialState
+
+        state = other.state if other.state.is_finished() else TrialState.FAIL
+        self.tell(number, state, other.values if state == TrialState.COMPLETE else None, other.constraints)
+
+    def add(self, cell: str, place: Place, values: Sequence[float], far: Mapping[str, float]) -> None:
+        """Takes a cell that was there before as a trial."""
+        from optuna.trial import create_trial
+
+        self._study.add_trial(
+            create_trial(
+                params={name: value for name, (_, value) in place.parameters.items()},
+                distributions={name: _distribution(domain) for name, (domain, _) in place.parameters.items()},
+                values=list(values),
+                user_attrs={CELL: cell, IMPORTED: True},
+                constraints=dict(far),
+            )
+        )
+
+    def _note(self, number: int, name: str, value: str) -> None:
+        self._trial(number).set_user_attr(name, value)
+
+    def _trial(self, number: int) -> "optuna.Trial":
+        import optuna
+
+        return optuna.Trial(self._study, self.trials()[number]._trial_id)
+
+    def _lives(self, owner: str) -> bool:
+        try:
+            with FileLock(lock_file(self._folder, owner), blocking=False):
+                return False
+        except Timeout:
+            return True
+
+
+def _distribution(domain: Domain) -> "optuna.distributions.BaseDistribution":
+    from optuna import distributions
+
+    if not isinstance(domain, Numbers):
+        return distributions.CategoricalDistribution(domain.values)
+    if domain.whole:
+        step = 1 if domain.step is None else int(domain.step)
+        return distributions.IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=step)
+    return distributions.FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+class _JournalLock:
+    """The lock of the journal: the system drops it with its process, where Optuna's own outlive a kill.
+
+    As it is let go the journal's length and hash are noted, so that damage is noticed when it is next opened.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._lock = FileLock(lock_file(journal.parent, journal.name))
+
+    def acquire(self) -> bool:
+        self._lock.acquire()
+        return True
+
+    def release(self) -> None:
+        content = self._journal.read_bytes()
+        with written_whole(_noted(self._journal)) as temporary:
+            temporary.write_text(f"{len(content)} {xxhash.xxh3_128_hexdigest(content)}\n", encoding="ascii")
+        self._lock.release()
+
+
+def _noted(journal: Path) -> Path:
+    return journal.with_suffix(".xxh3")
+
+
+def _open_journal(journal: Path) -> "optuna.storages.journal.JournalFileBackend":
+    """The journal, held against its hash.
+
+    Raises:
+        InputError: when it is damaged.
+    """
+    from optuna.storages.journal import JournalFileBackend
+
+    lock = _JournalLock(journal)
+    if journal.is_file():
+        with lock._lock:
+            _drop_torn_line(journal)
+            _require_sound(journal)
+    return JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]
+
+
+def _require_sound(journal: Path) -> None:
+    content = journal.read_bytes()
+    try:
+        for line in content.splitlines():
+            json.loads(line)
+        if _noted(journal).is_file():
+            length, expected = _noted(journal).read_text(encoding="ascii").split()
+            # What was added last may not be noted yet: a process can be killed in between.
+            if xxhash.xxh3_128_hexdigest(content[: int(length)]) != expected:
+                raise ValueError
+    except ValueError:
+        raise InputError(
+            f"'{journal}' is damaged: it is not what was written; remove it and the search takes up the cells there are"
+        ) from None
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Takes away what a killed process has half written: the next line would be glued to it."""
+    content = journal.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole != len(content):
+        os.truncate(journal, whole)

@@ -1,0 +1,1 @@
+"""What stages made, keyed by content."""

@@ -1,0 +1,1 @@
+"""Weights & Biases: runs, what was logged offline, the dashboard."""

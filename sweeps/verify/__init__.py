@@ -1,0 +1,1 @@
+"""Whether a sweep still is what its records say."""

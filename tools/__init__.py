@@ -1,0 +1,1 @@
+"""What serves the tests and the docs, and is not installed."""
