@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper paper-quick test test-file test-slow test-cluster test-browser test-latex test-gguf check real-data bench clean
+.PHONY: help install demo paper paper-quick test test-file test-slow test-cluster test-browser test-latex test-gguf check real-data real real-quick bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -56,8 +56,8 @@ test-file: ## run one test file: make test-file FILE=tests/surgery/test_region.p
 	@test -n "$(FILE)" || { echo "say which: make test-file FILE=tests/surgery/test_region.py"; exit 1; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -x $(FILE)
 
-test-slow: install ## run the tests that take minutes: sweeps killed again and again
-	$(BIN)/python -m pytest -m slow
+test-slow: install ## run the tests that take minutes: sweeps killed again and again, many processes, many draws
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 test-cluster: $(VENV)/.installed-test,slurm,ray ## run the tests on a SLURM and a Ray of this machine's own (as root)
 	tests/cluster/slurm.sh install
@@ -82,6 +82,12 @@ check: $(VENV)/.installed-dev ## run the linters, the type checker and the impor
 
 real-data: install ## run the tests that use real models and texts in ../shared
 	$(BIN)/python -m pytest -m real_data
+
+real: install ## the study on real models, within an hour on two cores; tables go to validation/results
+	$(BIN)/python -m validation.study
+
+real-quick: install ## a part of each of the study's steps, to see that they run; its tables go to outputs/study/quick
+	$(BIN)/python -m validation.study --quick
 
 bench: install ## print what things cost, as ratios; docs/performance.md keeps the last ones
 	$(BIN)/python benchmarks/export.py

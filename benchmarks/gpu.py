@@ -1,11 +1,12 @@
 """What one detoxification cell costs on a GPU: hidden states, ranking, edit, restore, generation, memory.
 
-    python benchmarks/gpu.py [--small] [--device cuda] [--texts 5000] [--prompts 1199] [--rounds 3]
+    python benchmarks/gpu.py [--small] [--device cuda] [--texts 5000] [--prompts 1199] [--rounds 3] [--memory 29]
 
 A random LLaMA with the shape of LLaMA2-7B, in bf16. Rates are told beside the card's own rate for one large bf16 matrix
 product, measured in the same run. Goals are the paper's figures on an A100, by a wide margin: below 29.6 GB for all of
 it, and below 0.5 h for what comes before the measurements. `--small` is a model of a few layers and few texts, to try
-the benchmark itself, also with `--device cpu`.
+the benchmark itself, also with `--device cpu`. `--memory` is all that may be taken of the card, in GB; batches are
+found by the memory that the card says it has, and halved where they don't fit.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evaluation.generation import Generation, generate
 from surgery import Edit, Probe, collect_hidden_states, fit_probe, rank_rows
+from surgery.model.fingerprints import fingerprint
 
 PAPER_GB, PAPER_HOURS = 29.6, 0.5
 NEW_TOKENS, PROMPT_WORDS, LONGEST = 20, 20, 100
@@ -149,6 +151,9 @@ def measure_cell(shape: Shape, texts: int, prompts: int, device: str, rounds: in
     model, tokenizer = make_model(shape, device), make_tokenizer(shape.words)
     # One product and one sum a weight and token; the embedding is looked up, and hidden states need no lm_head.
     weights = sum(parameter.numel() for parameter in model.model.layers.parameters())
+    first = seconds(partial(fingerprint, model), device)
+    again = statistics.median(seconds(partial(fingerprint, model), device) for _ in range(rounds))
+    tell("knowing the model by every value", f"{again:.2f} s", f"{first:.1f} s the first time")
     behavior = make_texts(texts, shape.words)
     tokens = sum(len(text.split()) for text in behavior)
     states: list[torch.Tensor] = []
@@ -190,6 +195,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, help="behavior texts (default: 5000)")
     parser.add_argument("--prompts", type=int, help="prompts to continue (default: 1199)")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", type=float, help="GB of the card that may be used (default: all)")
     asked = parser.parse_args()
     on_gpu = asked.device.startswith("cuda")
     if on_gpu and not torch.cuda.is_available():
@@ -207,6 +213,9 @@ def main() -> None:
             "largest difference of logits, relative",
         )
         torch.cuda.reset_peak_memory_stats()
+        if asked.memory:
+            share = asked.memory * 1e9 / torch.cuda.get_device_properties(0).total_memory
+            torch.cuda.set_per_process_memory_fraction(share)
     measure_cell(shape, asked.texts or texts, asked.prompts or prompts, asked.device, asked.rounds, rate)
     if on_gpu:
         peak = torch.cuda.max_memory_allocated() / 1e9

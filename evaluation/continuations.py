@@ -64,6 +64,7 @@ class Continuations:
         by_category: scores that are also measured for each category alone, as `<name>/<category>`; with a category.
         source: where the file can be had, one sentence for the error when it is not given.
         split_seed: of the halves `report` and `selection`.
+        half: all prompts are of this half, for files that were split beforehand.
         part: only every fifth prompt of the selection half, for a first look.
     """
 
@@ -78,17 +79,22 @@ class Continuations:
     generation: Generation = field(default_factory=Generation)
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
     split_seed: int = 0
+    half: Half | None = None
     part: bool = False
 
     cost: ClassVar[int] = 2
 
-    def first_look(self) -> Self:
-        """On a part of the prompts."""
-        return replace(self, part=True)
+    def first_look(self) -> Self | None:
+        """On a part of the prompts; nothing where all of them are of the report half."""
+        return None if self.half == "report" else replace(self, part=True)
 
     def check(self) -> None:
         """Reads the prompts and checks the settings and every scorer; raises InputError."""
         self.generation.check()
+        if self.half not in (None, *get_args(Half)):
+            raise InputError(
+                f"half={self.half} is none; it is report, selection, or null for prompts that are split here"
+            )
         if not self.prompts:
             raise InputError(f"no prompts are given; {self.source or 'give a file'}")
         if self.by_category and self.category is None:
@@ -130,6 +136,7 @@ class Continuations:
             },
             "limit": self.limit,
             "split_seed": self.split_seed,
+            **({"half": self.half} if self.half else {}),
             **({"part": PART} if self.part else {}),
             "generation": self.generation.identity(),
             "scorers": {name: scorer.identity() for name, scorer in self.scorers.items()},
@@ -146,7 +153,7 @@ class Continuations:
         """
         read = self._read()
         every = [prompt.text for prompt in read]
-        half_of = halves(every, self.split_seed)
+        half_of = [self.half] * len(every) if self.half else halves(every, self.split_seed)
         shown = [i for i, half in enumerate(half_of) if half == "selection"][::PART] if self.part else range(len(every))
         if not shown:
             return []

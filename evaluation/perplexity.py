@@ -18,7 +18,6 @@ from surgery.states.batching import run_in_batches
 from surgery.tokens.encoding import embedding_rows, longest_input, require_embeddings, token_ids
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from surgery.states.batch_budget import BatchBudget
@@ -178,9 +177,7 @@ def _losses(
     from tqdm import tqdm
 
     def run(indices: list[int]) -> list[float]:
-        # A causal model never looks at what is right of a token, so padding there is of no account.
-        logits = model(**padded(model, [pieces[i] for i in indices], "right", pad=0), use_cache=False).logits
-        return [_loss(logits[row], pieces[i], scored[i]) for row, i in enumerate(indices)]
+        return _losses_of_batch(model, [pieces[i] for i in indices], [scored[i] for i in indices])
 
     losses, lengths = np.zeros(len(pieces)), [len(piece) for piece in pieces]
     with evaluation_mode(model), tqdm(total=len(pieces), desc=title, unit="window", disable=not title) as bar:
@@ -190,14 +187,26 @@ def _losses(
     return losses
 
 
-def _loss(logits: "torch.Tensor", piece: list[int], scored: int) -> float:
-    """logits [t, vocabulary], t at least the piece's length. Float32 a window at a time, and summed in float64."""
+def _losses_of_batch(model: "PreTrainedModel", pieces: Sequence[list[int]], scored: Sequence[int]) -> list[float]:
+    """Losses of one batch, see `_losses`. Float32 some positions at a time, and summed in float64."""
     import torch
 
-    end = len(piece)
-    targets = torch.tensor(piece[end - scored :], device=logits.device)
-    losses = torch.nn.functional.cross_entropy(logits[end - scored - 1 : end - 1].float(), targets, reduction="none")
-    return float(losses.double().sum())
+    from evaluation.position_logits import position_logits
+
+    # The logits before each token that is scored.
+    rows = torch.repeat_interleave(torch.tensor(scored))
+    columns = torch.cat(
+        [torch.arange(len(piece) - count, len(piece)) - 1 for piece, count in zip(pieces, scored, strict=True)]
+    )
+    targets = torch.cat([torch.tensor(piece[-count:]) for piece, count in zip(pieces, scored, strict=True)])
+    losses: list[torch.Tensor] = []
+    done = 0
+    # A causal model never looks at what is right of a token, so padding there is of no account.
+    for logits in position_logits(model, padded(model, pieces, "right", pad=0), rows, columns):
+        target = targets[done : done + len(logits)].to(logits.device)
+        losses.append(torch.nn.functional.cross_entropy(logits.float(), target, reduction="none").double().cpu())
+        done += len(logits)
+    return [float(some.sum()) for some in torch.cat(losses).split(list(scored))]
 
 
 def _window_id(start: int, ids: list[int]) -> str:

@@ -1,7 +1,16 @@
 """The one exception a person is meant to read."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# What torch's CPU allocator, oneDNN and C++ say when there is no memory, each in a plain RuntimeError. oneDNN says of a
+# primitive's *descriptor* that it could not be created where it does not know the operation.
+_NO_MEMORY = re.compile(
+    r"(?:can't|cannot) allocate memory|DefaultCPUAllocator: not enough memory|bad_alloc|bad allocation"
+    r"|could not (?:create|execute|initialize) a (?:memory\b|primitive(?! descriptor))",
+    re.IGNORECASE,
+)
 
 
 class InputError(ValueError):
@@ -9,6 +18,13 @@ class InputError(ValueError):
 
     The commands print it without a traceback and exit with 1.
     """
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an accelerator, torch's CPU allocator, oneDNN or Python was refused memory."""
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
+        return True
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
 
 
 @contextmanager
@@ -23,10 +39,10 @@ def foreign_errors(told: str) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, MemoryError):
+    except InputError:
         raise
     except Exception as error:
-        if "OutOfMemory" in type(error).__name__:
+        if is_out_of_memory(error):
             raise
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise InputError(f"{told}: {reason}") from error

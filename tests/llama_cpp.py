@@ -24,7 +24,7 @@ def llama_cpp(
         input=json.dumps({"prompts": list(prompts), "words": words, "texts": list(texts)}),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     said = [line for line in ended.stdout.splitlines() if line.startswith(SAID)]
@@ -34,7 +34,7 @@ def llama_cpp(
 
 def _post(address: str, request: dict[str, Any]) -> dict[str, Any]:
     body = json.dumps(request).encode()
-    with urlopen(Request(address, body, {"Content-Type": "application/json"}), timeout=60) as answer:
+    with urlopen(Request(address, body, {"Content-Type": "application/json"}), timeout=900) as answer:
         return dict(json.load(answer))
 
 

@@ -1,12 +1,10 @@
 """A direction, how far to go along it, and the model it was found in: what interventions share."""
 
 import torch
-from transformers import PreTrainedModel
 
 from surgery.changes.alpha import require_alpha
 from surgery.edits.edit import ALPHA_UNITS
 from surgery.errors import InputError
-from surgery.model.fingerprints import known_as
 
 
 def unit_vector(direction: torch.Tensor) -> torch.Tensor:
@@ -29,9 +27,3 @@ def scaled(direction: torch.Tensor, alpha: float, alpha_unit: str) -> torch.Tens
     if alpha_unit not in ALPHA_UNITS:
         raise InputError(f"alpha_unit={alpha_unit} is unknown; it is one of {', '.join(ALPHA_UNITS)}")
     return alpha * (unit if alpha_unit == "unit" else direction.float())
-
-
-def require_base(model: PreTrainedModel, made_for: str) -> None:
-    """Raises InputError unless the model is the one with that fingerprint, or that one with edits applied."""
-    if made_for not in (known := known_as(model)):
-        raise InputError(f"this was made for model {made_for}, but this model is {known[0]}")

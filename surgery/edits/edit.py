@@ -19,7 +19,7 @@ from surgery.errors import InputError
 from surgery.export.adapter import save_adapter
 from surgery.export.checkpoint import save_checkpoint
 from surgery.files.whole_files import sha256_of_parts, written_whole
-from surgery.model.fingerprints import known_as, pop_edit, push_edit, tensor_bytes
+from surgery.model.fingerprints import pop_edit, push_edit, require_base, tensor_bytes
 from surgery.model.offload import Weights
 from surgery.region.region import Region
 from surgery.rows.rows import Rows, homes_from_json, homes_to_json, read_rows, write_rows
@@ -91,10 +91,10 @@ class Edit:
             InputError: when the model is not the one the edit was made for (nor that model with edits applied), or
                 when a row would not change or would hold NaN; the model is then as it was.
         """
-        self._require_base(model)
+        base = require_base(model, self.base_fingerprint, "the edit")
         weights = Weights(model)
         saved: dict[str, torch.Tensor | None] = {}
-        push_edit(model, self.fingerprint)
+        push_edit(model, self.fingerprint, base)
         try:
             yield self._write(weights, saved)
         finally:
@@ -107,10 +107,6 @@ class Edit:
                     else:
                         view = home.view(weights.writable(home.parameter))
                         write_rows(view, rows.to(view.device), original)
-
-    def _require_base(self, model: PreTrainedModel) -> None:
-        if self.base_fingerprint not in (known := known_as(model)):
-            raise InputError(f"the edit was made for model {self.base_fingerprint}, but this model is {known[0]}")
 
     @torch.no_grad()
     def _write(self, weights: Weights, saved: dict[str, torch.Tensor | None]) -> Receipt:

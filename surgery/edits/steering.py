@@ -10,11 +10,11 @@ import torch
 from transformers import PreTrainedModel
 
 from surgery.changes.receipt import Receipt
-from surgery.edits.direction import require_base, scaled
+from surgery.edits.direction import scaled
 from surgery.edits.intervention_file import read_intervention, write_intervention
 from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_parts
-from surgery.model.fingerprints import pop_edit, push_edit, tensor_bytes
+from surgery.model.fingerprints import pop_edit, push_edit, require_base, tensor_bytes
 from surgery.rows.locator import decoder_blocks
 
 
@@ -67,7 +67,7 @@ class Steering:
         Raises:
             InputError: when the model is not the one it was made for, or has no such layer or another width.
         """
-        require_base(model, self.base_fingerprint)
+        base = require_base(model, self.base_fingerprint)
         blocks, vector = decoder_blocks(model), self.vector
         width = model.config.get_text_config().hidden_size
         if not 1 <= self.layer <= len(blocks):
@@ -80,7 +80,7 @@ class Steering:
             moved = (states.float() + vector.to(states.device)).to(states.dtype)
             return moved if isinstance(output, torch.Tensor) else (moved, *output[1:])
 
-        push_edit(model, self.fingerprint)
+        push_edit(model, self.fingerprint, base)
         # First of the block's hooks, so that whoever reads its output reads it steered.
         handle = blocks[self.layer - 1].register_forward_hook(steer, prepend=True)
         try:

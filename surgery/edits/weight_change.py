@@ -10,9 +10,8 @@ from transformers import PreTrainedModel
 
 from surgery.changes.receipt import Receipt
 from surgery.changes.row_change import RowChange
-from surgery.edits.direction import require_base
 from surgery.errors import InputError
-from surgery.model.fingerprints import pop_edit, push_edit
+from surgery.model.fingerprints import pop_edit, push_edit, require_base
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,10 @@ class WeightChange(ABC):
             InputError: when the model is not the one it was made for (nor that model with edits applied), nothing
                 would change, or a weight would hold NaN; the model is then as it was.
         """
-        require_base(model, self.base_fingerprint)
+        base = require_base(model, self.base_fingerprint)
         parameters = dict(model.named_parameters())
         saved: dict[str, torch.Tensor] = {}
-        push_edit(model, self.fingerprint)
+        push_edit(model, self.fingerprint, base)
         try:
             yield self._write(model, parameters, saved)
         finally:

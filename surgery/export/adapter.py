@@ -25,7 +25,6 @@ def save_adapter(
     *,
     base: str | None = None,
     notes: Mapping[str, Any] | None = None,
-    gguf: str | None = None,
     force: bool = False,
 ) -> None:
     """Writes a folder that `PeftModel.from_pretrained(base_model, path)` loads: a config and one safetensors file.
@@ -45,7 +44,6 @@ def save_adapter(
         path: the folder to make; it is written whole or not at all.
         base: hub name or folder of the base model, noted in the config so that tools can find it.
         notes: JSON that is kept in the weights' metadata, under names of its own.
-        gguf: the name of its GGUF file there, where it is one.
         force: replace an adapter that is there.
 
     Raises:
@@ -66,7 +64,6 @@ def save_adapter(
         "base_fingerprint": edits[0].base_fingerprint,
         "edit_fingerprints": [edit.fingerprint for edit in edits],
         **(notes or {}),
-        **({"gguf": gguf} if gguf else {}),
     }
     with folder_written_whole(Path(os.path.abspath(path)), CONFIG_FILE, "adapter", force) as folder:
         # "pt" is what the loaders of other libraries expect to find there.

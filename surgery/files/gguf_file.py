@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from surgery.errors import InputError
+from surgery.files.saved_files import POINTER
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -23,7 +24,6 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 _STRING, _ARRAY = 8, 9
 # Vocabularies are passed over; lists of this length and less are settings, one number a layer.
 _LONGEST_LIST = 1024
-_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class GgufFile:
         try:
             size = path.stat().st_size
             with open(path, "rb") as file:
-                start = file.read(len(_LFS_POINTER))
-                if start == _LFS_POINTER:
+                start = file.read(len(POINTER))
+                if start == POINTER:
                     raise InputError(f"{told} is a Git LFS pointer, not the model; fetch it with 'git lfs pull'")
                 if start[:4] != MAGIC:
                     raise InputError(f"{told} is no GGUF file; give one, a folder with a config.json or a hub name")

@@ -25,6 +25,23 @@ def hash_of_file(path: Path) -> str:
     return state.hexdigest()
 
 
+def hash_of_part(file: BinaryIO, start: int, size: int) -> str:
+    """The XXH3 of `size` bytes of an unbuffered file from `start` on, 32 hexadecimal digits.
+
+    Raises:
+        OSError: when the file ends before, or can't be read.
+    """
+    state, buffer = xxhash.xxh3_128(), memoryview(bytearray(min(PIECE, size)))
+    file.seek(start)
+    while size:
+        count = file.readinto(buffer[:size])  # type: ignore[attr-defined]
+        if not count:
+            raise OSError(f"'{file.name}' ended {size} bytes early")
+        state.update(buffer[:count])
+        size -= count
+    return state.hexdigest()
+
+
 class HashedFile:
     """A new file that is written from start to end; `hexdigest` is of what was written so far."""
 

@@ -3,11 +3,12 @@
 import glob
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from tempfile import gettempdir, mkdtemp
+from tempfile import gettempdir
 from types import TracebackType
 from weakref import finalize
 
@@ -64,7 +65,13 @@ class TemporaryFolder:
         place = os.path.abspath(parent or gettempdir())
         _clear_left(place)
         ours = f"{os.getpid()}-{_start_of(os.getpid())}"
-        self._own(Path(mkdtemp(prefix=f"{_PREFIX}{purpose}.{_MACHINE}.{ours}.", dir=place)))
+        self._own(Path(place, f"{_PREFIX}{purpose}.{_MACHINE}.{ours}.{secrets.token_hex(8)}"))
+        # Registered before it is there: whoever is killed in between leaves nothing.
+        try:
+            self.path.mkdir(mode=0o700)
+        except OSError:
+            self.close()
+            raise
 
     @classmethod
     def adopted(cls, path: Path) -> "TemporaryFolder":

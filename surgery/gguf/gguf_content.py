@@ -101,7 +101,7 @@ class GgufContent:
             raise _changed(path, "the list of tensors")
         for tensor, weight in zip(reader.tensors, self.weights, strict=True):
             shape = tuple(int(size) for size in reversed(tensor.shape))
-            written = np.ascontiguousarray(tensor.data).reshape(-1).view(np.uint8)
+            written = as_bytes(tensor.data)
             same = (shape, tensor.tensor_type) == (weight.shape, weight.kind)
             if not same or not np.array_equal(written, weight.data().reshape(-1)):
                 raise _changed(path, weight.name)
@@ -128,6 +128,11 @@ def copied_fields(reader: GGUFReader) -> list[GgufField]:
         if inner is None or len(value):
             fields.append(GgufField(one.name, value, one.types[0], inner))
     return fields
+
+
+def as_bytes(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """An array's bytes in the order of its numbers, [bytes]."""
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
 
 
 def text_field(key: str, value: str) -> GgufField:

@@ -16,9 +16,17 @@ from surgery.errors import InputError
 from surgery.export.adapter import require_one_base, stacked_matrices
 from surgery.files.gguf_file import GgufFile
 from surgery.files.whole_folders import folder_written_whole
-from surgery.gguf.gguf_content import GgufContent, GgufField, GgufWeight, copied_fields, list_field, text_field
+from surgery.gguf.gguf_content import (
+    GgufContent,
+    GgufField,
+    GgufWeight,
+    as_bytes,
+    copied_fields,
+    list_field,
+    text_field,
+)
 from surgery.gguf.gguf_layout import GgufLayout
-from surgery.model.gguf_identity import gguf_identity
+from surgery.model.gguf_identity import require_gguf_base
 
 ADAPTER_FILE, MODEL_FILE = "adapter.gguf", "model.gguf"
 F32, Q8_0 = GGMLQuantizationType.F32, GGMLQuantizationType.Q8_0
@@ -67,7 +75,7 @@ def adapter_content(edits: Sequence[Factored], layout: GgufLayout, name: str) ->
         order = layout.order(f"{module}.weight", len(b))
         for end, factor in (("lora_a", a), ("lora_b", b if order is None else b[order])):
             values = factor.contiguous().numpy()
-            weights.append(GgufWeight(f"{tensor}.{end}", values.shape, F32, partial(_as_bytes, values)))
+            weights.append(GgufWeight(f"{tensor}.{end}", values.shape, F32, partial(as_bytes, values)))
     fields = [
         text_field("general.type", "adapter"),
         text_field("general.name", name),
@@ -96,11 +104,7 @@ def model_content(edits: Sequence[Factored], base: GgufFile) -> GgufContent:
         InputError: for no edits, edits of another base, experts in one tensor, or a matrix that the file lacks.
     """
     require_one_base(edits)
-    if edits[0].base_fingerprint != (found := gguf_identity(base).fingerprint):
-        raise InputError(
-            f"the edit was made for model {edits[0].base_fingerprint}, but '{base.path}' is {found}; give "
-            "the file it was made for"
-        )
+    require_gguf_base(base, edits[0].base_fingerprint)
     changes = _changes(edits, GgufLayout.of_file(base))
     shapes = {tensor.name: tensor.shape for tensor in base.tensors}
     for name, parts in changes.items():
@@ -111,7 +115,7 @@ def model_content(edits: Sequence[Factored], base: GgufFile) -> GgufContent:
     for tensor in reader.tensors:
         shape, old = tuple(int(size) for size in reversed(tensor.shape)), tensor.tensor_type
         if tensor.name not in changes:
-            weights.append(GgufWeight(tensor.name, shape, old, partial(_as_bytes, tensor.data)))
+            weights.append(GgufWeight(tensor.name, shape, old, partial(as_bytes, tensor.data)))
             continue
         new = old if old in KEPT else Q8_0
         make = partial(_changed, tensor.name, tensor.data, old, new, changes[tensor.name])
@@ -134,10 +138,6 @@ def _changes(edits: Sequence[Factored], layout: GgufLayout) -> dict[str, list[Fa
             moved = Factors(one.parameter, one.layer, one.a, b, one.transposed)
             changes.setdefault(layout.tensor(one.parameter), []).append(moved)
     return changes
-
-
-def _as_bytes(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
 
 
 @torch.no_grad()
@@ -165,7 +165,7 @@ def _changed(
                 f"the edit leaves {still} of {touched} rows of {name} unchanged in {new.name}; take a larger alpha, or "
                 "a base of finer quantisation"
             )
-    return _as_bytes(written)
+    return as_bytes(written)
 
 
 def _unchanged(one: Factors, differs: npt.NDArray[np.bool_]) -> tuple[int, int]:

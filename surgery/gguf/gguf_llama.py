@@ -16,7 +16,7 @@ from surgery.errors import InputError
 from surgery.export.base_folder import require_base
 from surgery.export.tensor_edits import TensorEdits
 from surgery.files.safetensors_file import DTYPES, StoredTensor, read_tensor, weight_files
-from surgery.gguf.gguf_content import GgufContent, GgufField, GgufWeight, text_field
+from surgery.gguf.gguf_content import GgufContent, GgufField, GgufWeight, as_bytes, text_field
 from surgery.gguf.gguf_export import origin_fields
 from surgery.gguf.gguf_layout import GgufLayout
 from surgery.gguf.gguf_vocabulary import vocabulary_fields
@@ -61,7 +61,7 @@ def llama_content(edits: Sequence[Factored], folder: Path) -> GgufContent:
             make = partial(_bytes, file, stored, chain, layout.order(stored.name, stored.shape[0]))
             weights.append(GgufWeight(layout.tensor(stored.name), stored.shape, kind, make))
     if (divisors := _divisors(config)) is not None:
-        make = partial(_as_bytes, divisors)
+        make = partial(as_bytes, divisors)
         weights.append(GgufWeight(FREQUENCIES, divisors.shape, GGMLQuantizationType.F32, make))
     file_type = _FILE_TYPES[max(sizes, key=sizes.__getitem__)]
     fields = [
@@ -95,9 +95,13 @@ def _require_plain(config: PretrainedConfig, folder: Path) -> None:
         )
 
 
+def _head_size(config: PretrainedConfig) -> int:
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
 def _settings(config: PretrainedConfig) -> list[GgufField]:
     rope = config.rope_parameters
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    head_size = _head_size(config)
     whole = {
         "context_length": config.max_position_embeddings,
         "embedding_length": config.hidden_size,
@@ -128,7 +132,7 @@ def _divisors(config: PretrainedConfig) -> npt.NDArray[np.float32] | None:
         return None
     if any(rope.get(name) != value for name, value in LLAMA3.items() if name != "original_max_position_embeddings"):
         raise InputError("the model scales its positions as no Llama does, which is not written as GGUF here")
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    head_size = _head_size(config)
     return llama3_divisors(rope["rope_theta"], head_size, rope["factor"], int(rope["original_max_position_embeddings"]))
 
 
@@ -141,7 +145,3 @@ def _bytes(file: Path, stored: StoredTensor, chain: TensorEdits, order: torch.Te
     if len(stored.shape) == 1:
         weight = weight.float()
     return np.frombuffer(tensor_bytes(weight if order is None else weight[order]), np.uint8)
-
-
-def _as_bytes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    return values.view(np.uint8)

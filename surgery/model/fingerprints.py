@@ -12,6 +12,7 @@ import transformers
 from torch import nn
 from transformers import PreTrainedModel
 
+from surgery.errors import InputError
 from surgery.files.safetensors_file import INDEX
 from surgery.model.digest_cache import Keep, keep_by_files, keep_in_process
 from surgery.model.model_files import skeleton
@@ -60,10 +61,17 @@ def fingerprint(model: PreTrainedModel) -> str:
     return chain_fingerprint(base, edits)
 
 
-def known_as(model: PreTrainedModel) -> tuple[str, str]:
-    """The fingerprints that an edit may have been made for: of the model as it is, and without the edits on it."""
+def require_base(model: PreTrainedModel, made_for: str, what: str = "this") -> str:
+    """The fingerprint of a model without the edits on it.
+
+    Raises:
+        InputError: unless the model is the one that `what` was made for, or that one with edits applied.
+    """
     base, *edits = _chains.get(model) or [base_fingerprint(model)]
-    return chain_fingerprint(base, edits), base
+    now = chain_fingerprint(base, edits)
+    if made_for not in (now, base):
+        raise InputError(f"{what} was made for model {made_for}, but this model is {now}")
+    return base
 
 
 def note_source(
@@ -97,11 +105,15 @@ def note_weights(model: PreTrainedModel, digest: str) -> None:
     _sources[model] = (digest_in_memory(model), digest)
 
 
-def push_edit(model: PreTrainedModel, edit: str) -> None:
-    """Notes that an edit is about to be applied on top of what the model is."""
-    if model not in _chains:
-        _chains[model] = [base_fingerprint(model)]
-    _chains[model].append(edit)
+def push_edit(model: PreTrainedModel, edit: str, base: str) -> None:
+    """Notes that an edit is about to be applied on top of what the model is.
+
+    Args:
+        model: as it is before.
+        edit: the fingerprint of the edit.
+        base: that of the model without edits, which takes a reading of all weights to find.
+    """
+    _chains.setdefault(model, [base]).append(edit)
 
 
 def pop_edit(model: PreTrainedModel, edit: str) -> None:

@@ -2,13 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import BinaryIO
 
-import xxhash
 from transformers import PreTrainedModel
 
+from surgery.errors import InputError
 from surgery.files.gguf_file import GgufFile
-from surgery.files.hashed_file import PIECE
+from surgery.files.hashed_file import hash_of_part
 from surgery.model.digest_cache import Keep, keep_by_files, keep_in_process
 from surgery.model.gguf_model import gguf_skeleton
 from surgery.model.model_identity import ModelIdentity, config_digest
@@ -46,24 +45,18 @@ def gguf_weights(file: GgufFile, keep: Keep = keep_in_process) -> str:
     return keep_by_files([file.path], ["gguf", VERSION], lambda: combined(_digests(file)), keep)
 
 
+def require_gguf_base(file: GgufFile, made_for: str) -> None:
+    """Raises InputError unless a file is the model that an edit was made for."""
+    if made_for != (found := gguf_identity(file).fingerprint):
+        raise InputError(
+            f"the edit was made for model {made_for}, but '{file.path}' is {found} now; give the file it was made for"
+        )
+
+
 def _digests(file: GgufFile) -> Iterator[tuple[str, TensorDigest]]:
-    buffer = memoryview(bytearray(PIECE))
     with open(file.path, "rb", buffering=0) as stream:
         for tensor in sorted(file.tensors, key=lambda one: one.start):
-            state, left = xxhash.xxh3_128(), tensor.size
-            stream.seek(tensor.start)
-            while left:
-                count = _read(stream, buffer[: min(PIECE, left)], file)
-                state.update(buffer[:count])
-                left -= count
-            yield tensor.name, (tensor.kind, tensor.shape, state.hexdigest())
-
-
-def _read(stream: BinaryIO, into: memoryview, file: GgufFile) -> int:
-    count = stream.readinto(into)  # type: ignore[attr-defined]
-    if not count:
-        raise OSError(f"'{file.path}' became shorter while it was read")
-    return int(count)
+            yield tensor.name, (tensor.kind, tensor.shape, hash_of_part(stream, tensor.start, tensor.size))
 
 
 def _fields(file: GgufFile, template: bool) -> str:

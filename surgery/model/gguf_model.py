@@ -18,6 +18,7 @@ from surgery.files.gguf_file import GgufFile
 from surgery.model.gguf_reader import NAME, UNREADABLE, alone, quick_reading, refused
 from surgery.model.gguf_rope import FREQUENCIES, restore_rope
 from surgery.model.gguf_tokenizer import gguf_tokenizer, require_tokenizer
+from surgery.tokens.chat import DEFAULT_DATE
 
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -51,7 +52,7 @@ def gguf_skeleton(file: GgufFile, told: str) -> PreTrainedModel:
 
 
 def load_gguf(
-    file: GgufFile, told: str, dtype: str, placement: Any
+    file: GgufFile, told: str, dtype: str, placement: Any, date: str = DEFAULT_DATE
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[str]]:
     """The model, its tokenizer, and the names of weights that the file lacks.
 
@@ -60,6 +61,7 @@ def load_gguf(
         told: how the file was given, for sentences.
         dtype: `auto` or torch's name of one.
         placement: a device or a device map, without a disk: transformers offloads no GGUF there.
+        date: the day that the chat template is rendered on.
 
     Raises:
         InputError: when transformers can't read it.
@@ -69,7 +71,7 @@ def load_gguf(
     if "disk" in {str(place) for place in (placement.values() if isinstance(placement, dict) else [placement])}:
         raise InputError(f"{told} can't be offloaded to disk, since its blocks are unpacked; send it to cpu instead")
     _require_unpackable(file, told)
-    tokenizer = gguf_tokenizer(file, told)
+    tokenizer = gguf_tokenizer(file, told, date)
     try:
         config = _config(file, told)
         with alone(file.path) as folder, quick_reading():

@@ -8,6 +8,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from surgery.errors import InputError
 from surgery.files.gguf_file import GgufFile
 from surgery.model.gguf_reader import NAME, UNREADABLE, alone, quick_reading, refused
+from surgery.tokens.chat import DEFAULT_DATE, set_date
 
 # Ways of splitting that transformers does as GPT-2 does; further ones it has a table of.
 _LIKE_GPT2 = {None, "default", "gpt-2", "phi-2", "olmo", "smollm"}
@@ -38,7 +39,7 @@ def require_tokenizer(file: GgufFile, told: str) -> None:
         )
 
 
-def gguf_tokenizer(file: GgufFile, told: str) -> PreTrainedTokenizerBase:
+def gguf_tokenizer(file: GgufFile, told: str, date: str = DEFAULT_DATE) -> PreTrainedTokenizerBase:
     """Reads it with transformers, without the weights, and sets what that leaves out; raises InputError."""
     require_tokenizer(file, told)
     try:
@@ -56,6 +57,7 @@ def gguf_tokenizer(file: GgufFile, told: str) -> PreTrainedTokenizerBase:
         prefix = [normalizers.Prepend("▁")] if said.get("tokenizer.ggml.add_space_prefix", True) else []
         backend.normalizer = normalizers.Sequence([*prefix, normalizers.Replace(" ", "▁")])
         backend.pre_tokenizer = None
+    set_date(tokenizer, date)
     found: PreTrainedTokenizerBase = tokenizer
     return found
 

@@ -13,7 +13,7 @@ from surgery.model.gguf_identity import gguf_weights
 from surgery.model.gguf_model import load_gguf
 from surgery.model.model_files import model_folder
 from surgery.model.weights import load_weights, make_ready
-from surgery.tokens.chat import DEFAULT_DATE, set_date
+from surgery.tokens.chat import DEFAULT_DATE
 from surgery.tokens.encoding import padding_id
 from surgery.tokens.tokenizer import load_tokenizer
 
@@ -103,9 +103,8 @@ def load_model(
     placement = _placement(device)
     if (file := gguf_of(path, gguf, revision)) is not None:
         given = told(path, gguf)
-        model, tokenizer, missing = load_gguf(file, given, dtype, placement)
+        model, tokenizer, missing = load_gguf(file, given, dtype, placement, date)
         make_ready(model, given, missing)
-        set_date(tokenizer, date)
         note_weights(model, gguf_weights(file, keep))
     else:
         folder = model_folder(path, revision)

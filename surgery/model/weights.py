@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from surgery.errors import InputError, foreign_errors
 from surgery.files.temporary_folder import TemporaryFolder
 from surgery.model.model_files import sound_weights
+from surgery.model.output_head import give_contiguous_input
 from surgery.model.quantisation import unpacking
 
 # The maps that accelerate makes itself, from what memory there is.
@@ -47,6 +48,7 @@ def make_ready(model: PreTrainedModel, given: str, missing: Sequence[str]) -> No
     if missing:
         raise InputError(f"{given} lacks {len(missing)} of its weights, {missing[0]} among them")
     model.eval().requires_grad_(False)
+    give_contiguous_input(model)
 
 
 def _may_offload(placement: str | dict[str, Any]) -> bool:

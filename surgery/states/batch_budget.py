@@ -6,12 +6,12 @@ the same object, and it goes when the model goes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, get_args
 from weakref import WeakKeyDictionary
 
+from surgery.machine.machine_memory import machine_memory
 from surgery.model.offload import input_device
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ LEAST = 256
 # Where more tokens stop paying. A forward pass keeps a device busy from some thousand on; each step of a generation
 # reads all weights for one token a row, and lm-eval's batches have as many short rows as long ones, so both want more.
 MOST: Mapping[Work, int] = {"hidden_states": 8192, "generation": 65536, "loglikelihood": 65536, "judging": 8192}
-# What passes between the layers of a CPU's batch should stay in its caches: 8,192 tokens of hidden states take twice
-# the time of 1,024 a token (benchmarks/hidden_states.py).
+# The most on a CPU, where what passes between the layers should stay in the caches: 8,192 tokens of hidden states take
+# twice the time of 1,024 a token (benchmarks/hidden_states.py).
 ON_A_CPU: Mapping[Work, int] = {"hidden_states": 1024, "generation": 8192, "loglikelihood": 4096, "judging": 8192}
 
 # The largest budget that is left to each kind of work, for models that ran out of memory.
@@ -82,8 +82,9 @@ def token_bytes(shape: ModelShape, work: Work) -> int:
 
     Within a block at most some four copies of the widest layer (gate, its activation, up, their product) and eight of
     the residual stream (it, its norm in float32, queries, keys, values, the output) are alive. Reading likelihoods adds
-    the logits, and their logarithms in float32; generation the keys and values of all layers. The logits of
-    generation, one token's a row, are not counted.
+    the logits, and their logarithms in float32, of all tokens: most models make them in pieces
+    (`evaluation.position_logits`), but not every one can. Generation adds the keys and values of all layers; its
+    logits, one token's a row, are not counted.
     """
     activations = shape.number_bytes * (4 * shape.widest + 8 * shape.stream)
     if work == "generation":
@@ -110,25 +111,28 @@ def power_of_two(number: int) -> int:
 
 
 def found_budget(model: PreTrainedModel, work: Work) -> int:
-    """Tokens of a batch where the model is: on a CPU a fixed number; of several devices, what fits on the fullest."""
+    """Tokens of a batch where the model is: what fits on the fullest of its devices; on a CPU at most `ON_A_CPU`.
+
+    A CPU counts where there is no other device: what is offloaded to it is computed elsewhere.
+    """
     weights = {input_device(model): 0}
     for parameter in model.parameters():
         if parameter.device.type != "meta":
             size = parameter.numel() * parameter.element_size()
             weights[parameter.device] = weights.get(parameter.device, 0) + size
     shape = ModelShape.of(model)
-    fitting = [
-        tokens_that_fit(shape, work, total_memory(device), size)
-        for device, size in weights.items()
-        if device.type != "cpu"
-    ]
-    return min(fitting, default=ON_A_CPU[work])
+    fitting = {device: tokens_that_fit(shape, work, total_memory(device), size) for device, size in weights.items()}
+    elsewhere = [tokens for device, tokens in fitting.items() if device.type != "cpu"]
+    return min(elsewhere) if elsewhere else min(ON_A_CPU[work], *fitting.values())
 
 
 def total_memory(device: torch.device) -> int:
-    """All memory of a device, in bytes: a fact of the machine, where free memory is one of the moment."""
+    """All memory of a device, in bytes: a fact of the machine, where free memory is one of the moment.
+
+    Of a CPU that which this process may hold, see `surgery.machine.machine_memory`.
+    """
     if device.type == "cpu":
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return machine_memory()
     import torch
 
     module = torch.get_device_module(device)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+from surgery.errors import is_out_of_memory
 from surgery.states.batch_budget import BatchBudget
 
 Result = TypeVar("Result")
@@ -31,15 +32,6 @@ def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[
             width = max(1, lengths[index])
             batches.append([index])
     return batches
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an accelerator or the CPU allocator refused memory (the latter raises a plain RuntimeError)."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def fits(function: Callable[[], Result], samples: int) -> tuple[Result] | None:

@@ -73,8 +73,9 @@ def _read(value: str) -> Override | None:
 
 
 def _is_text(read: Override, written: str) -> bool:
-    """Whether Hydra takes a value for the text that it is."""
-    return not read.is_sweep_override() and read._value == written and "${" not in written
+    """Whether Hydra takes a value for the text that it is, also before a comma, which a backslash would take along."""
+    plain = "${" not in written and not written.endswith("\\")
+    return plain and not read.is_sweep_override() and read._value == written
 
 
 def _source(value: str, annotation: Any, read: Override | None, may_sweep: bool) -> str:

@@ -57,7 +57,7 @@ class Pair:
         if not base:
             raise InputError(f"'{folder}' does not name its base; ask the cell it came from")
         origin = _origin(folder)
-        model, tokenizer = load_model(str(base), gguf=origin.get("gguf"), **origin.get("loaded", {}))
+        model, tokenizer = load_model(str(base), **origin.get("loaded", {}))
         _require_its_base(folder, origin, fingerprint(model))
         adapted: Any = PeftModel.from_pretrained(model, folder)
         generation = Generation(**origin.get("asked", {"max_new_tokens": NEW_TOKENS}))

@@ -37,7 +37,7 @@ def require_export(chain: Sequence[Intervention], kind: str) -> None:
 def save_chain(
     chain: Sequence[Intervention],
     kind: str,
-    model: Mapping[str, Any],
+    base_name: str,
     base: GgufFile | Path,
     target: Path,
     *,
@@ -50,7 +50,7 @@ def save_chain(
     Args:
         chain: oldest first.
         kind: `adapter` or `checkpoint`.
-        model: of the cell's config; an adapter names its base by the path in it.
+        base_name: what the adapter calls its base.
         base: its folder; for an adapter its GGUF file too.
         target: the folder to make.
         notes: kept with an adapter, see `surgery.export.adapter.save_adapter`.
@@ -63,7 +63,7 @@ def save_chain(
     require_export(chain, kind)
     factored = _factored(chain)
     if kind == "adapter":
-        save_adapter(factored, target, base=str(model["path"]), gguf=model.get("gguf"), notes=notes, force=force)
+        save_adapter(factored, target, base=base_name, notes=notes, force=force)
         return
     assert isinstance(base, Path), "only a folder has a checkpoint"
     if len(factored) == len(chain):

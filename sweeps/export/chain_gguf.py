@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surgery.errors import InputError
 from surgery.files.gguf_place import gguf_of
 from surgery.gguf.gguf_export import adapter_content, model_content
 from surgery.gguf.gguf_layout import GgufLayout, require_factored
 from surgery.gguf.gguf_llama import llama_content
-from surgery.model.gguf_identity import gguf_identity
+from surgery.model.gguf_identity import require_gguf_base
 
 if TYPE_CHECKING:
     from surgery.edits.intervention import Intervention
@@ -57,10 +56,7 @@ def gguf_content(
         layout = GgufLayout.of_config(AutoConfig.from_pretrained(base))
     else:
         layout = GgufLayout.of_file(base)
-        if edits[0].base_fingerprint != (found := gguf_identity(base).fingerprint):
-            raise InputError(
-                f"the edit was made for model {edits[0].base_fingerprint}, but '{base.path}' is {found} now"
-            )
+        require_gguf_base(base, edits[0].base_fingerprint)
     return adapter_content(edits, layout, f"{model['name']} edited by model surgery")
 
 

@@ -73,7 +73,7 @@ def export_cell(
         save_gguf(gguf_content(chain, kind, model, base), target, file_name(kind), force=force, verify=verify)
         (target / MODELFILE).write_text(modelfile(kind, model), encoding="utf-8")
     else:
-        save_chain(chain, kind, model, base, target, notes=how_asked(config), force=force, verify=verify)
+        save_chain(chain, kind, str(model["path"]), base, target, notes=how_asked(config), force=force, verify=verify)
     with written_whole(target / "README.md") as temporary:
         temporary.write_text(model_card(record, config, kind, licence_of(base)), encoding="utf-8")
     if verify and kind in GGUF_KINDS:
@@ -117,7 +117,7 @@ def holds_export(record: Record, cell_folder: Path, kind: str, target: Path) -> 
         return (target / MODELFILE).is_file()
     with TemporaryFolder("adapter") as temporary:
         fresh = temporary / "adapter"
-        save_chain(chain, kind, model, base, fresh, notes=how_asked(config))
+        save_chain(chain, kind, str(model["path"]), base, fresh, notes=how_asked(config))
         return _same_adapter(fresh, target)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.evaluator import Evaluator, ShowsPrompts
@@ -12,10 +13,11 @@ from surgery.edits.intervention import Intervention
 from surgery.errors import InputError
 from surgery.files.gguf_file import GgufFile
 from surgery.files.gguf_place import gguf_of, told
+from surgery.machine.cpu_numbers import slow_numbers
 from surgery.model.digest_cache import Keep
 from surgery.model.fingerprints import model_identity
 from surgery.model.gguf_identity import gguf_identity
-from surgery.model.gguf_model import gguf_skeleton
+from surgery.model.gguf_model import gguf_skeleton, own_dtype
 from surgery.model.gguf_tokenizer import gguf_tokenizer
 from surgery.model.model_files import model_folder, require_fit, skeleton, sound_weights
 from surgery.model.model_identity import ModelIdentity, chain_fingerprint
@@ -24,10 +26,9 @@ from surgery.probe.probe import Probe
 from surgery.rows.locator import layer_count, locate
 from surgery.states.text_batches import reading_of_texts
 from surgery.texts.texts import LabelledTexts
-from surgery.tokens.chat import set_date
 from surgery.tokens.tokenizer import load_tokenizer
 from sweeps.cell.canonical_json import canonical_json
-from sweeps.cell.cell import Settings
+from sweeps.cell.cell import ModelSettings, Settings
 from sweeps.records.chain import read_named
 
 
@@ -131,7 +132,8 @@ class ModelReading:
         reading = reading_of_texts(shapes, behavior.max_length, behavior.chat, group="behavior.")
         reading.check(shapes, tokenizer, texts.texts)
         prompting = [evaluator for evaluator in evaluators.values() if isinstance(evaluator, ShowsPrompts)]
-        return [said for one in prompting for said in one.check_prompts(shapes, tokenizer)]
+        said = [sentence for one in prompting for sentence in one.check_prompts(shapes, tokenizer)]
+        return [*said, *_slow(settings.model, source, shapes)]
 
     def probe(self, settings: Settings) -> Probe | None:
         """The probe of `probe=file`, held against the model; None for those that are fitted."""
@@ -156,8 +158,7 @@ class ModelReading:
                 source, model.path, trust_remote_code=model.trust_remote_code, date=model.date
             )
         else:
-            self._tokenizers[key] = gguf_tokenizer(source, told(model.path, model.gguf))
-            set_date(self._tokenizers[key], model.date)
+            self._tokenizers[key] = gguf_tokenizer(source, told(model.path, model.gguf), model.date)
         return self._tokenizers[key]
 
     def facts(self, settings: Settings) -> ModelFacts:
@@ -171,6 +172,21 @@ class ModelReading:
                 identity = gguf_identity(source, shapes, self._keep)
             self._models[key] = ModelFacts(shapes, identity)
         return self._models[key]
+
+
+def _slow(model: ModelSettings, source: Path | GgufFile, shapes: PreTrainedModel) -> list[str]:
+    """A sentence where the model's numbers are slow on this machine."""
+    # Whether a device that is named is here, is for the machine to say that loads the model: it may be a cluster's.
+    if model.device != "cpu" and (model.device != "auto" or torch.cuda.is_available()):
+        return []
+    if model.dtype != "auto":
+        dtype = getattr(torch, model.dtype)
+    elif isinstance(source, Path):
+        dtype = shapes.config.dtype or torch.float32
+    else:
+        dtype = own_dtype(source)
+    said = slow_numbers(shapes, dtype)
+    return [said] if said else []
 
 
 def _key(settings: Settings) -> str:

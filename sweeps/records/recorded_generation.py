@@ -60,5 +60,7 @@ def how_asked(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What an adapter has to tell of a cell's config to be asked as the cell is."""
     generation, model = as_measured(config), config["model"]
     loaded = {name: model[name] for name in ("revision", "dtype", "date") if name in model}
+    if model.get("gguf"):
+        loaded["gguf"] = model["gguf"]
     asked = {"max_new_tokens": generation.max_new_tokens, "chat": generation.chat, "stop": list(generation.stop)}
     return {"loaded": loaded, "asked": asked}

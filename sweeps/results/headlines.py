@@ -18,13 +18,15 @@ HEADLINES = (
     "fluency/grammatical",
     "fluency/repetition",
 )
+# Of a search, say, which looks at the selection half alone.
+OF_SELECTION = tuple(f"selection/{pattern}" for pattern in HEADLINES)
 WITHOUT_EVALUATION = ("probe/test_accuracy", "probe/loss_*")
 
 
 def headline_metrics(records: Sequence[Measured]) -> list[str]:
     """The names of the metrics that a table of these records shows."""
     names = list(dict.fromkeys(name for record in records for name in record.metrics))
-    for patterns in (HEADLINES, WITHOUT_EVALUATION):
+    for patterns in (HEADLINES, OF_SELECTION, WITHOUT_EVALUATION):
         found = [name for pattern in patterns for name in names if fnmatch(name, pattern)]
         if found:
             return list(dict.fromkeys(found))

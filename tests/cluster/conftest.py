@@ -34,11 +34,11 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     subprocess.run([SLURM, "install"], check=True)
     # Its daemons keep the descriptors they get: a pipe would never end.
     with open(folder / "start.log", "w") as log:
-        started = subprocess.run([SLURM, "start", folder], check=False, stdout=log, stderr=log, timeout=120)
+        started = subprocess.run([SLURM, "start", folder], check=False, stdout=log, stderr=log, timeout=900)
     assert started.returncode == 0, (folder / "start.log").read_text()
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     yield
-    subprocess.run([SLURM, "stop", folder], check=True, timeout=120)
+    subprocess.run([SLURM, "stop", folder], check=True, timeout=900)
     del os.environ["SLURM_CONF"]
 
 
@@ -84,7 +84,7 @@ def run(start: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., tuple[in
 
     def call(kind: str, *arguments: str) -> tuple[int, str]:
         process = start(kind, *arguments)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=900)
         return process.returncode, err + out
 
     return call

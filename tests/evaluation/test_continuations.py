@@ -129,3 +129,22 @@ def test_scores_of_a_category_are_those_of_its_prompts(tmp_path, model, tokenize
         assert answered.scores.tolist() == [float(bool(said) and "w1" not in said) for said in whole.outputs]
     with pytest.raises(InputError, match="no category is named"):
         Continuations(path, by_category=["x"]).check()
+
+
+def test_prompts_that_were_split_beforehand_are_all_of_one_half(model: Any, tokenizer: Any, file: Path) -> None:
+    settings: dict[str, Any] = {"generation": FIVE, "scorers": {"lengths": Lengths()}}
+    split = Continuations(file, **settings)
+    [told] = Continuations(file, half="report", **settings).measure(model, tokenizer)
+    assert (told.half, told.n) == ("report", len(PROMPTS))
+    by_id = {
+        sample: score
+        for one in split.measure(model, tokenizer)
+        for sample, score in zip(one.sample_ids, one.scores, strict=True)
+    }
+    assert dict(zip(told.sample_ids, told.scores, strict=True)) == by_id
+    # A first look is for what is chosen on; without the setting nothing is known by another name than before.
+    assert Continuations(file, half="report", **settings).first_look() is None
+    assert Continuations(file, half="selection", **settings).first_look() is not None
+    assert "half" not in split.identity()
+    with pytest.raises(InputError, match="half=both"):
+        Continuations(file, half="both", **settings).check()  # type: ignore[arg-type]

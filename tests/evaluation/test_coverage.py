@@ -94,6 +94,7 @@ def held(base: np.ndarray, edited: np.ndarray, truth: float, **fields: object) -
     return (bounds[:, 0] <= truth) & (truth <= bounds[:, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize("made", MEANS)
 def test_means(made: str) -> None:
@@ -103,6 +104,7 @@ def test_means(made: str) -> None:
     assert_covers(held(base, edited, float((many[1] - many[0]).mean())))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_resamples")
 def test_averages_over_tasks() -> None:
     generator = np.random.default_rng(2)
@@ -119,6 +121,7 @@ def test_averages_over_tasks() -> None:
     assert_covers(held(both[0], both[1], truth, statistic="mean_of_means", strata=strata))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize("windows", [20, 100])
 def test_perplexities(windows: int) -> None:

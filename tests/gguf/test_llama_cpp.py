@@ -11,7 +11,6 @@ import torch
 from gguf import GGUFValueType
 from gguf_world import NAMES, SENTENCES
 from llama_cpp import llama_cpp
-from registry import smollm2  # type: ignore[import-not-found]
 
 from surgery import Edit, fingerprint, load_model, rank_rows
 from surgery.changes.factors import Factors
@@ -21,6 +20,7 @@ from surgery.gguf.gguf_content import GgufField
 from surgery.gguf.gguf_export import ADAPTER_FILE, MODEL_FILE, adapter_content, model_content, save_gguf
 from surgery.gguf.gguf_layout import GgufLayout
 from surgery.gguf.gguf_llama import llama_content
+from validation.fetch import catalogue, fetch, models_folder
 
 pytestmark = pytest.mark.gguf
 
@@ -162,7 +162,7 @@ def leads(model: Any, prompts: Sequence[Sequence[int]], edit: Edit) -> list[floa
 
 def test_a_real_model_in_blocks_of_four_bits_runs_with_the_edit(tmp_path: Path) -> None:
     """llama.cpp rounds what it multiplies blocks with, so a word that leads by next to nothing may be another there."""
-    base = smollm2()
+    base = fetch(catalogue()["smollm2-135m"], models_folder())
     model, tokenizer = load_model(str(base), dtype="float32")
     edit = edit_of(model, "gate_proj", 2143, 4.0)
     file = GgufFile.read(base)

@@ -55,7 +55,7 @@ def against_hub(hub: Hub, tmp_path: Path) -> Callable[..., Ran]:
             env={**environment, **settings},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         return Ran(ended.returncode, ended.stdout, ended.stderr)

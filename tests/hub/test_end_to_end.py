@@ -93,6 +93,7 @@ def test_the_papers_command_is_run_whole_and_once_more_from_the_cache(
     assert _metrics(tmp_path / "work" / "offline") == measured
 
 
+@pytest.mark.slow
 def test_every_behavior_of_the_paper_is_read_by_its_own_name(whole_hub: Hub, surgery: Callable[..., Any]) -> None:
     behaviors = f"behavior={','.join(PAPER_BEHAVIORS)}"
     ran = surgery("-m", f"model.path={LLAMA}", behaviors, "evaluation=none", "sweep=all", "top_k=8", "dry_run=true")
@@ -102,6 +103,7 @@ def test_every_behavior_of_the_paper_is_read_by_its_own_name(whole_hub: Hub, sur
         assert whole_hub.fetched(f"datasets/{name}")
 
 
+@pytest.mark.slow
 def test_a_gguf_file_of_a_repository_is_fetched_alone_and_kept(
     hub: Hub, tmp_path: Path, surgery: Callable[..., Any], make_gguf: Callable[..., Path]
 ) -> None:

@@ -33,6 +33,7 @@ def told(ran: Any) -> str:
     return str(line)
 
 
+@pytest.mark.slow
 def test_a_gated_model_says_which_licence_to_accept_and_how_to_log_in(
     hub: Hub, tmp_path: Path, surgery: Command, arguments: list[str]
 ) -> None:

@@ -80,13 +80,29 @@ def test_there_is_a_least_and_a_most(work: Work) -> None:
     assert tokens_that_fit(replace(LLAMA2_7B, layers=1), work, 10**15, WEIGHTS) == batch_budget.MOST[work]
 
 
-def test_on_a_cpu_the_budgets_are_fixed(model) -> None:
+def test_a_small_model_on_a_cpu_has_the_budgets_that_suit_its_caches(model) -> None:
     assert {work: found_budget(model, work) for work in WORKS} == {
         "hidden_states": 1024,
         "generation": 8192,
         "loglikelihood": 4096,
         "judging": 8192,
     }
+
+
+def test_on_a_cpu_a_vocabulary_and_a_limit_of_memory_count(sizes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def budget(vocabulary: int, dtype: torch.dtype, memory: int) -> int:
+        monkeypatch.setattr(batch_budget, "machine_memory", lambda: memory)
+        return found_budget(
+            LlamaForCausalLM(LlamaConfig(**sizes | {"vocab_size": vocabulary})).to(dtype), "loglikelihood"
+        )
+
+    # Float32: 2 x 262,144 x 16 x 4 bytes are 33.6e6 of weights and 262,144 x 8 of a token's logits: 922 of them in
+    # half of 3.9e9; in bfloat16 1,238.
+    assert budget(262_144, torch.float32, 3_900_000_000) == 512
+    assert budget(262_144, torch.bfloat16, 3_900_000_000) == 1024
+    assert budget(262_144, torch.float32, 10**10) == 2048
+    assert budget(64, torch.float32, 3_900_000_000) == 4096
+    assert budget(262_144, torch.float32, 10**8) == 256
 
 
 def test_what_a_model_learned_goes_with_it() -> None:

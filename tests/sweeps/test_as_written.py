@@ -60,6 +60,8 @@ def test_a_quoted_text_means_itself(text: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(names=st.lists(TEXTS | SIGNS | NUMBERS, min_size=2, max_size=3))
+@example(names=["\\", "?"])
+@example(names=["C:\\", "0"])
 def test_each_part_of_a_sweep_is_taken_as_it_is_written(names: list[str]) -> None:
     assume(not any(written_by_hand(name) or "," in name or name != name.strip() or name == "???" for name in names))
     override = as_written(f"behavior.path={','.join(names)}", declared_type, may_sweep=True)

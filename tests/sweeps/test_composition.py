@@ -56,6 +56,7 @@ JOBS = [
 ]
 
 
+@pytest.mark.slow
 def test_every_job_is_what_hydra_composes(loader, master) -> None:
     expected = [plain(loader.load_sweep_config(master, job)) for job in JOBS]
     assert [one.values for one in compose_jobs(loader, master, JOBS)] == expected

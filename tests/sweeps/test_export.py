@@ -177,7 +177,7 @@ def lm_eval(model_args: str, folder: Path) -> float:
     program = str(Path(sys.executable).parent / "lm_eval")
     command = [program, "--model", "hf", "--model_args", model_args, "--include_path", str(tasks)]
     command += ["--tasks", "toy_sums", "--output_path", str(folder), "--batch_size", "16", "--device", "cpu"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=250, check=False)
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
     [results] = folder.rglob("results_*.json")
     return float(json.loads(results.read_text())["results"]["toy_sums"]["acc,none"])

@@ -81,6 +81,7 @@ def active(model: Any, tokenizer: Any, prompts: list[str], rows: dict[int, torch
     return float(np.mean(means))
 
 
+@pytest.mark.slow
 def test_figure_2_of_two_behaviors(surgery: Any, sweeps: Any, measured: list[str], world: Any, tmp_path: Path) -> None:
     for more in (["behavior.name=rude", "alpha=2"], ["behavior.name=kind", "behavior.avoid=[0]", "alpha=3"]):
         ran = surgery(*measured, *more)

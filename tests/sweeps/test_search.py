@@ -84,6 +84,7 @@ def test_every_sampler_searches_for_several_goals_at_once(sampler, surgery, argu
     assert {cell for cell in measured if cell in told} == front
 
 
+@pytest.mark.slow
 def test_seeds_give_other_cells_and_the_same_seed_the_same(surgery, arguments, tmp_path) -> None:
     found = []
     for output, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -94,6 +95,7 @@ def test_seeds_give_other_cells_and_the_same_seed_the_same(surgery, arguments, t
     assert found[0].keys().isdisjoint(found[2])
 
 
+@pytest.mark.slow
 def test_a_learning_sampler_comes_nearer_than_chance(surgery, arguments, faults, tmp_path) -> None:
     """The measurement is lowest at 10 of 160 rows; half of what chance names is 70 and more rows away."""
     goal = ("hydra.sweeper.directions={distance: minimize}", "hydra.sweeper.prune=false", "alpha=1")
@@ -125,6 +127,7 @@ def test_conditional_ranges_are_followed(surgery, arguments, tmp_path) -> None:
     assert all((key["alpha"] >= 5) == (key["alpha_unit"] == "unit") for key in keys)
 
 
+@pytest.mark.slow
 def test_cells_of_a_grid_are_taken_up_and_not_counted(surgery, arguments, calls_of_perplexity, tmp_path) -> None:
     assert surgery(*arguments, "-m", "alpha=1", "top_k=2,3,5").code == 0
     before = len(calls_of_perplexity)
@@ -275,6 +278,7 @@ def test_two_workers_are_kept_busy(arguments, command, tmp_path) -> None:
     assert len(cells(tmp_path / FOLDER)) == 6
 
 
+@pytest.mark.slow
 def test_a_damaged_journal_is_named_and_the_cells_are_kept(surgery, arguments, tmp_path) -> None:
     given = (*arguments, *SEARCH, *SPACE, GOAL)
     assert surgery(*given, "hydra.sweeper.n_trials=3").code == 0

@@ -42,7 +42,7 @@ def test_ten_processes_make_each_entry_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
     makers = [maker(tmp_path / "store", log, 0.1, 5) for _ in range(10)]
     for process in makers:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=900)
         assert process.returncode == 0, err
         assert err == ""
     assert sorted(log.read_text().split()) == ["0", "1", "2", "3", "4"]
@@ -60,7 +60,7 @@ def test_what_a_killed_process_was_making_is_made_by_the_next(tmp_path: Path) ->
     assert not Store(root).has("stage", {"number": 0})
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    _, err = waiting.communicate(timeout=60)
+    _, err = waiting.communicate(timeout=900)
     assert waiting.returncode == 0, err
     assert log.read_text().split() == ["0", "0"]
     assert sorted(path.name for path in (root / "stage").iterdir())[0] == ".locks"
@@ -304,7 +304,7 @@ def test_two_commands_at_once_read_the_texts_once_for_all_their_layers(arguments
         for name in ("one", "two")
     ]
     for process in running:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=900)
         assert process.returncode == 0, err
         assert "damaged" not in err
     assert log.read_text().splitlines() == ["[1, 2, 4]"]

@@ -142,6 +142,7 @@ def test_a_failed_cell_leaves_the_model_as_it_was(surgery, arguments, failing, t
         assert without_seconds(list(csv.DictReader(file))) == with_failures
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_resumes_to_the_results_of_an_undisturbed_one(arguments, surgery, tmp_path) -> None:
     """SIGKILL to the real process while cells run."""
     grid = ["-m", "alpha=-2,-1,1,2", "top_k=4,8,16", *arguments]
@@ -166,6 +167,7 @@ def test_a_killed_sweep_resumes_to_the_results_of_an_undisturbed_one(arguments, 
     assert not list(killed.glob("**/*.tmp"))
 
 
+@pytest.mark.slow
 def test_an_interrupt_drops_the_cell_in_flight_and_says_how_to_go_on(arguments, tmp_path) -> None:
     grid = ["-m", "alpha=-4,-3,-2,-1,1,2,3,4", "top_k=4,8,12,16,20,24,28,32", *arguments]
     command = [str(Path(sys.executable).parent / "surgery"), *grid]

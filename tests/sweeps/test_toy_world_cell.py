@@ -33,6 +33,7 @@ def toy_cell(surgery, tmp_path: Path) -> Path:
     return result.parent
 
 
+@pytest.mark.slow
 def test_the_default_cell_holds_the_working_point(toy_cell: Path) -> None:
     metrics = json.loads((toy_cell / "result.json").read_text())["metrics"]
     assert {name for name in metrics if not name.startswith("selection/")} == REPORTED

@@ -57,6 +57,7 @@ def test_the_tokenizer_gives_back_what_it_was_given() -> None:
     assert tokenizer("splendid")["input_ids"] == [tokenizer.unk_token_id]
 
 
+@pytest.mark.slow
 def test_detoxify_loads_the_scorer_and_agrees_with_the_grammar_on_fresh_texts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_detoxify_loads_the_scorer_and_agrees_with_the_grammar_on_fresh_texts(
     assert agreed / len(texts) >= 0.98
 
 
+@pytest.mark.slow
 def test_lm_eval_runs_the_tasks_from_another_folder_without_a_network(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--device", "cpu", "--batch_size", "50"]
     command += ["--model_args", f"pretrained={ASSETS / 'model'}", "--include_path", str(ASSETS / "tasks")]

@@ -22,6 +22,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_build_leaves_the_files_that_are_shipped(built: Path) -> None:
     names = {path.relative_to(built).as_posix() for path in shipped(built)}
     there = {path.relative_to(ASSETS).as_posix() for path in shipped(ASSETS)}
@@ -60,6 +61,7 @@ def test_the_texts_and_tasks_do_not_depend_on_the_steps(built: Path) -> None:
         assert (built / name).read_bytes() == (ASSETS / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_training_twice_from_one_seed_gives_the_same_weights() -> None:
     tokenizer = language_model.make_tokenizer(vocabulary())
     rows = language_model.pack(["mirel walks to the market ."] * 1000, tokenizer)

@@ -163,6 +163,7 @@ def test_the_judge_agrees_with_the_grammar_on_fresh_texts(corpus: ChatCorpus) ->
     assert sum(map(lambda name, text: name == mood(text), named, texts)) / len(texts) >= 0.98
 
 
+@pytest.mark.slow
 def test_a_build_leaves_the_files_that_are_shipped(tmp_path: Path) -> None:
     metrics = build_chat(tmp_path, steps=2, seed=0, judge_steps=2, limit=10)
     names = {path.relative_to(tmp_path).as_posix() for path in shipped(tmp_path)}

@@ -1,0 +1,46 @@
+"""What the study says where it can't run."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from validation import study
+from validation.fetch import NotThere
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SURGERY_MODELS", str(tmp_path / "models"))
+    return tmp_path
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["study", *arguments])
+    return study.main()
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(("--quick",), 0), ((), 1)])
+def test_without_its_data_it_says_that_it_was_not_run(
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    code: int,
+) -> None:
+    monkeypatch.setenv("VALIDATION_DATA", str(elsewhere / "nothing"))
+    assert called(monkeypatch, *arguments) == code
+    assert capsys.readouterr().err.startswith("NOT RUN: ")
+
+
+def test_without_the_registry_a_quick_run_says_that_it_was_not_run(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object) -> Path:
+        raise NotThere("the package registry did not give some-model==1.0")
+
+    monkeypatch.setenv("VALIDATION_DATA", str(elsewhere))
+    monkeypatch.setattr(study, "fetch", refused)
+    assert called(monkeypatch, "--quick") == 0
+    assert "NOT RUN: the quick part of the study on real models: the package registry" in capsys.readouterr().err

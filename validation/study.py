@@ -1,0 +1,259 @@
+"""Runs the study: `python -m validation.study [--quick]`. What is there already is not run again.
+
+Every step is a command that anybody can type; each is printed before it runs, and stands beside its numbers in the
+results. What a later step needs of an earlier one, the chosen cell, is read from the records by the sweep's own rule.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from surgery.errors import InputError
+from surgery.files.whole_files import written_whole
+from sweeps.records.record import Record
+from sweeps.records.sweep import Sweep
+from validation import report
+from validation.fetch import NotThere, catalogue, fetch, models_folder
+from validation.taken import taken
+
+HERE = Path(__file__).parent
+CONF = Path(os.path.relpath(HERE / "conf"))
+# Table 9's rows but the random probe, which the chosen probe must not replace.
+VARIANTS = (
+    "ours,random_region,highest_subtracted,layer_first,layer_middle,layer_last_but_one,"
+    "without_quarter_1,without_quarter_2,without_quarter_3,without_quarter_4"
+)
+COMPONENTS = "gate_proj,up_proj,down_proj,q_proj,k_proj,v_proj,o_proj"
+
+# What a quick run looks at: enough to see that everything runs, too little to tell anything.
+QUICK = ["evaluation.limit=6", "behavior.limit=60", "evaluation.text=wikitext2_quick.txt"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things lie.
+
+    Attributes:
+        data: a folder, or `hub`: the one setting (VALIDATION_DATA).
+        output: records, and the inputs that the recipe makes.
+        results: the tables.
+    """
+
+    data: str
+    judges: Path
+    output: Path
+    results: Path
+    quick: bool = False
+
+    @property
+    def inputs(self) -> Path:
+        """What the recipe makes."""
+        return self.output / "inputs"
+
+
+@dataclass
+class Steps:
+    """Runs commands and keeps how long each took."""
+
+    place: Place
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def surgery(self, name: str, *arguments: str) -> None:
+        """One sweep, called `name`; raises InputError when it ends with an error."""
+        settings = [f"output_dir={self.place.output}", f"sweep={name}", "tracking=none"]
+        self._run(name, "surgery", "--config-dir", str(CONF), *arguments, *settings)
+
+    def sweeps(self, *arguments: str) -> str:
+        """What `sweeps` prints."""
+        return self._run("tables", "sweeps", *arguments, "-o", str(self.place.output), told=False)
+
+    def python(self, name: str, module: str, *arguments: str) -> None:
+        """Runs a module of the study."""
+        self._run(name, "python", "-m", module, *arguments)
+
+    def _run(self, name: str, command: str, *arguments: str, told: bool = True) -> str:
+        line = " ".join([command, *arguments])
+        print(f"$ {line}", flush=True)
+        began = time.monotonic()
+        program = Path(sys.executable).parent / command
+        out = None if told else subprocess.PIPE
+        ended = subprocess.run([str(program), *arguments], env=self._environment(), stdout=out, text=True, check=False)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+        if ended.returncode:
+            raise InputError(f"this ended with {ended.returncode}: {line}")
+        return ended.stdout or ""
+
+    def _environment(self) -> Mapping[str, str]:
+        ours = {
+            "STUDY_INPUTS": str(self.place.inputs),
+            "STUDY_JUDGES": str(self.place.judges),
+            "SURGERY_MODELS": str(models_folder()),
+            # Workers that wait for each other should not burn the cores they wait for.
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+        return {**os.environ, **ours}
+
+
+def settings_of(record: Record) -> list[str]:
+    """A cell's own settings as overrides, its alpha and layer as the behavior's, so that variants find them there."""
+    keys = record.keys
+    return [
+        f"behavior={keys['behavior']}",
+        f"behavior.preset.alpha={keys['alpha']}",
+        f"behavior.preset.layer={keys['layer']}",
+        f"top_k={keys['top_k']}",
+    ]
+
+
+def detoxification(steps: Steps) -> None:
+    """The search on Gemma, and the chosen cell on the report half."""
+    quick = steps.place.quick
+    model, small = "model=gemma3-270m", QUICK if quick else []
+    trials = ["hydra.sweeper.n_trials=2", "hydra.sweeper.prune=false", "probe=mean_difference"] if quick else []
+    steps.surgery(_named(steps, "search"), "experiment=study_search", *trials, *small)
+    best = _best(steps, "search")
+    probe = f"probe={best.keys['probe']}"
+    whole = ["evaluation.samples=2"] if quick else []
+    steps.surgery(_named(steps, "report"), model, "evaluation=study", *settings_of(best), probe, *whole, *small)
+    if not quick:
+        # What does nothing or harm: other probes' texts, and the chosen edit at twice the step.
+        for other in ("study_paradetox", "study_goemotions"):
+            rest = [f"behavior={other}", *settings_of(best)[1:]]
+            steps.surgery("study-others", model, "evaluation=study_table", *rest, probe)
+        twice = f"behavior.preset.alpha={2 * float(best.keys['alpha']):g}"
+        steps.surgery("study-others", model, "evaluation=study_table", *settings_of(best), twice, probe)
+
+
+def paper(steps: Steps) -> None:
+    """The paper's tables on Gemma, with the chosen edit as `ours`."""
+    best, quick = _best(steps, "search"), steps.place.quick
+    probe = f"probe={best.keys['probe']}"
+    table = ["model=gemma3-270m", "evaluation=study_table", *settings_of(best)]
+    small = QUICK if quick else []
+    variants = "ours,random_region" if quick else VARIANTS
+    steps.surgery(_named(steps, "table9"), "experiment=paper/table9", *table, probe, f"variant={variants}", *small)
+    if quick:
+        return
+    steps.surgery("study-table9", "experiment=paper/table9", *table, "variant=random_probe")
+    steps.surgery("study-table10", "experiment=paper/table10", *table, probe)
+    steps.surgery("study-table11", "experiment=paper/table11", *table, probe, f"region.component={COMPONENTS}")
+    steps.surgery("study-table2", "experiment=paper/table2", *table, probe)
+    steps.surgery("study-table13", "experiment=paper/table13", "model=gemma3-270m", *settings_of(best), probe)
+
+
+def jailbreaks(steps: Steps) -> None:
+    """SmolLM2: resisting and surrendering, alpha and rows looked for on other prompts of the same file."""
+    small = [*QUICK, "evaluation.limit=3"] if steps.place.quick else []
+    selection = [
+        "evaluation.half=selection",
+        "evaluation.text=wikitext2_selection.txt",
+        "evaluation.prompts.jailbreak=jailbreak_selection.jsonl",
+        "evaluation.prompts.twins=twins_selection.jsonl",
+    ]
+    grid = ["alpha=0.5"] if steps.place.quick else ["alpha=0.25,0.5,1"]
+    common = ["model=smollm2-135m-q4", "model.chat=true", "evaluation=study_jailbreak", "probe=mean_difference"]
+    name = _named(steps, "resist")
+    steps.surgery(name, "-m", *common, "behavior=study_resist", *selection, *grid, "top_k=2143", *small)
+    best = taken(name, steps.place.output).record
+    alpha = best.keys["alpha"] if best else 0.5
+    for number, behavior in ((3, "study_resist"), (4, "study_surrender")):
+        rest = [f"behavior={behavior}", f"behavior.preset.alpha={alpha}", "top_k=2143", "method=surgery"]
+        steps.surgery(_named(steps, f"table{number}"), f"experiment=paper/table{number}", *common, *rest, *small)
+        if steps.place.quick:
+            break
+
+
+def _named(steps: Steps, name: str) -> str:
+    return f"study-quick-{name}" if steps.place.quick else f"study-{name}"
+
+
+def _best(steps: Steps, name: str) -> Record:
+    """The cell to go on with; of a quick run, whose few prompts can break every limit, the first that is done."""
+    name, output = _named(steps, name), steps.place.output
+    found = taken(name, output)
+    if found.why:
+        print(found.why, flush=True)
+    if found.record is not None:
+        return found.record
+    done = Sweep.named(name, output).done()
+    if steps.place.quick and done:
+        return done[0]
+    raise InputError(f"the search '{name}' found no cell to go on with: {found.why}")
+
+
+def run(place: Place, parts: Sequence[str]) -> None:
+    """Runs everything and writes the tables.
+
+    Raises:
+        InputError: for the first step that does not end well; what was done is kept.
+    """
+    steps = Steps(place)
+    began = time.monotonic()
+    for name, model in catalogue().items():
+        print(f"{name}: {fetch(model, models_folder())}", flush=True)
+    steps.seconds["fetch"] = time.monotonic() - began
+    steps.python("recipe", "validation.recipe", place.data, str(place.inputs))
+    known = {"detoxification": detoxification, "paper": paper, "jailbreaks": jailbreaks}
+    try:
+        for part in parts or known:
+            known[part](steps)
+    finally:
+        # A run that is broken off tells what it found.
+        _write(steps, began)
+
+
+def _write(steps: Steps, began: float) -> None:
+    place = steps.place
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, largest process {peak:.1f} GiB"
+    pages = report.pages(place.output, place.quick, steps.sweeps)
+    pages["times"] = report.times(steps.seconds, time.monotonic() - began, machine)
+    if place.data != "hub":
+        from validation.agreement import agreements, lines
+
+        pages["judges"] = "\n".join(lines(agreements(Path(place.data) / "rtp" / "prompts_4000.jsonl", place.judges)))
+    for name, text in pages.items():
+        with written_whole(place.results / f"{name}.md") as path:
+            path.write_text(text.rstrip() + "\n", encoding="utf-8")
+    print(f"tables: {place.results}", flush=True)
+
+
+def main() -> int:
+    """Runs the study, or a part of it."""
+    parser = argparse.ArgumentParser(description="the study on real models")
+    parser.add_argument("parts", nargs="*", help="detoxification, paper, jailbreaks; all without one")
+    parser.add_argument("--quick", action="store_true", help="a part of each, to see that it runs")
+    given = parser.parse_args()
+    shared = Path(os.path.relpath(HERE.parent.parent / "shared"))
+    place = Place(
+        data=os.environ.get("VALIDATION_DATA", str(shared / "data")),
+        judges=Path(os.environ.get("STUDY_JUDGES", shared / "models" / "judges")),
+        output=Path(os.environ.get("STUDY_OUTPUT", "outputs/study")),
+        results=Path("outputs/study/quick") if given.quick else HERE / "results",
+        quick=given.quick,
+    )
+    try:
+        if place.data != "hub" and not Path(place.data).is_dir():
+            raise NotThere(f"the folder of data '{place.data}' is not there (VALIDATION_DATA)")
+        run(place, given.parts)
+    except NotThere as error:
+        # A machine without them can check the rest; what was asked for by itself is a failure.
+        print(
+            f"NOT RUN: {'the quick part of ' if given.quick else ''}the study on real models: {error}", file=sys.stderr
+        )
+        return 0 if given.quick else 1
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
