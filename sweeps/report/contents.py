@@ -15,7 +15,7 @@ from sweeps.report.page_samples import Samples, embedded_samples
 from sweeps.results.best_cell import choose
 from sweeps.results.broken_text import degenerate
 from sweeps.results.false_discoveries import significant
-from sweeps.results.headlines import headline_metrics
+from sweeps.results.headlines import headline_metrics, reported_metrics
 from sweeps.results.pareto import pareto_front
 from sweeps.results.pooling import Pooled, pool
 from sweeps.results.possible_values import possible
@@ -43,7 +43,8 @@ def contents(
 ) -> Contents:
     """Gathers what there is of a sweep.
 
-    Values drawn are of the report half; the cell that is called chosen was chosen on the selection half.
+    Values drawn are of the report half, of the selection half (and called so) where a sweep looked at that one alone;
+    the cell that is called chosen was chosen on the selection half.
 
     Args:
         name: of the sweep.
@@ -56,7 +57,7 @@ def contents(
     outcome = choose(done, choice, folder) if choice else None
     rows = list(outcome.rows) if outcome else pool(done, folder)
     by_cell = {record.cell: record for record in done}
-    names = list(dict.fromkeys(metric for row in rows for metric in row.metrics if not metric.startswith("selection/")))
+    names = reported_metrics(rows)
     headlines = headline_metrics(rows)
     compared = [metric for metric in names if any(row.metrics.get(metric, {}).get("base") is not None for row in rows)]
     found = {
@@ -162,12 +163,15 @@ def _possible(rows: Sequence[Pooled], metric: str) -> list[float | None]:
 
 
 def _front(rows: Sequence[Pooled], names: tuple[str, str], choice: Choice | None) -> list[str]:
-    """The cells on the front of what is drawn, which is the report half: for looking, not for choosing."""
+    """The cells on the front of what is drawn: for looking, not for choosing."""
     sound = [row for row in rows if degenerate(row) is None]
     if names[0] == names[1]:
         return []
-    reported = [{key: value for key, value in row.metrics.items() if not key.startswith("selection/")} for row in sound]
-    found = pareto_front(reported, names, [better(name, choice) for name in names])
+    found = pareto_front(
+        [{name: row.metrics[name] for name in names if name in row.metrics} for row in sound],
+        names,
+        [better(name, choice) for name in names],
+    )
     return [sound[index].cell for index in found]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgery.files.whole_files import written_whole
 from sweeps.report.contents import Contents
+from sweeps.results.headlines import SELECTION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,6 +138,12 @@ def _trade_off(axes: "Axes", values: Mapping[str, Any]) -> None:
     if by and drawn is not None and axes.figure is not None:
         axes.figure.colorbar(drawn, ax=axes, label=by)
     axes.set(xlabel=x, ylabel=y)
+    xs = [_value(row, x) for row in rows]
+    if x.removeprefix(SELECTION).startswith("perplexity/") and max(xs) > 2 * min(xs):
+        # An edit that broke the model would push all others into one point.
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
     axes.legend(frameon=False, fontsize=9)
 
 

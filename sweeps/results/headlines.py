@@ -18,8 +18,9 @@ HEADLINES = (
     "fluency/grammatical",
     "fluency/repetition",
 )
+SELECTION = "selection/"
 # Of a search, say, which looks at the selection half alone.
-OF_SELECTION = tuple(f"selection/{pattern}" for pattern in HEADLINES)
+OF_SELECTION = tuple(f"{SELECTION}{pattern}" for pattern in HEADLINES)
 WITHOUT_EVALUATION = ("probe/test_accuracy", "probe/loss_*")
 
 
@@ -31,3 +32,12 @@ def headline_metrics(records: Sequence[Measured]) -> list[str]:
         if found:
             return list(dict.fromkeys(found))
     return []
+
+
+def reported_metrics(records: Sequence[Measured]) -> list[str]:
+    """The names of the metrics that a report draws: of the report half, and of the selection half what is there alone.
+
+    A search, say, looks at the selection half alone. Headline metrics are always among them.
+    """
+    names = dict.fromkeys(name for record in records for name in record.metrics)
+    return [name for name in names if not name.startswith(SELECTION) or name.removeprefix(SELECTION) not in names]

@@ -174,13 +174,38 @@ def test_records_of_before_cosines_and_machines_were_kept_make_a_page(made_sweep
     assert data["rule"] is None
 
 
+def test_a_sweep_of_the_selection_half_alone_is_drawn_and_called_so(made_sweep: Path) -> None:
+    halved = [
+        replace(record, metrics={f"selection/{name}": value for name, value in record.metrics.items()})
+        for record in load_records(made_sweep)
+    ]
+    page = write_report(made_sweep, halved, LOWEST, figures=True)
+    data = data_of(page)
+    assert (data["behavior"], data["ability"]) == ("selection/toxicity/toxic_rate", "selection/perplexity/story")
+    assert set(data["headlines"]) <= set(data["metrics"])
+    measured = {
+        record.cell: record.metrics["selection/toxicity/toxic_rate"] for record in halved if record.status == "done"
+    }
+    for row in data["rows"]:
+        assert row["metrics"]["selection/toxicity/toxic_rate"][1] == pytest.approx(
+            measured[row["cell"]]["edited"], rel=1e-5
+        )
+    assert any(row["front"] for row in data["rows"])
+    assert (made_sweep / "figures" / "trade-off.png").stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("metric", "direction"),
-    [("toxicity/toxic_rate", "minimize"), ("perplexity/x", "minimize"), ("lm_eval/average", "maximize")],
+    [
+        ("toxicity/toxic_rate", "minimize"),
+        ("selection/perplexity/x", "minimize"),
+        ("perplexity/x", "minimize"),
+        ("lm_eval/average", "maximize"),
+    ],
 )
 def test_the_better_direction_of_a_metric(metric: str, direction: str) -> None:
     assert better(metric, None) == direction
-    assert better(metric, Choice.parse({"maximize": metric})) == "maximize"
+    assert better(metric, Choice.parse({"maximize": metric.removeprefix("selection/")})) == "maximize"
 
 
 def test_an_ability_that_hardly_differs_is_not_the_axis() -> None:
