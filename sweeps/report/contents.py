@@ -59,12 +59,7 @@ def contents(
     by_cell = {record.cell: record for record in done}
     names = reported_metrics(rows)
     headlines = headline_metrics(rows)
-    compared = [metric for metric in names if any(row.metrics.get(metric, {}).get("base") is not None for row in rows)]
-    found = {
-        name: [row.metrics[name]["edited"] if name in row.metrics else None for row in rows]
-        for name in [*headlines, *compared] or names
-    }
-    behavior, ability = trade_off(found, choice)
+    behavior, ability = _drawn_over(rows, headlines, names, choice)
     best = outcome.best if outcome else None
     front = _front(rows, (behavior, ability), choice)
     differs = significant(rows, headlines)
@@ -99,6 +94,18 @@ def contents(
         "paper": _paper_points(behavior),
     }
     return Contents(name, values, embedded_samples(folder, list(dict.fromkeys(wanted))))
+
+
+def _drawn_over(
+    rows: Sequence[Pooled], headlines: Sequence[str], names: Sequence[str], choice: Choice | None
+) -> tuple[str, str]:
+    """The behavior and the ability of the trade-off: metrics with a base where there are such, else any."""
+    compared = [metric for metric in names if any(row.metrics.get(metric, {}).get("base") is not None for row in rows)]
+    found = {
+        name: [row.metrics[name]["edited"] if name in row.metrics else None for row in rows]
+        for name in [*headlines, *compared] or names
+    }
+    return trade_off(found, choice)
 
 
 def _not_done(records: Sequence[Record], swept: Sequence[str]) -> list[dict[str, Any]]:
