@@ -19,7 +19,7 @@ from sweeps.records.choice import Choice
 def composed(monkeypatch: pytest.MonkeyPatch) -> list[Composed]:
     """What the command would have run."""
     kept: list[Composed] = []
-    monkeypatch.setattr("sweeps.commands.surgery_command.run_composed", lambda cells, *_: kept.extend(cells))
+    monkeypatch.setattr("sweeps.commands.run_composed.run_composed", lambda cells, *_: kept.extend(cells))
     return kept
 
 
