@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from surgery.errors import InputError
 from surgery.factors import Factored
 from surgery.fingerprints import chain_fingerprint
 from surgery.new_folder import folder_written_whole
+from surgery.safetensors_file import save_tensors
 
 FORMAT = "surgery.adapter/1"
 CONFIG_FILE = "adapter_config.json"
@@ -81,7 +81,7 @@ def save_adapter(
     }
     with folder_written_whole(Path(os.path.abspath(path)), CONFIG_FILE, "adapter", force) as folder:
         # "pt" is what the loaders of other libraries expect to find there.
-        save_file(tensors, folder / WEIGHTS_FILE, {"format": "pt", "surgery": json.dumps(origin)})
+        save_tensors(tensors, folder / WEIGHTS_FILE, {"format": "pt", "surgery": json.dumps(origin)})
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 

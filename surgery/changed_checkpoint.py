@@ -9,7 +9,6 @@ from pathlib import Path
 from shutil import copy2
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from surgery.base_folder import FORMAT, MANIFEST, other_files
 from surgery.errors import InputError
@@ -17,6 +16,7 @@ from surgery.hashed_file import HASH, hash_of_file
 from surgery.intervention import Intervention
 from surgery.models import load_model
 from surgery.new_folder import folder_written_whole
+from surgery.safetensors_file import save_tensors
 from surgery.steering import Steering
 
 
@@ -64,7 +64,7 @@ def save_changed_checkpoint(
                     name: parameters[name].to(old.dtype).contiguous() if name in parameters else old
                     for name, old in tensors.items()
                 }
-                save_file(tensors, folder / file.name, metadata)
+                save_tensors(tensors, folder / file.name, metadata)
             for file in other_files(base):
                 target = folder / file.relative_to(base)
                 target.parent.mkdir(parents=True, exist_ok=True)

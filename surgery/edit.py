@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
@@ -21,6 +20,7 @@ from surgery.receipt import Receipt
 from surgery.region import Region
 from surgery.row_change import RowChange, add_to_rows
 from surgery.rows import Rows, homes_from_json, homes_to_json, read_rows, write_rows
+from surgery.safetensors_file import save_tensors
 
 FORMAT = "surgery.edit/1"
 ALPHA_UNITS = ("raw", "unit")
@@ -180,7 +180,7 @@ class Edit:
         tensors = {f"rows.{layer}": rows.to(torch.int32) for layer, rows in self.region.rows.items()}
         tensors["direction"] = self.direction.float().contiguous()
         with written_whole(path) as temporary:
-            save_file(tensors, temporary, {"format": FORMAT, "edit": json.dumps(description)})
+            save_tensors(tensors, temporary, {"format": FORMAT, "edit": json.dumps(description)})
 
     def save_adapter(self, path: str | Path, *, base: str | None = None, force: bool = False) -> None:
         """Writes a PEFT LoRA adapter of rank 1; `surgery.adapter.save_adapter` says what it holds and raises."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
 from surgery.files import sha256_of_parts, written_whole
 from surgery.fingerprints import fingerprint, tensor_bytes
 from surgery.hidden_states import POOLING
+from surgery.safetensors_file import save_tensors
 
 FORMAT = "surgery.probe/1"
 
@@ -96,7 +96,7 @@ class Probe:
         }
         metadata = {"format": FORMAT, "probe": json.dumps(description)}
         with written_whole(path) as temporary:
-            save_file({"weight": self.weight.contiguous(), "bias": self.bias.contiguous()}, temporary, metadata)
+            save_tensors({"weight": self.weight.contiguous(), "bias": self.bias.contiguous()}, temporary, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> "Probe":

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
@@ -17,6 +16,7 @@ from surgery.locator import by_layer, locate
 from surgery.offload import Weights
 from surgery.region import Region
 from surgery.rows import Homes, homes_from_json, homes_to_json
+from surgery.safetensors_file import save_tensors
 
 # Rows are converted to float32 in pieces of at most this many bytes, which a core's cache holds.
 CACHE_BYTES = 4 * 2**20
@@ -109,7 +109,7 @@ class RowRanking:
         # One word of metadata: safetensors writes several in an order of chance, and equal rankings are equal files.
         metadata = {FORMAT: json.dumps(description)}
         with written_whole(path) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+            save_tensors({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> "RowRanking":

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from surgery.errors import InputError
 from surgery.fingerprints import fingerprint
@@ -22,6 +22,7 @@ from surgery.probe import Probe
 from surgery.probe_fitting import fit_probe
 from surgery.ranking import RowRanking, rank_rows
 from surgery.region import Region
+from surgery.safetensors_file import save_tensors
 from sweeps.batch_limits import BatchLimits
 from sweeps.canonical import canonical_json
 from sweeps.cell import ModelSettings
@@ -272,4 +273,4 @@ def _save_states(states: HiddenStates, layer: int, folder: Path) -> None:
     shown = {"first": states.shown[0], "sha256": states.texts_fingerprint}
     # One word of metadata: safetensors writes several in an order of chance, and equal states are equal files.
     notes = {NOTES: canonical_json({"batches": states.batches, "shown": shown})}
-    save_file({"features": states[layer].contiguous()}, folder / STATES, metadata=notes)
+    save_tensors({"features": states[layer].contiguous()}, folder / STATES, metadata=notes)
