@@ -32,6 +32,8 @@ VARIANTS = (
 )
 COMPONENTS = "gate_proj,up_proj,down_proj,q_proj,k_proj,v_proj,o_proj"
 
+# Prompts of the paper's tables: what an hour on two cores allows.
+TABLES = ["evaluation.limit=100"]
 # What a quick run looks at: enough to see that everything runs, too little to tell anything.
 QUICK = ["evaluation.limit=6", "behavior.limit=60", "evaluation.text=wikitext2_quick.txt"]
 
@@ -136,15 +138,15 @@ def paper(steps: Steps) -> None:
     best, quick = _best(steps, "search"), steps.place.quick
     probe = f"probe={best.keys['probe']}"
     table = ["model=gemma3-270m", "evaluation=study_table", *settings_of(best)]
-    small = QUICK if quick else []
+    small = QUICK if quick else TABLES
     variants = "ours,random_region" if quick else VARIANTS
     steps.surgery(_named(steps, "table9"), "experiment=paper/table9", *table, probe, f"variant={variants}", *small)
     if quick:
         return
-    steps.surgery("study-table9", "experiment=paper/table9", *table, "variant=random_probe")
-    steps.surgery("study-table10", "experiment=paper/table10", *table, probe)
-    steps.surgery("study-table11", "experiment=paper/table11", *table, probe, f"region.component={COMPONENTS}")
-    steps.surgery("study-table2", "experiment=paper/table2", *table, probe)
+    steps.surgery("study-table9", "experiment=paper/table9", *table, "variant=random_probe", *small)
+    steps.surgery("study-table10", "experiment=paper/table10", *table, probe, *small)
+    steps.surgery("study-table11", "experiment=paper/table11", *table, probe, f"region.component={COMPONENTS}", *small)
+    steps.surgery("study-table2", "experiment=paper/table2", *table, probe, *small)
     steps.surgery("study-table13", "experiment=paper/table13", "model=gemma3-270m", *settings_of(best), probe)
 
 

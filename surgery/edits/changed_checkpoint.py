@@ -9,13 +9,13 @@ from pathlib import Path
 from shutil import copy2
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from surgery.edits.intervention import Intervention
 from surgery.edits.steering import Steering
 from surgery.errors import InputError
 from surgery.export.base_folder import FORMAT, MANIFEST, other_files
 from surgery.files.hashed_file import HASH, hash_of_file
+from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_folders import folder_written_whole
 from surgery.model.loading import load_model
 
@@ -65,7 +65,7 @@ def save_changed_checkpoint(
                     name: parameters[name].to(old.dtype).contiguous() if name in parameters else old
                     for name, old in tensors.items()
                 }
-                save_file(tensors, folder / file.name, metadata)
+                save_tensors(tensors, folder / file.name, metadata)
             for file in other_files(base):
                 target = folder / file.relative_to(base)
                 target.parent.mkdir(parents=True, exist_ok=True)

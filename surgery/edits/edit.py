@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from surgery.changes.alpha import require_alpha
@@ -18,6 +17,7 @@ from surgery.changes.row_change import RowChange, add_to_rows
 from surgery.errors import InputError
 from surgery.export.adapter import save_adapter
 from surgery.export.checkpoint import save_checkpoint
+from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import pop_edit, push_edit, require_base, tensor_bytes
 from surgery.model.offload import Weights
@@ -186,7 +186,7 @@ class Edit:
         tensors = {f"rows.{layer}": rows.to(torch.int32) for layer, rows in self.region.rows.items()}
         tensors["direction"] = self.direction.float().contiguous()
         with written_whole(path) as temporary:
-            save_file(tensors, temporary, {"format": FORMAT, "edit": json.dumps(description)})
+            save_tensors(tensors, temporary, {"format": FORMAT, "edit": json.dumps(description)})
 
     def save_adapter(self, path: str | Path, *, base: str | None = None, force: bool = False) -> None:
         """Writes a PEFT LoRA adapter of rank 1; `surgery.export.adapter.save_adapter` says what it holds and raises."""

@@ -7,9 +7,9 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from surgery.errors import InputError
+from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_files import written_whole
 
 
@@ -31,7 +31,7 @@ def write_intervention(
     """Writes a safetensors file, whole or not at all."""
     metadata = {"format": format, "intervention": json.dumps({**description, "fingerprint": fingerprint})}
     with written_whole(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        save_tensors({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
 def read_intervention(path: str | Path, format: str, make: Callable[[dict[str, torch.Tensor], dict[str, Any]], T]) -> T:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from surgery.changes.factors import Factored
 from surgery.errors import InputError
+from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_folders import folder_written_whole
 from surgery.model.model_identity import chain_fingerprint
 
@@ -67,7 +67,7 @@ def save_adapter(
     }
     with folder_written_whole(Path(os.path.abspath(path)), CONFIG_FILE, "adapter", force) as folder:
         # "pt" is what the loaders of other libraries expect to find there.
-        save_file(tensors, folder / WEIGHTS_FILE, {"format": "pt", "surgery": json.dumps(origin)})
+        save_tensors(tensors, folder / WEIGHTS_FILE, {"format": "pt", "surgery": json.dumps(origin)})
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
+from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import fingerprint, tensor_bytes
 from surgery.states.hidden_states import POOLING
@@ -96,7 +96,7 @@ class Probe:
         }
         metadata = {"format": FORMAT, "probe": json.dumps(description)}
         with written_whole(path) as temporary:
-            save_file({"weight": self.weight.contiguous(), "bias": self.bias.contiguous()}, temporary, metadata)
+            save_tensors({"weight": self.weight.contiguous(), "bias": self.bias.contiguous()}, temporary, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> "Probe":

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
+from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_files import written_whole
 from surgery.model.fingerprints import fingerprint
 from surgery.model.offload import Weights
@@ -93,7 +93,7 @@ class RowRanking:
         # One word of metadata: safetensors writes several in an order of chance, and equal rankings are equal files.
         metadata = {FORMAT: json.dumps(description)}
         with written_whole(path) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+            save_tensors({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> "RowRanking":

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from surgery.files.safetensors_file import save_tensors
 from surgery.states.hidden_states import HiddenStates, collect_hidden_states
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.run.stage import Stage
@@ -71,7 +72,7 @@ def _save(states: HiddenStates, layer: int, folder: Path) -> None:
     shown = {"first": states.shown[0], "sha256": states.texts_fingerprint}
     # One word of metadata: safetensors writes several in an order of chance, and equal states are equal files.
     notes = {NOTES: canonical_json({"batches": states.batches, "shown": shown})}
-    save_file({"features": states[layer].contiguous()}, folder / FILE, metadata=notes)
+    save_tensors({"features": states[layer].contiguous()}, folder / FILE, metadata=notes)
 
 
 def _notes(work: CellWork, name: str) -> dict[str, Any]:

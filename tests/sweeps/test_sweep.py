@@ -237,3 +237,16 @@ def test_sweeps_commands_refuse_what_is_not_there_in_one_line(surgery, sweeps, a
         assert ran.code == 1
         assert part in ran.err
         assert len(ran.err.splitlines()) == 1
+
+
+def test_others_may_read_what_a_sweep_leaves_where_the_user_lets_them(surgery, sweeps, arguments, tmp_path) -> None:
+    before = os.umask(0o027)
+    try:
+        assert surgery(*arguments, "alpha=1", "top_k=4", "sweep=one").code == 0
+        [cell] = [path.parent.name for path in (tmp_path / "outputs" / "runs" / "one").glob("*/result.json")]
+        assert sweeps("export", "one", cell, "adapter").code == 0
+    finally:
+        os.umask(before)
+    left = [path for folder in ("outputs", "adapter") for path in (tmp_path / folder).rglob("*") if path.is_file()]
+    assert {path.suffix for path in left} >= {".safetensors", ".json", ".parquet"}
+    assert [path for path in left if path.stat().st_mode & 0o777 != 0o640] == []
