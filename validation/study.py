@@ -137,16 +137,15 @@ def paper(steps: Steps) -> None:
     """The paper's tables on Gemma, with the chosen edit as `ours`."""
     best, quick = _best(steps, "search"), steps.place.quick
     probe = f"probe={best.keys['probe']}"
-    table = ["model=gemma3-270m", "evaluation=study_table", *settings_of(best)]
-    small = QUICK if quick else TABLES
+    table = ["model=gemma3-270m", "evaluation=study_table", *settings_of(best), *(QUICK if quick else TABLES)]
     variants = "ours,random_region" if quick else VARIANTS
-    steps.surgery(_named(steps, "table9"), "experiment=paper/table9", *table, probe, f"variant={variants}", *small)
+    steps.surgery(_named(steps, "table9"), "experiment=paper/table9", *table, probe, f"variant={variants}")
     if quick:
         return
-    steps.surgery("study-table9", "experiment=paper/table9", *table, "variant=random_probe", *small)
-    steps.surgery("study-table10", "experiment=paper/table10", *table, probe, *small)
-    steps.surgery("study-table11", "experiment=paper/table11", *table, probe, f"region.component={COMPONENTS}", *small)
-    steps.surgery("study-table2", "experiment=paper/table2", *table, probe, *small)
+    steps.surgery("study-table9", "experiment=paper/table9", *table, "variant=random_probe")
+    steps.surgery("study-table10", "experiment=paper/table10", *table, probe)
+    steps.surgery("study-table11", "experiment=paper/table11", *table, probe, f"region.component={COMPONENTS}")
+    steps.surgery("study-table2", "experiment=paper/table2", *table, probe)
     steps.surgery("study-table13", "experiment=paper/table13", "model=gemma3-270m", *settings_of(best), probe)
 
 

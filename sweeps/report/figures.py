@@ -33,7 +33,8 @@ def write_figures(contents: Contents, folder: Path) -> list[Path]:
     """
     values = contents.values
     written: list[Path] = []
-    if values["behavior"] != values["ability"]:
+    both = values["ability"], values["behavior"]
+    if len(set(both)) == 2 and _measured(values["rows"], *both):
         written += save_figure(folder, "trade-off", lambda axes: _trade_off(axes, values))
     varied = [key for key in values["grid"] if len({row["keys"].get(key) for row in values["rows"]}) > 1]
     over = "alpha" if "alpha" in varied else next(iter(varied), None)

@@ -58,7 +58,7 @@ def running() -> list[str]:
     return [job for job, state in queue().items() if state in ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING")]
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 300) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
     until = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < until, "it did not happen in time"

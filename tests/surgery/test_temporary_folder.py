@@ -68,8 +68,8 @@ def started() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
 
 def emptied(folder: Path) -> bool:
-    """Whether nothing is in the folder within two minutes."""
-    until = time.monotonic() + 120
+    """Whether nothing is in the folder within some seconds."""
+    until = time.monotonic() + 20
     while any(folder.iterdir()) and time.monotonic() < until:
         time.sleep(0.02)
     return not any(folder.iterdir())

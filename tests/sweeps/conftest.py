@@ -144,7 +144,7 @@ def command(tmp_path: Path) -> Callable[..., Ran]:
             env={**os.environ, **(env or {})},
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=1800,
             check=False,
         )
         return Ran(ended.returncode, ended.stdout, ended.stderr)

@@ -194,6 +194,19 @@ def test_a_sweep_of_the_selection_half_alone_is_drawn_and_called_so(made_sweep: 
     assert (made_sweep / "figures" / "trade-off.png").stat().st_size > 1000
 
 
+def test_no_trade_off_is_drawn_where_no_cell_has_both_of_its_metrics(made_sweep: Path) -> None:
+    done = [record for record in load_records(made_sweep) if record.status == "done"]
+    kept = ("toxicity/toxic_rate", "perplexity/story")
+    apart = [
+        replace(record, metrics={kept[number % 2]: record.metrics[kept[number % 2]]})
+        for number, record in enumerate(done)
+    ]
+    assert len(apart) > 1
+    write_report(made_sweep, apart, None, figures=True)
+    assert not (made_sweep / "figures" / "trade-off.png").exists()
+    assert (made_sweep / "figures" / "time.png").exists()
+
+
 @pytest.mark.parametrize(
     ("metric", "direction"),
     [

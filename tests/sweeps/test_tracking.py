@@ -35,7 +35,7 @@ def log_records(path: Path) -> Iterator[wandb_internal_pb2.Record]:
 
 def whole_log(path: Path) -> list[wandb_internal_pb2.Record]:
     """The records of a log that ends with the run's end: W&B's own process may still write when `finish` returns."""
-    for _ in range(600):
+    for _ in range(100):
         records = list(log_records(path))
         if records and records[-1].WhichOneof("record_type") == "exit":
             return records

@@ -102,7 +102,7 @@ def _workers_of(process: "subprocess.Popen[str]") -> list[int]:
     ]
 
 
-def _gone(pid: int, within: float = 120.0) -> bool:
+def _gone(pid: int, within: float = 30.0) -> bool:
     until = time.monotonic() + within
     while time.monotonic() < until:
         if not Path(f"/proc/{pid}").exists():
