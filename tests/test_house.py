@@ -112,7 +112,7 @@ def drawn(package: str) -> list[list[str]]:
     return [floor.split(" | ") for floor in floors]
 
 
-@pytest.mark.parametrize("package", ["surgery", "sweeps"])
+@pytest.mark.parametrize("package", ["surgery", "evaluation", "sweeps"])
 def test_the_picture_of_the_house_shows_its_floors(package: str) -> None:
     """Every room stands on it, each import goes down it, and the import contract says the same."""
     floors = drawn(package)

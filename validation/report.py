@@ -8,7 +8,7 @@ from sweeps.records.metric import Metric, key_of
 from sweeps.records.record import Record, load_records, sweep_folders
 from sweeps.records.sweep import Sweep
 from sweeps.terminal.summary import told
-from validation.taken import taken
+from validation.taken_cell import taken
 
 PAPER = {"table2": "table2", "table9": "table9", "table10": "table10", "table11": "table11", "table13": "table13"}
 # What an edit is held to on Gemma: toxicity, perplexity and general ability.

@@ -21,7 +21,7 @@ from sweeps.records.record import Record
 from sweeps.records.sweep import Sweep
 from validation import report
 from validation.fetch import NotThere, catalogue, fetch, models_folder
-from validation.taken import taken
+from validation.taken_cell import taken
 
 HERE = Path(__file__).parent
 CONF = Path(os.path.relpath(HERE / "conf"))

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sweeps.records.record import Record
-from validation.taken import taken
+from validation.taken_cell import taken
 
 NAME = "made"
 
