@@ -340,6 +340,7 @@ Edit.load({str(tmp_path / "edit.safetensors")!r}).save_checkpoint({str(base)!r},
     assert not list(tmp_path.glob(".edited.*"))
 
 
+@pytest.mark.slow
 def test_a_process_killed_between_two_renames_loses_neither_folder(
     base: Path, make_edit: Callable[..., Edit], tmp_path: Path
 ) -> None:
