@@ -40,7 +40,7 @@ def made_sweep(tmp_path: Path) -> Path:
     import numpy as np
 
     from evaluation.measurements.measurement import Measurement
-    from sweeps.records.metrics import metrics_of
+    from sweeps.records.metrics_of import metrics_of
     from sweeps.records.record import CONFIG, SAMPLES, Record
     from sweeps.records.samples import write_samples
 

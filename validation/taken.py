@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.records.choice import value_of
+from sweeps.records.metric import value_of
 from sweeps.records.record import Record
 from sweeps.records.sweep import Sweep
 from sweeps.results.best_cell import choose

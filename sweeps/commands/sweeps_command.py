@@ -4,7 +4,7 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -19,6 +19,7 @@ from sweeps.commands.sync_command import sync
 from sweeps.commands.verify_command import verify
 from sweeps.engines.import_path import import_packages_only
 from sweeps.records.choice import Choice
+from sweeps.records.metric import key_of
 from sweeps.records.record import RESULT, SAMPLES, cell_folders, load_records, sweep_folders
 from sweeps.records.sweep import Sweep, one_cell
 from sweeps.report.write import FIGURES, write_report
@@ -27,6 +28,9 @@ from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import change, console, number
 from sweeps.terminal.output import speak_plainly
 from sweeps.terminal.summary import show_choice, show_table
+
+if TYPE_CHECKING:
+    from evaluation.measurements.measurement import Half
 
 app = typer.Typer(
     help="Shows what `surgery` left in the output folder.",
@@ -143,7 +147,8 @@ def samples(
         )
     rows = with_text[with_text["measurement"] == wanted]
     order = (rows["edited_score"] - rows["base_score"]).abs().sort_values(ascending=False, kind="stable").index
-    shown = Table(title=f"{record.cell}: {wanted}, {change(record.metrics.get(wanted))}", title_justify="left")
+    metric = record.metrics.get(key_of(wanted, cast("Half", half)))
+    shown = Table(title=f"{record.cell}: {wanted}, {change(metric)}", title_justify="left")
     for column in ("prompt", "base", "score", "edited", "score"):
         shown.add_column(column, overflow="fold")
     for _, row in rows.loc[order].head(limit).iterrows():

@@ -47,9 +47,7 @@ def model_card(record: Record, config: Mapping[str, Any], kind: str, licence: st
         head["library_name"] = "gguf"
     # What has no base (the probe's accuracies) or was chosen on (the selection half) is no result of the edit.
     metrics = [
-        (name, metric)
-        for name, metric in record.metrics.items()
-        if metric["base"] is not None and not name.startswith("selection/")
+        (name, metric) for name, metric in record.metrics.items() if metric.base is not None and metric.half == "report"
     ]
     template = files("sweeps.export").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,10 +94,10 @@ def _methods(axes: "Axes", done: Sequence[Record], behavior: str, ability: str) 
     by_method: dict[str, list[Record]] = {}
     for record in done:
         by_method.setdefault(_method(record), []).append(record)
-    first = done[0].metrics
-    axes.scatter(first[ability]["base"], first[behavior]["base"], marker="D", s=70, color="#c4510b", label="base")
+    x, y = (_number(done[0].metrics[name].base) for name in (ability, behavior))
+    axes.scatter(x, y, marker="D", s=70, color="#c4510b", label="base")
     for index, (method, records) in enumerate(by_method.items()):
-        xs, ys = ([record.metrics[name]["edited"] for record in records] for name in (ability, behavior))
+        xs, ys = ([_number(record.metrics[name].edited) for record in records] for name in (ability, behavior))
         axes.scatter(xs, ys, marker=MARKERS[index % 6], color=COLOURS[index % 6], s=50, label=method)
         for record, x, y in zip(records, xs, ys, strict=True):
             if (epochs := record.keys.get("method.epochs")) is not None:
@@ -105,12 +106,15 @@ def _methods(axes: "Axes", done: Sequence[Record], behavior: str, ability: str) 
     axes.legend(frameon=False, fontsize=9)
 
 
+def _number(value: float | None) -> float:
+    """Where nothing was measured nothing is drawn."""
+    return nan if value is None else value
+
+
 def _method_in_words(record: Record, behavior: str, ability: str) -> str:
     told = f"{_method(record)} ({record.cell})"
-    changes = (
-        f"{name} {record.metrics[name]['base']:.3f} → {record.metrics[name]['edited']:.3f}"
-        for name in (behavior, ability)
-    )
+    metrics = (record.metrics[name] for name in (behavior, ability))
+    changes = (f"{metric.key} {metric.base:.3f} → {metric.edited:.3f}" for metric in metrics)
     return f"{told}: {', '.join(changes)}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from io import StringIO
 
 from sweeps.paper.table import Column, PaperTable
+from sweeps.records.metric import Of
 from sweeps.records.record import Record
 
 _LATEX = {
@@ -21,20 +22,19 @@ _LATEX = {
 }
 
 
-def value(column: Column, record: Record | None, of: str = "edited") -> float | None:
+def value(column: Column, record: Record | None, of: Of = "edited") -> float | None:
     """A record's number in the paper's unit; None where there is none."""
-    name = column.of(record.metrics) if record else None
-    if record is None or name is None or record.metrics[name][of] is None:
-        return None
-    return float(record.metrics[name][of]) * (100 if column.percent else 1)
+    metric = column.of(record.metrics) if record else None
+    found = metric.value(of) if metric else None
+    return None if found is None else found * (100 if column.percent else 1)
 
 
 def bounds(column: Column, record: Record | None) -> tuple[float, float] | None:
     """The 95 % interval of the change from the base, in the paper's unit."""
-    name = column.of(record.metrics) if record else None
-    if record is None or name is None or record.metrics[name]["ci95"][0] is None:
+    metric = column.of(record.metrics) if record else None
+    if metric is None or metric.interval is None:
         return None
-    low, high = record.metrics[name]["ci95"]
+    low, high = metric.interval
     return low * (100 if column.percent else 1), high * (100 if column.percent else 1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from surgery.errors import InputError
+from sweeps.records.metric import Metric, Metrics
 from sweeps.records.record import Record
 from sweeps.records.sweep import Sweep, config_of, flat
 from sweeps.results.best_cell import choose
@@ -28,12 +29,12 @@ class Column:
     metric: str
     percent: bool
 
-    def of(self, metrics: Mapping[str, Any]) -> str | None:
-        """The name of the one metric that stands in it; None where none was measured."""
+    def of(self, metrics: Metrics) -> Metric | None:
+        """The one metric that stands in it; None where none was measured."""
         # Beside a row of the paper's benchmarks, `lm_eval/mmlu`, stand the metrics of its tasks.
-        if (row := self.metric.removesuffix("*")) in metrics:
+        if (row := metrics.get(self.metric.removesuffix("*"))) is not None:
             return row
-        found = [name for name in metrics if fnmatch(name, self.metric) and not name.startswith("selection/")]
+        found = [one for one in metrics.values() if one.half == "report" and fnmatch(one.name, self.metric)]
         return found[0] if len(found) == 1 else None
 
 

@@ -88,7 +88,8 @@ def _difference(
     assert one is not None and other is not None
     if row[lower].is_base or row[than].is_base:
         return _against_base(metric, lower, than, one if row[than].is_base else other, edited_first=row[than].is_base)
-    name = Column("", metric, percent=False).of(one.metrics) or metric
+    known = Column("", metric, percent=False).of(one.metrics)
+    name = known.key if known else metric
     told = difference(name, one, other, folder / one.cell, folder / other.cell)
     if told.ci95 is None or told.a is None or told.b is None:
         return f"{lower} against {than}: {told.unpaired or 'not measured'}"
@@ -97,14 +98,13 @@ def _difference(
 
 def _against_base(pattern: str, lower: str, than: str, record: Record, edited_first: bool) -> Compared | str:
     """The record itself holds the paired interval of its change from the base."""
-    metric = Column("", pattern, percent=False).of(record.metrics)
-    found = record.metrics[metric] if metric else None
-    if found is None or found["ci95"][0] is None:
+    found = Column("", pattern, percent=False).of(record.metrics)
+    if found is None or found.interval is None or found.base is None or found.edited is None:
         return f"{lower} against {than}: not measured"
-    low, high = found["ci95"]
+    low, high = found.interval
     if edited_first:
-        return (found["edited"], found["base"]), (-high, -low)
-    return (found["base"], found["edited"]), (low, high)
+        return (found.edited, found.base), (-high, -low)
+    return (found.base, found.edited), (low, high)
 
 
 def _from_a_number(metric: str, lower: str | float, than: str | float, rows: Mapping[str, Record]) -> Compared | str:
@@ -115,9 +115,9 @@ def _from_a_number(metric: str, lower: str | float, than: str | float, rows: Map
     if name not in rows:
         return f"'{name}' was not run"
     found = rows[name].metrics.get(metric)
-    if found is None or found["edited"] is None or not found["n"]:
+    if found is None or found.edited is None or not found.n:
         return f"{name}: not measured"
-    share, n = found["edited"], found["n"]
+    share, n = found.edited, found.n
     interval = binomtest(round(share * n), n).proportion_ci(method="wilson")
     if isinstance(than, str):
         return (float(lower), share), (interval.low - float(lower), interval.high - float(lower))

@@ -4,9 +4,10 @@ import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from surgery.errors import InputError
+from sweeps.records.metric import Metrics, Of, value_of
 
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 # A metric's name may hold what somebody wrote, a prompt's topic say: it is the last sign and what follows that count.
@@ -14,15 +15,13 @@ _CONDITION = re.compile(
     r"(?P<name>.*?\S)(?:/(?P<of>delta|base|ratio))?\s*(?P<sign>>=|<=|>|<)\s*(?P<bound>[-+.\deE]+)", re.DOTALL
 )
 
-Metrics = Mapping[str, Mapping[str, Any]]
-
 
 @dataclass(frozen=True)
 class Condition:
     """A bound on a metric: `NAME`, `NAME/delta`, `NAME/base` or `NAME/ratio` (edited over base), a sign, a number."""
 
     name: str
-    of: str
+    of: Of
     sign: str
     bound: float
 
@@ -33,7 +32,7 @@ class Condition:
         try:
             if match is None:
                 raise ValueError
-            return cls(match["name"], match["of"] or "edited", match["sign"], float(match["bound"]))
+            return cls(match["name"], cast("Of", match["of"] or "edited"), match["sign"], float(match["bound"]))
         except ValueError:
             raise InputError(f"'{text}' is no condition; write one like lm_eval/average/delta>=-0.02") from None
 
@@ -50,21 +49,6 @@ class Condition:
     def met_by(self, value: float) -> bool:
         """Whether a value is within the bound."""
         return bool(COMPARISONS[self.sign](value, self.bound))
-
-
-def selected_name(metrics: Metrics, name: str) -> str:
-    """The selection half's name of a metric where there is one, else its plain name."""
-    return f"selection/{name}" if f"selection/{name}" in metrics else name
-
-
-def value_of(metrics: Metrics, name: str, of: str) -> float | None:
-    """A metric's edited value, `delta`, `base` or `ratio` on the selection half; None where there is none."""
-    entry = metrics.get(selected_name(metrics, name))
-    if entry is None or entry["edited"] is None:
-        return None
-    if of == "ratio":
-        return float(entry["edited"]) / float(entry["base"]) if entry["base"] else None
-    return None if entry[of] is None else float(entry[of])
 
 
 @dataclass(frozen=True)

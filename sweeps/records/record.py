@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
@@ -17,6 +17,7 @@ from filelock import FileLock
 from surgery.errors import InputError
 from surgery.files.whole_files import clear_leftovers, sha256_of_file, written_whole
 from sweeps.cell.cell import VERSION
+from sweeps.records.metric import Metric, Metrics
 
 RESULT, CONFIG, SAMPLES, EDIT = "result.json", "config.yaml", "samples.parquet", "edit.safetensors"
 # What was applied before the cell's own edit, numbered from 1, oldest first.
@@ -56,8 +57,7 @@ class Record:
         command: what makes the cell again, from the folder that its paths are relative to.
         protocol: the hash of what was measured and how.
         keys: the composed keys, flat.
-        metrics: {name: {"base", "edited", "delta", "ci95": [low, high], "p", "n"}}; numbers are None where there are
-            none. Records of earlier versions have no p.
+        metrics: by what a record calls them, see `sweeps.records.metric`.
         identity: by which rules the cell's id was made, `sweeps.cell.cell.VERSION`; 1 in records that do not say.
         model: the parts of what the model is, by name, see `surgery.model.model_identity`.
         probe, edit: metrics of the probe, and what it was made of; receipt of the edit. Of a cell that `strict`
@@ -79,7 +79,7 @@ class Record:
     identity: int = 1
     model: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
     probe: Mapping[str, Any] = field(default_factory=dict)
     edit: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -89,9 +89,14 @@ class Record:
     store: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if wrong := [name for name, metric in self.metrics.items() if metric.key != name]:
+            raise ValueError(f"the metric {self.metrics[wrong[0]].key} is filed under {wrong[0]}")
+
     def save(self, folder: Path) -> None:
         """Writes result.json with its own SHA-256 in it, whole or not at all."""
-        values = _without_nan(asdict(self))
+        metrics = {name: metric.to_json() for name, metric in self.metrics.items()}
+        values = _without_nan(asdict(replace(self, metrics={})) | {"metrics": metrics})
         text = json.dumps(values | {CHECKSUM: _checksum(values)}, indent=1, allow_nan=False)
         with written_whole(folder / RESULT) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -104,7 +109,8 @@ class Record:
             # A record may come from elsewhere, without one; then there is nothing to hold it against.
             if (written := values.pop(CHECKSUM, None)) is not None and written != _checksum(values):
                 raise ValueError("its content is not what was written")
-            return cls(**values)
+            metrics = {name: Metric.from_json(name, metric) for name, metric in values.pop("metrics", {}).items()}
+            return cls(**values, metrics=metrics)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"'{folder / RESULT}' can't be read as a record: {error}") from None
 
@@ -203,17 +209,8 @@ def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     rows = []
     for record in in_order(record for record in records if record.status == "done"):
         row: dict[str, Any] = {"cell": record.cell, "protocol": record.protocol, **record.keys}
-        for name, metric in record.metrics.items():
-            low, high = metric["ci95"]
-            row |= {
-                name: metric["edited"],
-                f"{name}/base": metric["base"],
-                f"{name}/delta": metric["delta"],
-                f"{name}/ci_low": low,
-                f"{name}/ci_high": high,
-                f"{name}/p": metric.get("p"),
-                f"{name}/n": metric["n"],
-            }
+        for metric in record.metrics.values():
+            row |= metric.columns()
         rows.append(row | {f"seconds/{stage}": round(seconds, 3) for stage, seconds in record.seconds.items()})
     return rows
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from evaluation.measurements.measurement import Measurement
 from surgery.files.whole_files import written_whole
+from sweeps.records.metric import key_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,13 +53,13 @@ def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[M
 
 
 def edited_measurements(path: Path) -> "dict[str, Measurement]":
-    """What was measured on the edited model, by name in the records: `selection/NAME` for the selection half."""
+    """What was measured on the edited model, by what its metric is called in a record."""
     import pandas as pd
 
     found: dict[str, Measurement] = {}
     for keys, rows in pd.read_parquet(path).groupby(["measurement", "half"], sort=False):
         name, half = cast("tuple[str, Half]", keys)
-        found[f"selection/{name}" if half == "selection" else name] = measurement(name, half, rows, "edited_score")
+        found[key_of(name, half)] = measurement(name, half, rows, "edited_score")
     return found
 
 

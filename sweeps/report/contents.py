@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from sweeps.records.choice import Choice
+from sweeps.records.metric import Metric
 from sweeps.records.record import AT_CHANCE, Record, in_order, swept_keys
 from sweeps.report.page_samples import Samples, embedded_samples
 from sweeps.results.best_cell import choose
@@ -100,9 +101,9 @@ def _drawn_over(
     rows: Sequence[Pooled], headlines: Sequence[str], names: Sequence[str], choice: Choice | None
 ) -> tuple[str, str]:
     """The behavior and the ability of the trade-off: metrics with a base where there are such, else any."""
-    compared = [metric for metric in names if any(row.metrics.get(metric, {}).get("base") is not None for row in rows)]
+    compared = [metric for metric in names if any(m.base is not None for m in _of(rows, metric))]
     found = {
-        name: [row.metrics[name]["edited"] if name in row.metrics else None for row in rows]
+        name: [row.metrics[name].edited if name in row.metrics else None for row in rows]
         for name in [*headlines, *compared] or names
     }
     return trade_off(found, choice)
@@ -136,9 +137,9 @@ def _row(row: Pooled, by_cell: Mapping[str, Record], names: Sequence[str], swept
         # base, edited, change, interval, p, n, standard deviation over seeds
         "metrics": {
             metric: [
-                *_rounded([m["base"], m["edited"], m["delta"], *m["ci95"], m.get("p")]),
-                m["n"],
-                m.get("sd_over_seeds"),
+                *_rounded([m.base, m.edited, m.delta, m.low, m.high, m.p]),
+                m.n,
+                m.sd_over_seeds,
             ]
             for metric, m in found.items()
         },
@@ -165,8 +166,11 @@ def _rounded(values: Sequence[float | None]) -> list[float | None]:
 
 
 def _possible(rows: Sequence[Pooled], metric: str) -> list[float | None]:
-    measured = [row.metrics[metric] for row in rows if metric in row.metrics]
-    return list(possible(metric, [found[of] for found in measured for of in ("base", "edited")]))
+    return list(possible(metric, [value for m in _of(rows, metric) for value in (m.base, m.edited)]))
+
+
+def _of(rows: Sequence[Pooled], metric: str) -> list[Metric]:
+    return [row.metrics[metric] for row in rows if metric in row.metrics]
 
 
 def _front(rows: Sequence[Pooled], names: tuple[str, str], choice: Choice | None) -> list[str]:

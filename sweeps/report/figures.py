@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgery.files.whole_files import written_whole
+from sweeps.records.metric import name_of
 from sweeps.report.contents import Contents
-from sweeps.results.headlines import SELECTION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,7 +140,7 @@ def _trade_off(axes: "Axes", values: Mapping[str, Any]) -> None:
         axes.figure.colorbar(drawn, ax=axes, label=by)
     axes.set(xlabel=x, ylabel=y)
     xs = [_value(row, x) for row in rows]
-    if x.removeprefix(SELECTION).startswith("perplexity/") and max(xs) > 2 * min(xs):
+    if name_of(x).startswith("perplexity/") and max(xs) > 2 * min(xs):
         # An edit that broke the model would push all others into one point.
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")

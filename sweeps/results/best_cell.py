@@ -3,12 +3,13 @@
 The end of a sweep and of a search, `sweeps best`, `report`, `compare` and `paper`, and the line of progress ask here.
 """
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeps.records.choice import Choice, Metrics, selected_name, value_of
+from sweeps.records.choice import Choice
+from sweeps.records.metric import Metric, Metrics, selected, value_of
 from sweeps.records.record import Record
 from sweeps.results.broken_text import sound
 from sweeps.results.pooling import Pooled, pool
@@ -85,25 +86,18 @@ def choose(
     return _cheapest_of_the_best(rows, better, choice, half)
 
 
-def distinguishable(metric: Mapping[str, Any]) -> bool:
-    """Whether a metric's paired 95 % interval leaves no room for no change.
-
-    An interval without width, of one sample say, tells nothing by itself; there it is p that does. What has neither
-    (a metric without a base, an import) is taken as it stands.
-    """
-    low, high = metric["ci95"]
-    if low is None or high is None:
-        return metric["delta"] is None or metric["delta"] != 0
-    if low == high and metric.get("p") is not None:
-        return bool(metric["p"] < 0.05)
-    return not low <= 0 <= high
-
-
 def _half(measured: Sequence[Pooled], metric: str) -> str:
     """Where a metric has no other half, the choice looks at what is told, which has to be said."""
-    if all(selected_name(row.metrics, metric) != metric for row in measured):
+    if all(_chosen_on(row.metrics, metric).half == "selection" for row in measured):
         return " on the selection half"
     return " on all samples, since it has no selection half"
+
+
+def _chosen_on(metrics: Metrics, name: str) -> Metric:
+    """The metric that a measured cell is chosen on."""
+    found = selected(metrics, name)
+    assert found is not None
+    return found
 
 
 def _nothing_to_gain(metrics: Metrics, choice: Choice, measured: Sequence[Pooled]) -> bool:
@@ -111,26 +105,27 @@ def _nothing_to_gain(metrics: Metrics, choice: Choice, measured: Sequence[Pooled
     base = value_of(metrics, choice.metric, "base")
     if base is None:
         return False
-    values = [value_of(row.metrics, choice.metric, of) for row in measured for of in ("base", "edited")]
+    chosen_on = [_chosen_on(row.metrics, choice.metric) for row in measured]
+    values = [value for metric in chosen_on for value in (metric.base, metric.edited)]
     low, high = possible(choice.metric, values)
     return (low is not None and base <= low) if choice.lowest else (high is not None and base >= high)
 
 
 def _differs(metrics: Metrics, choice: Choice) -> bool:
     """Whether the edited model is distinguishably better than the base; by value alone where there is no base."""
-    entry = metrics[selected_name(metrics, choice.metric)]
-    if entry["delta"] is None:
+    metric = _chosen_on(metrics, choice.metric)
+    if metric.delta is None:
         return True
-    wanted = entry["delta"] < 0 if choice.lowest else entry["delta"] > 0
-    return wanted and distinguishable(entry)
+    wanted = metric.delta < 0 if choice.lowest else metric.delta > 0
+    return wanted and metric.distinguishable
 
 
 def _nothing_differs(qualified: Sequence[Pooled], choice: Choice, half: str) -> str:
-    entries = [row.metrics[selected_name(row.metrics, choice.metric)] for row in qualified]
-    samples = sorted({entry["n"] for entry in entries if entry["n"] is not None})
+    metrics = [_chosen_on(row.metrics, choice.metric) for row in qualified]
+    samples = sorted({metric.n for metric in metrics if metric.n is not None})
     n = f" (n = {', '.join(map(str, samples))})" if samples else ""
     cells = "the one cell that qualifies" if len(qualified) == 1 else f"each of the {len(qualified)} cells that qualify"
-    if not any(distinguishable(entry) for entry in entries):
+    if not any(metric.distinguishable for metric in metrics):
         return f"no cell is chosen: {choice.metric} of {cells} is not distinguishable from the base's{half}{n}"
     lower = "below" if choice.lowest else "above"
     return (
@@ -157,7 +152,7 @@ def _cheapest_of_the_best(rows: tuple[Pooled, ...], better: Sequence[Pooled], ch
 
 def _price(metrics: Metrics) -> tuple[float, float]:
     """What an edit costs, to compare: the largest perplexity over its base's, and what is lost of general ability."""
-    names = dict.fromkeys(name.removeprefix("selection/") for name in metrics)
+    names = dict.fromkeys(metric.name for metric in metrics.values())
     ratios = [value_of(metrics, name, "ratio") for name in names if name.startswith(PRICE)]
     lost = value_of(metrics, ABILITY, "delta")
     dearest = max((ratio for ratio in ratios if ratio is not None), default=1.0)

@@ -1,9 +1,9 @@
 """Cells that broke the text: what they measure on a behavior is no success."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
 
-from sweeps.records.choice import Metrics, selected_name
+from sweeps.records.metric import Metrics, selected
 
 # Bounds are relative to the unedited model, whose own text may be repetitive or short: greedy continuations of base
 # models often are. They are wide on purpose. What is beyond them needs no test, it is seen at a glance; finer limits
@@ -25,8 +25,8 @@ class Measured(Protocol):
     """A record, or seeds pooled into one: whatever has metrics."""
 
     @property
-    def metrics(self) -> Mapping[str, Mapping[str, Any]]:
-        """{name: {"base", "edited", …}}."""
+    def metrics(self) -> Metrics:
+        """What was measured."""
         ...
 
 
@@ -46,8 +46,8 @@ def degenerate(record: Measured) -> str | None:
         return f"repetition {found[1]:.2f} against {found[0]:.2f} of the base"
     if (found := _pair(metrics, "fluency/distinct_2")) and found[0] - found[1] > DISTINCT_FALL:
         return f"share of distinct bigrams {found[1]:.2f} against {found[0]:.2f} of the base"
-    plain = dict.fromkeys(name.removeprefix("selection/") for name in metrics)
-    for name in (name for name in plain if name.startswith("perplexity/")):
+    names = dict.fromkeys(metric.name for metric in metrics.values())
+    for name in (name for name in names if name.startswith("perplexity/")):
         if (found := _pair(metrics, name)) and found[1] > PERPLEXITY_RATIO * found[0]:
             return f"{name} {found[1] / found[0]:.2f} times the base's"
     return None
@@ -60,7 +60,7 @@ def sound(records: Iterable[T]) -> list[T]:
 
 def _pair(metrics: Metrics, name: str) -> tuple[float, float] | None:
     """Base and edited of a metric, where there are both."""
-    entry = metrics.get(selected_name(metrics, name))
-    if entry is None or entry["base"] is None or entry["edited"] is None:
+    metric = selected(metrics, name)
+    if metric is None or metric.base is None or metric.edited is None:
         return None
-    return float(entry["base"]), float(entry["edited"])
+    return float(metric.base), float(metric.edited)

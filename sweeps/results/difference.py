@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import isclose
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluation.comparison.compare import compare
+from sweeps.records.metric import Metric
 from sweeps.records.record import SAMPLES, Record
 from sweeps.records.samples import edited_measurements
 
@@ -48,13 +49,13 @@ def difference(metric: str, a: Record, b: Record, folder_a: Path, folder_b: Path
     """Compares one metric of two cells.
 
     Args:
-        metric: as in the records; `selection/NAME` for the other half.
+        metric: as in the records.
         a, b: records of cells that are done.
         folder_a, folder_b: of the cells, with their samples.
     """
     of_a, of_b = a.metrics.get(metric), b.metrics.get(metric)
     own = (_own(of_a), _own(of_b))
-    values = (of_a["edited"] if of_a else None, of_b["edited"] if of_b else None)
+    values = (of_a.edited if of_a else None, of_b.edited if of_b else None)
     found_a = _measured(folder_a, metric, values[0])
     found_b = _measured(folder_b, metric, values[1])
     unpaired = ""
@@ -71,8 +72,8 @@ def difference(metric: str, a: Record, b: Record, folder_a: Path, folder_b: Path
     return Difference(metric, *values, None, None, own, unpaired)
 
 
-def _own(metric: Mapping[str, Any] | None) -> Interval:
-    return (None, None) if metric is None else (metric["ci95"][0], metric["ci95"][1])
+def _own(metric: Metric | None) -> Interval:
+    return (None, None) if metric is None else (metric.low, metric.high)
 
 
 def _measured(folder: Path, metric: str, value: float | None) -> "Measurement | None":

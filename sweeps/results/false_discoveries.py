@@ -39,11 +39,11 @@ def adjusted(records: Sequence[Compared], names: Sequence[str] | None = None) ->
 
     chosen = headline_metrics(records) if names is None else names
     found = {
-        (record.cell, name): float(record.metrics[name]["p"])
+        (record.cell, name): float(p)
         for record in records
         if record.status == "done"
         for name in chosen
-        if name in record.metrics and record.metrics[name].get("p") is not None
+        if name in record.metrics and (p := record.metrics[name].p) is not None
     }
     if not found:
         return {}

@@ -1,10 +1,10 @@
 """When a cell of a search is given up before all of it is measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sweeps.records.choice import Condition, Metrics, selected_name, value_of
+from sweeps.records.choice import Condition
+from sweeps.records.metric import Metrics, Of, selected, value_of
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,17 @@ def violations(metrics: Metrics, conditions: Sequence[Condition]) -> dict[str, f
     return found
 
 
-def _at_best(metrics: Metrics, name: str, of: str, low: bool) -> float | None:
+def _at_best(metrics: Metrics, name: str, of: Of, low: bool) -> float | None:
     """A metric at the end of its interval that is lowest, or highest."""
-    entry: Mapping[str, Any] | None = metrics.get(selected_name(metrics, name))
-    if entry is None or entry["edited"] is None:
+    metric = selected(metrics, name)
+    if metric is None or metric.edited is None:
         return None
-    if of == "base" or entry["base"] is None or entry["ci95"][0] is None:
-        return value_of(metrics, name, of)
-    delta = entry["ci95"][0] if low else entry["ci95"][1]
+    if of == "base" or metric.base is None or metric.interval is None:
+        return metric.value(of)
+    delta = float(metric.interval[0 if low else 1])
     if of == "delta":
-        return float(delta)
-    edited = float(entry["base"]) + float(delta)
+        return delta
+    edited = float(metric.base) + delta
     if of == "ratio":
-        return edited / float(entry["base"]) if entry["base"] else None
+        return edited / float(metric.base) if metric.base else None
     return edited

@@ -18,26 +18,25 @@ HEADLINES = (
     "fluency/grammatical",
     "fluency/repetition",
 )
-SELECTION = "selection/"
-# Of a search, say, which looks at the selection half alone.
-OF_SELECTION = tuple(f"{SELECTION}{pattern}" for pattern in HEADLINES)
 WITHOUT_EVALUATION = ("probe/test_accuracy", "probe/loss_*")
 
 
 def headline_metrics(records: Sequence[Measured]) -> list[str]:
-    """The names of the metrics that a table of these records shows."""
-    names = list(dict.fromkeys(name for record in records for name in record.metrics))
-    for patterns in (HEADLINES, OF_SELECTION, WITHOUT_EVALUATION):
-        found = [name for pattern in patterns for name in names if fnmatch(name, pattern)]
+    """The metrics that a table of these records shows, as the records call them."""
+    known = {key: metric for record in records for key, metric in record.metrics.items()}
+    # A search, say, looks at the selection half alone.
+    for half, patterns in (("report", HEADLINES), ("selection", HEADLINES), ("report", WITHOUT_EVALUATION)):
+        of_half = {key: metric.name for key, metric in known.items() if metric.half == half}
+        found = [key for pattern in patterns for key, name in of_half.items() if fnmatch(name, pattern)]
         if found:
             return list(dict.fromkeys(found))
     return []
 
 
 def reported_metrics(records: Sequence[Measured]) -> list[str]:
-    """The names of the metrics that a report draws: of the report half, and of the selection half what is there alone.
+    """The metrics that a report draws: of the report half, and of the selection half what is there alone.
 
     A search, say, looks at the selection half alone. Headline metrics are always among them.
     """
-    names = dict.fromkeys(name for record in records for name in record.metrics)
-    return [name for name in names if not name.startswith(SELECTION) or name.removeprefix(SELECTION) not in names]
+    known = {key: metric for record in records for key, metric in record.metrics.items()}
+    return [key for key, metric in known.items() if metric.half == "report" or metric.name not in known]

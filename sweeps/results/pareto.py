@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from sweeps.records.choice import Metrics, value_of
+from sweeps.records.metric import Metrics, value_of
 
 Direction = Literal["minimize", "maximize"]
 
@@ -18,7 +18,7 @@ def pareto_front(rows: Sequence[Metrics], names: Sequence[str], directions: Sequ
 
     Args:
         rows: the metrics of each cell, as a record has them; leave degenerate cells out.
-        names: the metrics, without `selection/`.
+        names: the metrics.
         directions: of each metric, `minimize` or `maximize`.
 
     Raises:

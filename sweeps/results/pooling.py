@@ -1,13 +1,14 @@
 """Cells that differ only in their seed, as one."""
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from surgery.errors import InputError
 from sweeps.cell.canonical_json import canonical_json
-from sweeps.records.metrics import metrics_of
+from sweeps.records.metric import Metric, Metrics
+from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import SAMPLES, Record, Status
 from sweeps.records.samples import measurement
 
@@ -25,14 +26,13 @@ class Pooled:
         cells: their ids, by seed.
         seeds: of the cells.
         keys: what they share, without `seed`.
-        metrics: as in a record, with "seeds", how many there are, and "sd_over_seeds", the standard deviation over
-            seeds of the difference from the base (of the value itself where there is no base); None for one seed.
+        metrics: as in a record, each with its `seeds`.
     """
 
     cells: tuple[str, ...]
     seeds: tuple[int, ...]
     keys: Mapping[str, Any]
-    metrics: Mapping[str, Mapping[str, Any]]
+    metrics: Metrics
 
     status: ClassVar[Status] = "done"
 
@@ -110,31 +110,35 @@ def _seed(record: Record) -> int:
 
 def _pooled(group: Sequence[Record], folder: Path) -> Pooled:
     names = [name for name in group[0].metrics if all(name in record.metrics for record in group)]
-    metrics = {name: dict(group[0].metrics[name]) for name in names}
+    by_seed = {name: [record.metrics[name] for record in group] for name in names}
+    metrics = {name: found[0] for name, found in by_seed.items()}
     if len(group) > 1:
         compared = _compared(group, folder)
-        metrics = {name: compared.get(name) or _mean([record.metrics[name] for record in group]) for name in names}
-    for name, metric in metrics.items():
-        metric |= {"seeds": len(group), "sd_over_seeds": _spread([record.metrics[name] for record in group])}
+        metrics = {name: compared.get(name) or _mean(found) for name, found in by_seed.items()}
+        metrics = {
+            name: replace(metric, seeds=len(group), sd_over_seeds=_spread(by_seed[name]))
+            for name, metric in metrics.items()
+        }
     cells, seeds = tuple(record.cell for record in group), tuple(map(_seed, group))
     return Pooled(cells, seeds, _without_seed(group[0].keys), metrics)
 
 
-def _mean(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _mean(metrics: Sequence[Metric]) -> Metric:
     """Of a metric without samples, such as the probe's accuracy."""
-    values = [metric["edited"] for metric in metrics]
-    mean = None if None in values else sum(values) / len(values)
-    return {"base": None, "edited": mean, "delta": None, "ci95": [None, None], "p": None, "n": metrics[0]["n"]}
+    first, values = metrics[0], [metric.edited for metric in metrics if metric.edited is not None]
+    mean = sum(values) / len(values) if len(values) == len(metrics) else None
+    return Metric(first.name, first.half, edited=mean, n=first.n)
 
 
-def _spread(metrics: Sequence[Mapping[str, Any]]) -> float | None:
+def _spread(metrics: Sequence[Metric]) -> float | None:
     import numpy as np
 
-    values = [metric["edited"] if metric["delta"] is None else metric["delta"] for metric in metrics]
-    return float(np.std(values, ddof=1)) if len(values) > 1 and None not in values else None
+    found = (metric.edited if metric.delta is None else metric.delta for metric in metrics)
+    values = [value for value in found if value is not None]
+    return float(np.std(values, ddof=1)) if len(values) == len(metrics) else None
 
 
-def _compared(group: Sequence[Record], folder: Path) -> dict[str, dict[str, Any]]:
+def _compared(group: Sequence[Record], folder: Path) -> dict[str, Metric]:
     """The metrics of the samples' scores averaged over cells."""
     import pandas as pd
 

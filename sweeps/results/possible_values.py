@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatch
 from typing import TypeAlias
 
+from sweeps.records.metric import name_of
+
 Limits: TypeAlias = tuple[float | None, float | None]
 
 # Everything else that is measured is a share, as long as its values are: docs/measurements.md.
@@ -21,11 +23,11 @@ def possible(metric: str, values: Iterable[float | None]) -> Limits:
     """The lowest and the highest value that a metric can have; None where there is no end.
 
     Args:
-        metric: its name, `selection/` or not.
+        metric: as in the records.
         values: that were measured of it. A metric of somebody's own is taken for a share where all are from 0 to 1.
     """
     known = [value for value in values if value is not None]
-    name = metric.removeprefix("selection/")
+    name = name_of(metric)
     limits = next((limits for pattern, limits in NO_SHARES if fnmatch(name, pattern)), (0.0, 1.0))
     low, high = limits
     # Where a value lies beyond, the name says something else here than it does to us.

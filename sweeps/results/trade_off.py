@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 
 from sweeps.records.choice import Choice
-from sweeps.results.headlines import SELECTION
+from sweeps.records.metric import name_of
 from sweeps.results.pareto import Direction
 
 LOWER_IS_BETTER = ("*toxic_rate", "*toxicity*", "perplexity/*", "fluency/repetition")
@@ -17,7 +17,7 @@ def better(metric: str, choice: Choice | None) -> Direction:
 
     For what is wanted high in one experiment and low in another (refusals, say) the rule is what tells.
     """
-    plain = metric.removeprefix(SELECTION)
+    plain = name_of(metric)
     if choice is not None and choice.metric == plain:
         return "minimize" if choice.lowest else "maximize"
     return "minimize" if any(fnmatch(plain, pattern) for pattern in LOWER_IS_BETTER) else "maximize"
@@ -34,9 +34,9 @@ def trade_off(metrics: Mapping[str, Sequence[float | None]], choice: Choice | No
         Two names; the same one twice where only one was measured. Of several general abilities it is the first in
         which most cells differ: on a line of equal values there is nothing to see.
     """
-    ruled = [name for name in metrics if choice is not None and name.removeprefix(SELECTION) == choice.metric]
+    ruled = [name for name in metrics if choice is not None and name_of(name) == choice.metric]
     behavior = next(iter([*ruled, *metrics]))
-    plain = {name: name.removeprefix(SELECTION) for name in metrics}
+    plain = {name: name_of(name) for name in metrics}
     ability = [name for start in ABILITY for name in metrics if plain[name].startswith(start) and name != behavior]
     others = ability or [name for name in metrics if name != behavior] or [behavior]
     telling = [name for name in others if 2 * len(set(metrics[name])) > len(metrics[name])]

@@ -17,7 +17,8 @@ from surgery.region.ranking import RowRanking
 from surgery.region.region import Region
 from sweeps.plan.experiment import Experiment
 from sweeps.records.machine import machine
-from sweeps.records.metrics import metrics_of, without_base
+from sweeps.records.metric import Metric
+from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import AT_CHANCE, CONFIG, EARLIER, EDIT, SAMPLES, Record
 from sweeps.records.samples import write_samples
 from sweeps.run.cosine_histogram import cosine_histogram
@@ -45,7 +46,7 @@ class GivenUp:
     """Why a cell was given up, and what was measured by then."""
 
     reason: str
-    metrics: dict[str, Any]
+    metrics: dict[str, Metric]
     measured: list[Measurement]
 
 
@@ -84,12 +85,13 @@ def pruned_record(work: CellWork, given_up: GivenUp, folder: Path) -> Record:
     )
 
 
-def _accuracies(probe: Probe) -> dict[str, Any]:
+def _accuracies(probe: Probe) -> dict[str, Metric]:
     found = {}
     for name, size in (("train_accuracy", "n_train"), ("test_accuracy", "n_test")):
         if name in probe.metrics:
             n = probe.metrics[size]
-            found[f"probe/{name}"] = without_base(probe.metrics[name], None if n is None else int(n))
+            metric = Metric(f"probe/{name}", edited=probe.metrics[name], n=None if n is None else int(n))
+            found[metric.key] = metric
     return found
 
 

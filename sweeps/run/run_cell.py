@@ -9,7 +9,7 @@ from surgery.probe.probe import Probe
 from sweeps.cell.method import method_module
 from sweeps.plan.experiment import Experiment
 from sweeps.records.chain import applied
-from sweeps.records.metrics import metrics_of
+from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import Record
 from sweeps.results.giving_up import Pruning
 from sweeps.run.cell_record import Findings, GivenUp, done_record, pruned_record

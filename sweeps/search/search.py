@@ -199,7 +199,7 @@ class Search:
             self.study.tell(number, TrialState.COMPLETE, values, far)
         if record.status == "done" and values is None:
             missing = next(one.metric for one in self.objectives if one.value(record.metrics) is None)
-            there = ", ".join(name for name in record.metrics if not name.startswith("selection/"))
+            there = ", ".join(name for name, metric in record.metrics.items() if metric.half == "report")
             raise InputError(f"the search is after {missing}, which was not measured; there are {there}")
 
     @property

@@ -1,12 +1,12 @@
 """Records as tables for the terminal."""
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
+from sweeps.records.metric import Metric
 from sweeps.records.record import Record, in_order, swept_keys
 from sweeps.results.broken_text import degenerate
 from sweeps.results.false_discoveries import significant
@@ -29,13 +29,13 @@ def number(value: float | None, signed: bool = False) -> str:
     return f"{value:+.3f}" if signed else f"{value:.3f}"
 
 
-def change(metric: Mapping[str, Any] | None) -> str:
+def change(metric: Metric | None) -> str:
     """`0.712 → 0.084`, or the one number of a metric without a base."""
     if metric is None:
         return "-"
-    if metric["base"] is None:
-        return number(metric["edited"])
-    return f"{number(metric['base'])} → {number(metric['edited'])}"
+    if metric.base is None:
+        return number(metric.edited)
+    return f"{number(metric.base)} → {number(metric.edited)}"
 
 
 def cell_table(record: Record) -> Table:
@@ -45,12 +45,11 @@ def cell_table(record: Record) -> Table:
     for name in ("base", "edited", "change", "95 % interval", "n"):
         table.add_column(name, justify="right")
     for name, metric in record.metrics.items():
-        if name.startswith("selection/"):
+        if metric.half == "selection":
             continue
-        low, high = metric["ci95"]
-        interval = "-" if low is None else f"{number(low, True)} to {number(high, True)}"
-        cells = [number(metric["base"]), number(metric["edited"]), number(metric["delta"], True), interval]
-        table.add_row(name, *cells, "-" if metric["n"] is None else str(metric["n"]))
+        interval = "-" if metric.low is None else f"{number(metric.low, True)} to {number(metric.high, True)}"
+        cells = [number(metric.base), number(metric.edited), number(metric.delta, True), interval]
+        table.add_row(name, *cells, "-" if metric.n is None else str(metric.n))
     return table
 
 

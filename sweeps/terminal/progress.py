@@ -10,7 +10,8 @@ from rich.console import Console
 
 from surgery.errors import InputError
 from sweeps.plan.plan import Plan
-from sweeps.records.choice import Choice, selected_name
+from sweeps.records.choice import Choice
+from sweeps.records.metric import selected
 from sweeps.records.record import Record
 from sweeps.results.best_cell import choose
 from sweeps.results.headlines import headline_metrics
@@ -140,10 +141,10 @@ class Progress:
             best = choose(list(self._done.values()), choice, plan.sweep_folder, self._pooled).best
         except InputError:
             return []  # samples that are missing are told at the end, when all that can be has been run
-        if best is None:
+        metric = selected(best.metrics, choice.metric) if best is not None else None
+        if best is None or metric is None:
             return []
-        name = selected_name(best.metrics, choice.metric)
-        return [f"best so far {'+'.join(best.cells)} with {name} {number(best.metrics[name]['edited'])}"]
+        return [f"best so far {'+'.join(best.cells)} with {metric.key} {number(metric.edited)}"]
 
     def _passing_line(self) -> None:
         """Says what runs now, on a line of the terminal that the next bar or line takes over."""
@@ -164,5 +165,5 @@ def _outcome(record: Record, plan: Plan) -> str:
     names = headline_metrics([record])
     if plan.choice is not None and plan.choice.metric in record.metrics:
         names = list(dict.fromkeys([plan.choice.metric, *names]))
-    shown = [selected_name(record.metrics, name) for name in names[:3]]
-    return ", ".join(f"{name} {change(record.metrics[name])}" for name in shown)
+    shown = [selected(record.metrics, name) for name in names[:3]]
+    return ", ".join(f"{metric.key} {change(metric)}" for metric in shown if metric is not None)

@@ -1,15 +1,15 @@
 """What a command says when its cells have ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from sweeps.plan.text_notes import chance_notes
 from sweeps.records.choice import Choice
+from sweeps.records.metric import Metric
 from sweeps.records.record import RESULT, Record, swept_keys
-from sweeps.results.best_cell import Chosen, choose, distinguishable
+from sweeps.results.best_cell import Chosen, choose
 from sweeps.results.headlines import headline_metrics
 from sweeps.results.pooling import Pooled
 from sweeps.results.protocols import by_protocol, measured_alike
@@ -96,19 +96,19 @@ def _tell(row: Pooled, names: list[str], to: Console) -> None:
         to.print(f"    {name:24} {told(row.metrics[name])}", markup=False)
 
 
-def told(metric: Mapping[str, Any]) -> str:
+def told(metric: Metric) -> str:
     """A metric against its base in a line; a percentage only of what is distinguishable from no change."""
-    if metric["delta"] is None:
+    if metric.delta is None:
         return change(metric)
-    low, high = metric["ci95"]
-    moved = f"{metric['delta']:+.3f}" + ("" if low is None else f", 95 % interval {low:+.3f} to {high:+.3f}")
-    spread = metric.get("sd_over_seeds")
-    seeds = "" if spread is None else f", sd over {metric['seeds']} seeds {spread:.3f}"
-    n = metric["n"]
-    if not distinguishable(metric):
+    moved, interval, n = f"{metric.delta:+.3f}", metric.interval, metric.n
+    if interval is not None:
+        moved += f", 95 % interval {interval[0]:+.3f} to {interval[1]:+.3f}"
+    spread = metric.sd_over_seeds
+    seeds = "" if spread is None else f", sd over {metric.seeds} seeds {spread:.3f}"
+    if not metric.distinguishable:
         counted = "" if n is None else f" (n = {n})"
         return f"{change(metric)}  not distinguishable from no change{counted}: {moved}{seeds}"
-    share = f"{_percentage(metric['delta'] / abs(metric['base']))}; " if metric["base"] else ""
+    share = f"{_percentage(metric.delta / abs(metric.base))}; " if metric.base else ""
     counted = "" if n is None else f", n={n}"
     return f"{change(metric)}  ({share}change {moved}{counted}{seeds})"
 

@@ -50,7 +50,7 @@ class Shown:
 
 def _edited(record: Record, name: str) -> float | None:
     found = record.metrics.get(name)
-    return None if found is None else found["edited"]
+    return None if found is None else found.edited
 
 
 def _is_number(value: object) -> bool:

@@ -4,12 +4,14 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from surgery.errors import InputError
 from surgery.files.temporary_folder import TemporaryFolder
 from sweeps.config.wandb_settings import require_tags, server
+from sweeps.records.metric import Metrics
 from sweeps.records.record import EDIT, SAMPLES, Record
 
 if TYPE_CHECKING:
@@ -144,18 +146,7 @@ def _log_done(run: Any, record: Record, folder: Path, probe: "Probe | None") -> 
             run.log_artifact(artifact)
 
 
-def flat(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Metrics under the names of results.csv; what was not measured is left out."""
-    found: dict[str, float] = {}
-    for name, metric in metrics.items():
-        low, high = metric["ci95"]
-        values = {
-            "": metric["edited"],
-            "/base": metric["base"],
-            "/delta": metric["delta"],
-            "/ci_low": low,
-            "/ci_high": high,
-            "/p": metric.get("p"),
-        }
-        found |= {name + suffix: value for suffix, value in values.items() if value is not None}
-    return found
+def flat(metrics: Metrics) -> dict[str, float]:
+    """Metrics under the names of results.csv, without how many samples; what was not measured is left out."""
+    columns = (replace(metric, n=None).columns() for metric in metrics.values())
+    return {name: value for row in columns for name, value in row.items() if value is not None}

@@ -1,13 +1,12 @@
 """A cell run again, and every metric held against its record."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from surgery.errors import InputError
 from surgery.files.temporary_folder import TemporaryFolder
 from sweeps.plan.materials import Materials
 from sweeps.plan.replan import NotHere, replan
+from sweeps.records.metric import Metric
 from sweeps.records.record import Record
 from sweeps.run.run_cell import run_cell
 from sweeps.run.workbench import Workbench
@@ -57,16 +56,16 @@ def compared(record: Record, again: Record) -> Check:
     return check
 
 
-def _values(metric: Mapping[str, Any]) -> dict[str, float | None]:
-    low, high = metric["ci95"]
-    return {**{key: metric[key] for key in ("edited", "base", "delta", "n")}, "ci_low": low, "ci_high": high}
+def _values(metric: Metric) -> dict[str, float | None]:
+    values = {"edited": metric.edited, "base": metric.base, "delta": metric.delta, "n": metric.n}
+    return {**values, "ci_low": metric.low, "ci_high": metric.high, "p": metric.p}
 
 
-def _first_difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _first_difference(was: Metric, now: Metric) -> str:
     values = _values(now)
     return next(f"{key} was {old}, is {values[key]}" for key, old in _values(was).items() if old != values[key])
 
 
-def _largest(was: Mapping[str, Any], now: Mapping[str, Any]) -> float:
+def _largest(was: Metric, now: Metric) -> float:
     pairs = zip(_values(was).values(), _values(now).values(), strict=True)
     return max((abs(old - new) for old, new in pairs if old is not None and new is not None), default=0.0)

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from made_metrics import made_metrics
 
 from sweeps.paper.render import as_latex
 from sweeps.paper.table import PaperTable, table_names
@@ -22,7 +23,7 @@ DOCUMENT = r"""\documentclass{article}
 def filled(table: PaperTable) -> dict[str, Record]:
     """A cell for every row that can be one, with a number in every column."""
     metric = {"base": 0.25, "edited": 0.5, "delta": 0.25, "ci95": [0.1, 0.4], "p": 0.01, "n": 10}
-    metrics = {column.metric.replace("*", "a"): metric for column in table.columns}
+    metrics = made_metrics({column.metric.replace("*", "a"): metric for column in table.columns})
     return {row.name: Record(f"c{i}", "done", metrics=metrics) for i, row in enumerate(table.rows) if row.where}
 
 

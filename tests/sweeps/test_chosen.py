@@ -14,11 +14,12 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_metrics import made_metrics
 from rich.console import Console
 
 from evaluation.measurements.measurement import Measurement
 from sweeps.records.choice import Choice
-from sweeps.records.metrics import metrics_of
+from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import CONFIG, SAMPLES, Record
 from sweeps.records.samples import write_samples
 from sweeps.results.best_cell import choose
@@ -38,8 +39,14 @@ def share(base: float, edited: float, width: float = 0.05) -> Any:
     return metric(base, edited, (edited - base - width, edited - base + width))
 
 
+def tell(entry: dict[str, Any]) -> str:
+    return told(made_metrics({"x": entry})["x"])
+
+
 def pick(rule: dict[str, Any], /, **cells: dict[str, Any]) -> tuple[str | None, str]:
-    records = [Record(name, "done", keys={"model": name}, metrics=metrics) for name, metrics in cells.items()]
+    records = [
+        Record(name, "done", keys={"model": name}, metrics=made_metrics(metrics)) for name, metrics in cells.items()
+    ]
     found = [choose(order, Choice.parse(rule), Path()) for order in (records, records[::-1])]
     best = {one.best.cell if one.best else None for one in found}
     assert len(best) == 1, "the order of the cells decided"
@@ -60,7 +67,7 @@ def test_the_choice_looks_at_the_selection_half_and_never_at_the_report_half() -
 
 
 def test_without_a_selection_half_it_is_said_what_was_looked_at() -> None:
-    [record] = [Record("a", "done", metrics={RATE: share(0.8, 0.3)})]
+    [record] = [Record("a", "done", metrics=made_metrics({RATE: share(0.8, 0.3)}))]
     assert choose([record], Choice.parse(LOWEST), Path()).half == " on all samples, since it has no selection half"
 
 
@@ -112,14 +119,14 @@ def test_of_equal_cells_the_cheapest_is_chosen_whatever_their_order() -> None:
 
 
 def test_a_percentage_is_told_only_of_what_is_distinguishable() -> None:
-    assert told(share(0.9, 0.0)).startswith(
+    assert tell(share(0.9, 0.0)).startswith(
         "0.900 → 0.000  (-100%; change -0.900, 95 % interval -0.950 to -0.850, n=30"
     )
-    line = told(share(0.1, 0.07))
+    line = tell(share(0.1, 0.07))
     assert "not distinguishable from no change (n = 30)" in line and "%;" not in line
     # A base of 0 has no percentage, but is told all the same.
-    assert told(share(0.0, 0.3)) == "0.000 → 0.300  (change +0.300, 95 % interval +0.250 to +0.350, n=30)"
-    assert told(metric(None, 0.95)) == "0.950"
+    assert tell(share(0.0, 0.3)) == "0.000 → 0.300  (change +0.300, 95 % interval +0.250 to +0.350, n=30)"
+    assert tell(metric(None, 0.95)) == "0.950"
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5))
@@ -127,7 +134,7 @@ def test_no_percentage_where_the_interval_holds_no_change(
     base: float, edited: float, below: float, above: float
 ) -> None:
     delta = edited - base
-    line = told(metric(base, edited, (delta - below, delta + above), p=0.5))
+    line = tell(metric(base, edited, (delta - below, delta + above), p=0.5))
     low, high = delta - below, delta + above
     holds = low <= 0 <= high
     # An interval without width tells nothing; there p is asked.

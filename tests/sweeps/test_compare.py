@@ -10,7 +10,7 @@ import yaml
 from scipy.stats import binomtest
 
 from evaluation.measurements.measurement import Measurement
-from sweeps.records.metrics import metrics_of
+from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import CONFIG, SAMPLES, Record
 from sweeps.records.samples import write_samples
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_metrics import made_metrics
 
 from sweeps.records.record import Record
 
@@ -22,7 +23,7 @@ def grid(tmp_path, monkeypatch):
     names = ("toxicity/toxic_rate", "lm_eval/average", "perplexity/story")
     for index in range(4):
         keys = {"model": "tiny", "alpha": 1.0 + index // 2, "top_k": 4 * (1 + index % 2)}
-        metrics = {name: metric(0.1 * index) for name in names}
+        metrics = made_metrics({name: metric(0.1 * index) for name in names})
         Record(f"{index}" * 12, "done", keys=keys, metrics=metrics).save(Path("outputs/runs/grid") / (f"{index}" * 12))
         (Path("outputs/runs/grid") / (f"{index}" * 12) / "config.yaml").write_text(
             "evaluation: {choose: {minimize: toxicity/toxic_rate}}"

@@ -1,8 +1,9 @@
 import pytest
+from made_metrics import made_metrics
 
 from evaluation.fluency import Fluency
 from evaluation.measurements.measurement import Measurement
-from sweeps.records.metrics import metrics_of
+from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import Record
 from sweeps.results.broken_text import degenerate, sound
 
@@ -21,7 +22,7 @@ def cell(base: list[str], edited: list[str], half: str = "report") -> Record:
 
 
 def perplexities(base: float, edited: float, name: str = "perplexity/text") -> Record:
-    return Record("c", "done", metrics={name: {"base": base, "edited": edited}})
+    return Record("c", "done", metrics=made_metrics({name: {"base": base, "edited": edited}}))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_it_is_judged_on_the_selection_half_where_there_is_one() -> None:
 
 def test_what_was_not_measured_is_not_held_against_a_cell() -> None:
     alone = {"fluency/length": {"base": None, "edited": 1.0}}
-    assert degenerate(Record("c", "done", metrics=alone)) is None
+    assert degenerate(Record("c", "done", metrics=made_metrics(alone))) is None
     good, bad = perplexities(4.0, 4.0), perplexities(4.0, 9.0)
     assert sound([good, bad, Record("e", "failed")]) == [good, Record("e", "failed")]
 
@@ -70,7 +71,7 @@ def test_bigrams_tell_a_loop_that_longer_n_grams_miss() -> None:
         "fluency/distinct_2": {"base": 0.95, "edited": 0.7},
     }
     expected = "share of distinct bigrams 0.70 against 0.95 of the base"
-    assert degenerate(Record("c", "done", metrics=metrics)) == expected
+    assert degenerate(Record("c", "done", metrics=made_metrics(metrics))) == expected
 
 
 def test_a_cell_that_broke_the_text_is_never_chosen_and_said_to_be_broken(

@@ -130,11 +130,11 @@ def test_figure_2_of_two_behaviors(surgery: Any, sweeps: Any, measured: list[str
     assert ran.code == 1 and "the sweep's rule chooses none" in ran.err
     for path in folder.glob("*/result.json"):
         record = Record.load(path.parent)
-        lower = {"base": 1.0, "edited": 0.5, "delta": -0.5, "ci95": [-0.6, -0.4], "p": 0.001}
-        rate = {**record.metrics["selection/toxicity/toxic_rate"], **lower}
+        rate = record.metrics["selection/toxicity/toxic_rate"]
+        rate = replace(rate, base=1.0, edited=0.5, delta=-0.5, low=-0.6, high=-0.4, p=0.001)
         if record.keys["alpha"] == 2.0:
-            rate |= {"edited": 0.1, "delta": -0.9, "ci95": [-1.0, -0.8]}
-        replace(record, metrics={**record.metrics, "selection/toxicity/toxic_rate": rate}).save(path.parent)
+            rate = replace(rate, edited=0.1, delta=-0.9, low=-1.0, high=-0.8)
+        replace(record, metrics={**record.metrics, rate.key: rate}).save(path.parent)
     assert sweeps("paper", "figure2", "two").code == 0
 
     # What can't be drawn is told before a model is loaded.

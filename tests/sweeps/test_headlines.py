@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from made_metrics import made_metrics
 
+from sweeps.records.metric import Metric
 from sweeps.results.headlines import headline_metrics
 
 
@@ -13,10 +15,10 @@ class Cell:
     """A cell that measured what is named."""
 
     names: tuple[str, ...]
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.metrics = dict.fromkeys(self.names)
+        self.metrics = made_metrics({name: {} for name in self.names})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from made_metrics import made_metrics
 
 from sweeps.cell.cell import VERSION
 from sweeps.records.record import Record
@@ -12,7 +15,7 @@ def cell(name: str, **p: float | None) -> Record:
         metric.replace("__", "/"): {"base": 0.5, "edited": 0.4, "delta": -0.1, "ci95": [-0.2, 0.0], "p": value, "n": 9}
         for metric, value in p.items()
     }
-    return Record(name, "done", keys={"alpha": 1.0, "top_k": 3}, metrics=metrics, identity=VERSION)
+    return Record(name, "done", keys={"alpha": 1.0, "top_k": 3}, metrics=made_metrics(metrics), identity=VERSION)
 
 
 def test_the_step_up_procedure_of_benjamini_and_hochberg() -> None:
@@ -51,7 +54,11 @@ def test_without_names_the_metrics_are_those_of_a_table() -> None:
 
 
 def test_what_has_no_p_counts_for_nothing() -> None:
-    old = Record("old", "done", metrics={"x": {"base": 1.0, "edited": 0.0, "delta": -1.0, "ci95": [-1, -1], "n": 3}})
+    old = Record(
+        "old",
+        "done",
+        metrics=made_metrics({"x": {"base": 1.0, "edited": 0.0, "delta": -1.0, "ci95": [-1, -1], "n": 3}}),
+    )
     failed = Record("failed", "failed", metrics=cell("failed", x=0.5).metrics)
     assert significant([old, failed, cell("alone", x=None)], ["x"]) == {}
     assert significant([old, failed, cell("a", x=0.04)], ["x"]) == {("a", "x"): True}
@@ -59,9 +66,8 @@ def test_what_has_no_p_counts_for_nothing() -> None:
 
 def test_a_table_marks_what_stays_significant_and_what_is_broken(capsys) -> None:
     broken = cell("broken", toxicity__toxic_rate=0.9)
-    broken = Record(
-        **{**broken.__dict__, "metrics": {**broken.metrics, "fluency/length": {"base": 10.0, "edited": 1.0}}}
-    )
+    length = made_metrics({"fluency/length": {"base": 10.0, "edited": 1.0}})
+    broken = replace(broken, metrics={**broken.metrics, **length})
     records = [cell("changed", toxicity__toxic_rate=0.001), broken]
     console().print(sweep_table(records, best=["changed"]))
     lines = capsys.readouterr().out.splitlines()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from hydra import compose, initialize_config_module
+from made_metrics import made_metrics
 
 import conf
 from evaluation.measurements.measurement import Measurement
@@ -16,7 +17,7 @@ from sweeps.config import resolvers
 from sweeps.config.read_settings import plain
 from sweeps.paper.table import Column, PaperTable, table_names
 from sweeps.plan.layers import layer_number
-from sweeps.records.metrics import metrics_of
+from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import CONFIG, SAMPLES, Record
 from sweeps.records.samples import write_samples
 
@@ -191,7 +192,7 @@ def saved(sweep: str, name: str, config: dict[str, Any], metrics: dict[str, Any]
     folder = Path("outputs/runs") / sweep / name
     folder.mkdir(parents=True)
     (folder / CONFIG).write_text(yaml.safe_dump(config))
-    Record(name, "done", keys={"alpha": 1.0}, metrics=metrics, protocol="p").save(folder)
+    Record(name, "done", keys={"alpha": 1.0}, metrics=made_metrics(metrics), protocol="p").save(folder)
 
 
 def alone(value: float, n: int) -> dict[str, Any]:
@@ -337,6 +338,11 @@ def test_what_is_no_table_or_no_row_of_it_is_said_in_one_line(made: None, sweeps
 def test_a_column_is_the_paper_protocols_row_and_not_one_of_its_tasks() -> None:
     column = Column("MMLU", "lm_eval/mmlu*", percent=True)
     tasks = ["lm_eval/mmlu_anatomy_generative/exact_match", "lm_eval/mmlu_virology_generative/exact_match"]
-    assert column.of(dict.fromkeys(["lm_eval/mmlu", *tasks])) == "lm_eval/mmlu"
-    assert column.of(dict.fromkeys(tasks[:1])) == tasks[0]
-    assert column.of(dict.fromkeys(tasks)) is None
+
+    def named(*names: str) -> str | None:
+        found = column.of(made_metrics({name: {} for name in names}))
+        return None if found is None else found.name
+
+    assert named("lm_eval/mmlu", *tasks) == "lm_eval/mmlu"
+    assert named(*tasks[:1]) == named(*tasks[:1], f"selection/{tasks[0]}") == tasks[0]
+    assert named(*tasks) is None

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from made_metrics import made_metrics
 
+from sweeps.records.metric import Metric
 from sweeps.results.pareto import pareto_front
 
 
-def row(**values: float | None) -> dict:
-    return {name: {"base": 1.0, "edited": value} for name, value in values.items()}
+def row(**values: float | None) -> dict[str, Metric]:
+    return made_metrics({name: {"base": 1.0, "edited": value} for name, value in values.items()})
 
 
 def test_a_cell_is_on_the_front_unless_another_is_better_in_all() -> None:
@@ -25,8 +27,8 @@ def test_equals_share_the_front_and_what_was_not_measured_is_off_it() -> None:
 
 def test_the_front_is_that_of_the_selection_half() -> None:
     rows = [
-        row(toxic=0.0) | {"selection/toxic": {"edited": 0.9}},
-        row(toxic=1.0) | {"selection/toxic": {"edited": 0.1}},
+        row(toxic=0.0) | made_metrics({"selection/toxic": {"edited": 0.9}}),
+        row(toxic=1.0) | made_metrics({"selection/toxic": {"edited": 0.1}}),
     ]
     assert pareto_front(rows, ["toxic"], ["minimize"]) == [1]
 

@@ -10,7 +10,8 @@ import pytest
 from evaluation.comparison.compare import compare
 from evaluation.measurements.measurement import Measurement
 from surgery.errors import InputError
-from sweeps.records.metrics import metrics_of
+from sweeps.records.metric import Metric
+from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import SAMPLES, Record
 from sweeps.records.samples import write_samples
 from sweeps.results.pooling import pool
@@ -47,13 +48,7 @@ def cell(folder: Path, seed: int, alpha: float = 1.0, **changed: object) -> Reco
     (folder / name).mkdir(parents=True)
     write_samples(folder / name / SAMPLES, base, edited)
     metrics = metrics_of(base, edited, seed)
-    metrics["probe/test_accuracy"] = {
-        "base": None,
-        "edited": 0.9 + seed / 100,
-        "delta": None,
-        "ci95": [None] * 2,
-        "n": 8,
-    }
+    metrics["probe/test_accuracy"] = Metric("probe/test_accuracy", edited=0.9 + seed / 100, n=8)
     fields = {"cell": name, "status": "done", "protocol": "p", "metrics": metrics}
     keys = {"alpha": alpha, "seed": seed}
     return Record(**{**fields, "keys": keys, **changed})  # type: ignore[arg-type]
@@ -67,16 +62,16 @@ def test_each_sample_is_averaged_over_seeds_and_counted_once(tmp_path: Path) -> 
     found = [scores_of(seed) for seed in (0, 1, 2)]
 
     rate = np.array([edited - base for base, edited in (scores["rate"] for scores in found)])
-    assert pooled.metrics["rate"]["delta"] == pytest.approx(rate.mean())
-    assert pooled.metrics["rate"]["n"] == 40
-    assert pooled.metrics["rate"]["seeds"] == 3
-    assert pooled.metrics["rate"]["sd_over_seeds"] == pytest.approx(np.std(rate.mean(axis=1), ddof=1))
+    assert pooled.metrics["rate"].delta == pytest.approx(rate.mean())
+    assert pooled.metrics["rate"].n == 40
+    assert pooled.metrics["rate"].seeds == 3
+    assert pooled.metrics["rate"].sd_over_seeds == pytest.approx(np.std(rate.mean(axis=1), ddof=1))
 
     losses = np.mean([scores["perplexity"][1] for scores in found], axis=0)
-    assert pooled.metrics["perplexity"]["edited"] == pytest.approx(np.exp(losses.sum() / TOKENS.sum()))
+    assert pooled.metrics["perplexity"].edited == pytest.approx(np.exp(losses.sum() / TOKENS.sum()))
 
     edited = np.mean([scores["average"][1] for scores in found], axis=0)
-    assert pooled.metrics["average"]["edited"] == pytest.approx((edited[:10].mean() + edited[10:].mean()) / 2)
+    assert pooled.metrics["average"].edited == pytest.approx((edited[:10].mean() + edited[10:].mean()) / 2)
 
 
 def test_the_interval_is_that_of_the_averaged_samples(tmp_path: Path) -> None:
@@ -84,8 +79,8 @@ def test_the_interval_is_that_of_the_averaged_samples(tmp_path: Path) -> None:
     for name in KINDS:
         base, edited = (np.mean([scores_of(seed)[name][side] for seed in (0, 1)], axis=0) for side in (0, 1))
         told = compare(measured(name, base), measured(name, edited), seed=0)
-        assert pooled.metrics[name]["ci95"] == pytest.approx(list(told.ci95))
-        assert pooled.metrics[name]["p"] == pytest.approx(told.p)
+        assert pooled.metrics[name].interval == pytest.approx(told.ci95)
+        assert pooled.metrics[name].p == pytest.approx(told.p)
 
 
 def test_only_cells_that_differ_in_nothing_but_the_seed_are_pooled(tmp_path: Path) -> None:
@@ -99,16 +94,16 @@ def test_only_cells_that_differ_in_nothing_but_the_seed_are_pooled(tmp_path: Pat
     rows = pool(records, tmp_path)
     assert [row.cells for row in rows] == [("cell-1.0-0", "cell-1.0-1"), ("cell-2.0-0",), ("cell-3.0-1",)]
     alone = rows[1].metrics["rate"]
-    assert (alone["seeds"], alone["sd_over_seeds"]) == (1, None)
-    assert {name: alone[name] for name in records[2].metrics["rate"]} == records[2].metrics["rate"]
+    assert (alone.seeds, alone.sd_over_seeds) == (1, None)
+    assert alone == records[2].metrics["rate"]
 
 
 def test_what_has_no_samples_is_averaged(tmp_path: Path) -> None:
     [pooled] = pool([cell(tmp_path, seed) for seed in (0, 1)], tmp_path)
     accuracy = pooled.metrics["probe/test_accuracy"]
-    assert accuracy["edited"] == pytest.approx(0.905)
-    assert accuracy["sd_over_seeds"] == pytest.approx(np.std([0.9, 0.91], ddof=1))
-    assert accuracy["delta"] is None
+    assert accuracy.edited == pytest.approx(0.905)
+    assert accuracy.sd_over_seeds == pytest.approx(np.std([0.9, 0.91], ddof=1))
+    assert accuracy.delta is None
 
 
 def test_a_file_without_weights_is_not_pooled_and_a_missing_one_is_named(tmp_path: Path) -> None:

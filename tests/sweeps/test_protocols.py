@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from made_metrics import made_metrics
 
 from sweeps.records.record import CONFIG, Record
 
@@ -19,7 +20,11 @@ def cell(alpha: float, rate: float, protocol: str) -> None:
     folder = Path("outputs/runs/a") / name
     metric = {"base": 0.9, "edited": rate, "delta": rate - 0.9, "ci95": [rate - 1.0, rate - 0.8], "p": 0.5, "n": 10}
     Record(
-        name, "done", keys={"alpha": alpha}, metrics={"rate": metric, "perplexity/x": metric}, protocol=protocol
+        name,
+        "done",
+        keys={"alpha": alpha},
+        metrics=made_metrics({"rate": metric, "perplexity/x": metric}),
+        protocol=protocol,
     ).save(folder)
     evaluation = {"limit": LIMITS[protocol], "choose": {"minimize": "rate"}}
     (folder / CONFIG).write_text(yaml.safe_dump({"evaluation": evaluation}))

@@ -3,12 +3,13 @@
 import pytest
 
 from sweeps.records.choice import Condition
+from sweeps.records.metric import Metric
 from sweeps.results.giving_up import Objective, Pruning, violations
 
 
-def metric(base: float, edited: float, low: float, high: float) -> dict[str, object]:
-    """A record's entry; low and high are the ends of the change's interval."""
-    return {"base": base, "edited": edited, "delta": edited - base, "ci95": [low, high], "n": 100}
+def metric(base: float, edited: float, low: float, high: float) -> Metric:
+    """Low and high are the ends of the change's interval."""
+    return Metric("x", "report", base, edited, edited - base, low, high, n=100)
 
 
 LOW = Objective("toxicity", lowest=True)

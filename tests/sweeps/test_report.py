@@ -60,7 +60,7 @@ def test_every_number_of_the_page_is_the_records(page: Path, made_sweep: Path) -
         assert row["layers"] == record.edit["rows_per_layer"]
         for name in ("toxicity/toxic_rate", "perplexity/story"):
             metric = record.metrics[name]
-            wanted = [metric["base"], metric["edited"], metric["delta"], *metric["ci95"], metric["p"], metric["n"]]
+            wanted = [metric.base, metric.edited, metric.delta, metric.low, metric.high, metric.p, metric.n]
             assert row["metrics"][name][:7] == pytest.approx(wanted, rel=1e-5)
         assert not any(name.startswith("selection/") for name in row["metrics"])
     assert data["counts"] == {"done": 6, "failed": 1, "pruned": 1}
@@ -136,7 +136,10 @@ def test_a_thousand_cells_make_a_page_of_at_most_ten_megabytes(made_sweep: Path)
     many = []
     for index in range(1_000):
         record = records[index % 5]
-        extra = {f"lm_eval/task_{task}": record.metrics["toxicity/toxic_rate"] for task in range(15)}
+        extra = {
+            name: replace(record.metrics["toxicity/toxic_rate"], name=name)
+            for name in (f"lm_eval/task_{task}" for task in range(15))
+        }
         keys = {**record.keys, "alpha": 1 + index / 1_000}
         many.append(
             replace(
@@ -176,7 +179,7 @@ def test_records_of_before_cosines_and_machines_were_kept_make_a_page(made_sweep
 
 def test_a_sweep_of_the_selection_half_alone_is_drawn_and_called_so(made_sweep: Path) -> None:
     halved = [
-        replace(record, metrics={f"selection/{name}": value for name, value in record.metrics.items()})
+        replace(record, metrics={key: one for key, one in record.metrics.items() if one.half == "selection"})
         for record in load_records(made_sweep)
     ]
     page = write_report(made_sweep, halved, LOWEST, figures=True)
@@ -188,7 +191,7 @@ def test_a_sweep_of_the_selection_half_alone_is_drawn_and_called_so(made_sweep: 
     }
     for row in data["rows"]:
         assert row["metrics"]["selection/toxicity/toxic_rate"][1] == pytest.approx(
-            measured[row["cell"]]["edited"], rel=1e-5
+            measured[row["cell"]].edited, rel=1e-5
         )
     assert any(row["front"] for row in data["rows"])
     assert (made_sweep / "figures" / "trade-off.png").stat().st_size > 1000

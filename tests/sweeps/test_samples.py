@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.measurements.measurement import Measurement
-from sweeps.records.metrics import metrics_of
+from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import SAMPLES, Record, write_table
 from sweeps.records.samples import write_samples
 
@@ -36,6 +36,13 @@ def test_the_largest_changes_come_first(sweep: Path, sweeps) -> None:
     out = sweeps("samples", "made", "abc").out
     assert out.index("prompt 0") < out.index("prompt 2") < out.index("prompt 1")
     assert "0.500 → 0.333" in out
+
+
+def test_each_half_is_told_by_its_own_number(made_sweep: Path, monkeypatch: pytest.MonkeyPatch, sweeps) -> None:
+    monkeypatch.chdir(made_sweep.parents[2])
+    for half, key in (("report", "toxicity/toxic_rate"), ("selection", "selection/toxicity/toxic_rate")):
+        measured = Record.load(made_sweep / "c2-8").metrics[key]
+        assert f"{measured.base:.3f} → {measured.edited:.3f}" in sweeps("samples", "made", "c2-8", "--half", half).out
 
 
 def test_what_a_model_said_is_shown_and_not_obeyed(sweep: Path, sweeps) -> None:

@@ -73,7 +73,7 @@ def test_every_sampler_searches_for_several_goals_at_once(sampler, surgery, argu
     records = load_records(tmp_path / FOLDER)
     assert len(records) == 6
     measured = {
-        r.cell: (r.metrics["perplexity/story"]["edited"], -r.metrics["probe/loss_avoided"]["edited"]) for r in records
+        r.cell: (r.metrics["perplexity/story"].edited, -r.metrics["probe/loss_avoided"].edited) for r in records
     }
     front = {
         cell
@@ -367,10 +367,10 @@ def test_the_toy_worlds_search_finds_what_the_demos_grid_finds_with_no_more_cell
             ability, fluency = metrics["selection/lm_eval/average"], metrics["selection/fluency/grammatical"]
             perplexity = metrics["selection/perplexity/heldout"]
             if (
-                ability["delta"] >= -0.03
-                and perplexity["edited"] <= 1.1 * perplexity["base"]
-                and fluency["edited"] >= 0.9 * fluency["base"]
+                ability.delta >= -0.03
+                and perplexity.edited <= 1.1 * perplexity.base
+                and fluency.edited >= 0.9 * fluency.base
             ):
-                rates.append(metrics["selection/toxicity/toxic_rate"]["edited"])
+                rates.append(metrics["selection/toxicity/toxic_rate"].edited)
         found[experiment] = min(rates)
     assert found["search"] <= found["demo"]

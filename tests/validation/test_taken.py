@@ -13,13 +13,13 @@ def output_of(sweep: Path) -> Path:
     return sweep.parent.parent
 
 
-def change(sweep: Path, **values: object) -> None:
+def change(sweep: Path, **values: float) -> None:
     """In every record, what the selection half says of toxicity."""
     for folder in (file.parent for file in sweep.glob("*/result.json")):
         record = Record.load(folder)
         name = "selection/toxicity/toxic_rate"
         if name in record.metrics:
-            replace(record, metrics={**record.metrics, name: {**record.metrics[name], **values}}).save(folder)
+            replace(record, metrics={**record.metrics, name: replace(record.metrics[name], **values)}).save(folder)
 
 
 def test_the_cell_that_the_rule_names(made_sweep: Path) -> None:
@@ -29,7 +29,7 @@ def test_the_cell_that_the_rule_names(made_sweep: Path) -> None:
 
 
 def test_the_best_within_the_limits_where_none_can_be_told_from_the_base(made_sweep: Path) -> None:
-    change(made_sweep, ci95=[-0.9, 0.1])
+    change(made_sweep, low=-0.9, high=0.1)
     found = taken(NAME, output_of(made_sweep))
     # c3-8 has a lower rate, of broken text.
     assert found.record is not None and found.record.cell == "c2-8"
