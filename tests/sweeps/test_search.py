@@ -64,7 +64,9 @@ def test_a_search_asks_for_so_many_cells_and_goes_on_where_it_stopped(surgery, s
     assert first.items() <= later.items()
 
 
-@pytest.mark.parametrize("sampler", ["random", *(pytest.param(one, marks=pytest.mark.slow) for one in ("tpe", "nsga2", "gp"))])
+@pytest.mark.parametrize(
+    "sampler", ["random", *(pytest.param(one, marks=pytest.mark.slow) for one in ("tpe", "nsga2", "gp"))]
+)
 def test_every_sampler_searches_for_several_goals_at_once(sampler, surgery, arguments, tmp_path) -> None:
     goals = "hydra.sweeper.directions={perplexity/story: minimize, probe/loss_avoided: maximize}"
     found = (goals, f"hydra.sweeper.sampler={sampler}", "hydra.sweeper.n_trials=6")
