@@ -15,6 +15,7 @@ from surgery.errors import InputError
 from surgery.files.hub import HubFiles, on_the_hub
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import run_in_batches
+from surgery.texts.tables import read_table
 from surgery.tokens.encoding import embedding_rows, longest_input, require_embeddings, token_ids
 
 if TYPE_CHECKING:
@@ -139,13 +140,10 @@ def _read(path: str | Path) -> str:
     file = _file(path)
     if file.suffix != ".parquet":
         return read_text(file, _WHAT)
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        rows = parquet.read_table(file, columns=["text"])["text"].to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{_WHAT} '{path}' can't be read as parquet with a column 'text': {error}") from None
+    table = read_table(file, _WHAT)
+    rows = table.column("text")
+    if empty := [place for place, row in zip(table.places, rows, strict=True) if not isinstance(row, str)]:
+        raise InputError(f"{_WHAT} '{path}' holds no text in {empty[0]}")
     return "\n\n".join(rows)
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from sweeps.records.metric import value_of
 from sweeps.records.record import Record
 from sweeps.records.sweep import Sweep
-from sweeps.results.best_cell import choose
-from sweeps.results.broken_text import sound
+from sweeps.results.best_cell import choose, within_limits
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,8 @@ def taken(name: str, output: Path) -> Taken:
         return Taken(next(record for record in done if record.cell in cells), found.why)
     qualified = [
         (value if rule.lowest else -value, record.cell, record)
-        for record in sound(done)
-        if all(condition.holds(record.metrics) for condition in rule.where)
-        and (value := value_of(record.metrics, rule.metric, "edited")) is not None
+        for record in within_limits(done, rule.where)
+        if (value := value_of(record.metrics, rule.metric, "edited")) is not None
     ]
     if not qualified:
         return Taken(None, found.why)

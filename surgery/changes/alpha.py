@@ -4,9 +4,11 @@ import math
 
 from surgery.errors import InputError
 
+POSSIBLE_ALPHA = "it is any finite number but 0"
+
 
 def require_alpha(alpha: float) -> float:
     """The alpha; raises InputError unless it is finite and not 0, which would change nothing."""
     if not math.isfinite(alpha) or alpha == 0:
-        raise InputError(f"alpha={alpha} is not possible; it is any finite number but 0")
+        raise InputError(f"alpha={alpha} is not possible; {POSSIBLE_ALPHA}")
     return alpha

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from surgery.changes.alpha import require_alpha
@@ -17,6 +16,7 @@ from surgery.changes.row_change import RowChange, add_to_rows
 from surgery.errors import InputError
 from surgery.export.adapter import save_adapter
 from surgery.export.checkpoint import save_checkpoint
+from surgery.files.opened_tensors import read_tensors
 from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import pop_edit, push_edit, require_base, tensor_bytes
@@ -205,12 +205,7 @@ class Edit:
         Raises:
             InputError: when the file is missing, can't be read, is no edit, or was changed after it was saved.
         """
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"edit '{path}' can't be read as safetensors: {error}") from None
+        tensors, metadata = read_tensors(path, f"edit '{path}'")
         if metadata.get("format") != FORMAT:
             raise InputError(f"'{path}' is no edit; it holds {', '.join(tensors) or 'nothing'}")
         try:

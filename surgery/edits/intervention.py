@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from surgery.changes.receipt import Receipt
@@ -15,7 +14,7 @@ from surgery.edits.edit import Edit
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import NewWeights
 from surgery.edits.steering import Steering
-from surgery.errors import InputError
+from surgery.files.opened_tensors import opened_tensors
 
 
 class Intervention(Protocol):
@@ -51,11 +50,8 @@ def load_intervention(path: str | Path) -> Intervention:
     Raises:
         InputError: when the file is missing, can't be read, holds none, or was changed after it was saved.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            found = (file.metadata() or {}).get("format", "")
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"edit '{path}' can't be read as safetensors: {error}") from None
+    with opened_tensors(path, f"edit '{path}'") as file:
+        found = (file.metadata() or {}).get("format", "")
     loaders: dict[str, Callable[[str | Path], Intervention]] = {
         EDIT_FORMAT: Edit.load,
         Steering.FORMAT: Steering.load,

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
+from surgery.files.opened_tensors import read_tensors
 from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_files import written_whole
 
@@ -40,12 +40,7 @@ def read_intervention(path: str | Path, format: str, make: Callable[[dict[str, t
     Raises:
         InputError: when the file is missing, can't be read, holds something else, or was changed after it was saved.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"'{path}' can't be read as safetensors: {error}") from None
+    tensors, metadata = read_tensors(path, f"'{path}'")
     if metadata.get("format") != format:
         raise InputError(f"'{path}' holds no {format}")
     try:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
+from surgery.files.opened_tensors import read_tensors
 from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import fingerprint, tensor_bytes
@@ -110,18 +110,13 @@ class Probe:
             raise InputError(f"probe.path '{path}' is not there; give a .safetensors or .pt file")
         if path.suffix in (".pt", ".pth", ".bin"):
             return cls._load_release(path)
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"probe.path '{path}' can't be read as safetensors: {error}") from None
+        tensors, metadata = read_tensors(path, f"probe.path '{path}'")
         if metadata.get("format") != FORMAT:
             raise InputError(f"probe.path '{path}' is no probe; it holds {', '.join(tensors) or 'nothing'}")
         try:
             description = json.loads(metadata["probe"])
             description["classes"] = tuple(description["classes"])
-            return cls(tensors["weight"], tensors["bias"], **description)
+            return cls(tensors["weight"].float(), tensors["bias"].float(), **description)
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise InputError(f"probe.path '{path}' is a damaged probe ({error}); save it again") from None
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
+from surgery.files.opened_tensors import read_tensors
 from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_files import written_whole
 from surgery.model.fingerprints import fingerprint
@@ -102,12 +102,7 @@ class RowRanking:
         Raises:
             InputError: when the file is missing, can't be read, or is no ranking.
         """
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"ranking '{path}' can't be read as safetensors: {error}") from None
+        tensors, metadata = read_tensors(path, f"ranking '{path}'")
         if FORMAT not in metadata:
             raise InputError(f"'{path}' is no ranking; it holds {', '.join(tensors) or 'nothing'}")
         try:

@@ -21,6 +21,8 @@ VERSION = 2
 
 # The keys of `model` that say how it is loaded, as `surgery.load_model` calls them too.
 LOADING = ("path", "revision", "gguf", "dtype", "device", "trust_remote_code", "date")
+# Those that an exported adapter tells of its base; whose code may run, and where, is for who loads it to say.
+TOLD_OF_BASE = ("revision", "dtype", "date")
 
 _SETTINGS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 

@@ -10,7 +10,7 @@ from sweeps.config.followed_cells import first_and_following, following, on_its_
 from sweeps.engines.local import local_engine
 from sweeps.engines.protocol import Engine
 from sweeps.plan.materials import Materials
-from sweeps.plan.planner import make_plan
+from sweeps.plan.planner import make_plan, plan_cell
 from sweeps.terminal.library_output import quiet_libraries
 
 
@@ -42,7 +42,7 @@ def run_composed(composed: Sequence[Composed], make_engine: Callable[[], Engine]
     if run_plan(plan, make_engine()).failed:
         raise CellsFailed
     if later:
-        cells = [make_plan([followed], materials).experiments[0].cell.id for _, followed in later]
+        cells = [plan_cell(followed, materials).cell.id for _, followed in later]
         then = [following(one, plan.sweep_folder / cell) for (one, _), cell in zip(later, cells, strict=True)]
         if run_plan(make_plan([*first, *then], materials), make_engine()).failed:
             raise CellsFailed

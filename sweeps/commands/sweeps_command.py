@@ -21,6 +21,7 @@ from sweeps.engines.import_path import import_packages_only
 from sweeps.records.choice import Choice
 from sweeps.records.metric import key_of
 from sweeps.records.record import RESULT, SAMPLES, cell_folders, load_records, sweep_folders
+from sweeps.records.samples import read_samples
 from sweeps.records.sweep import Sweep, one_cell
 from sweeps.report.write import FIGURES, write_report
 from sweeps.results.best_cell import choose
@@ -129,15 +130,13 @@ def samples(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Base beside edited for the same prompts, the largest changes first."""
-    import pandas as pd
     from rich.table import Table
 
     sweep = Sweep.named(name, output_dir)
     record = sweep.cell(cell)
-    path = sweep.folder / record.cell / SAMPLES
-    if not path.is_file():
+    if not (sweep.folder / record.cell / SAMPLES).is_file():
         raise InputError(f"cell {record.cell} has no samples: it {record.status}")
-    table = pd.read_parquet(path)
+    table = read_samples(sweep.folder / record.cell)
     with_text = table[table["edited"].notna() & (table["half"] == half)]
     names = list(dict.fromkeys(with_text["measurement"]))
     wanted = measurement or (names[0] if names else "")

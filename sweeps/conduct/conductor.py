@@ -55,7 +55,7 @@ class Conductor:
 
     def submit(self, plan: Plan) -> None:
         """Takes the cells of a plan that have no record yet, or a failed one that is to be tried again."""
-        waiting = waiting_cells(plan, self.records)
+        waiting = plan.waiting(self.records)
         for cell in waiting:
             self._plans[cell] = plan
             self._tries[cell] = 0
@@ -145,15 +145,9 @@ class Conductor:
         self._ended(record)
 
 
-def waiting_cells(plan: Plan, records: Mapping[str, Record]) -> list[str]:
-    """The cells of a plan that have to run, given the records there are."""
-    cells = [experiment.cell.id for experiment in plan.experiments]
-    return [cell for cell in cells if not plan.stands(records.get(cell))]
-
-
 def say_what_is_kept(plan: Plan, records: Mapping[str, Record], to: Console) -> None:
     """Tells which cells of a plan have ended already."""
-    waiting = set(waiting_cells(plan, records))
+    waiting = set(plan.waiting(records))
     kept = [records[e.cell.id] for e in plan.experiments if e.cell.id not in waiting]
     if not kept:
         return

@@ -1,19 +1,21 @@
 """What a command would do and cost."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from rich.table import Table
 
+from surgery.errors import InputError
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.method import METHODS
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.plan import Plan
 from sweeps.plan.text_notes import texts_notes
 from sweeps.records.machine import machine
-from sweeps.records.record import Record, load_records, sweep_folders
+from sweeps.records.record import RESULT, Record, cell_folders, sound_records, sweep_folders
 from sweeps.run.stage_identities import stage_identities
 from sweeps.store.store import Store
 from sweeps.terminal.cell_tables import console
@@ -28,17 +30,19 @@ def show_plan(plan: Plan, following: int = 0) -> None:
         following: how many more cells follow these, see `sweeps.config.followed_cells`.
     """
     to = console()
-    kept = {record.cell: record for record in load_records(plan.sweep_folder)} if plan.sweep_folder.is_dir() else {}
+    kept, damaged = sound_records(plan.sweep_folder)
+    for what in damaged:
+        to.print(f"{what}; its cell counts as not run", markup=False, soft_wrap=True)
     named = plan.swept
     table = Table(title=f"{len(plan.experiments)} cells of sweep {plan.sweep}", title_justify="left")
     for column in ("cell", *named, "would"):
         table.add_column(column)
-    waiting = [experiment for experiment in plan.experiments if not plan.stands(kept.get(experiment.cell.id))]
+    waiting = plan.waiting(kept)
     for experiment in plan.experiments:
         keys = experiment.cell.keys()
-        record = kept.get(experiment.cell.id)
-        would = f"be kept: {record.status}" if record is not None and plan.stands(record) else "run"
-        table.add_row(experiment.cell.id, *(str(keys.get(name, "-")) for name in named), would)
+        cell = experiment.cell.id
+        would = "run" if cell in waiting else f"be kept: {kept[cell].status}"
+        table.add_row(cell, *(str(keys.get(name, "-")) for name in named), would)
     to.print(table)
     for note in texts_notes(plan):
         to.print(note, markup=False, soft_wrap=True)
@@ -50,7 +54,7 @@ def show_plan(plan: Plan, following: int = 0) -> None:
             f"{following} more follow these: what they start from, and so their names, is known once these have run"
         )
     # What follows is alike in all but what it starts from, so it is reckoned as these are.
-    counted = [*waiting, *plan.experiments[:1] * following]
+    counted = [*map(plan.experiment, waiting), *plan.experiments[:1] * following]
     told = estimate(counted, plan.output_dir, to_make)
     to.print(f"{len(counted)} cells would run; {told + '; ' if told else ''}nothing was run", soft_wrap=True)
 
@@ -82,12 +86,10 @@ def estimate(waiting: Sequence[Experiment], output_dir: Path, to_make: Mapping[s
     if not waiting:
         return ""
     earlier: dict[str, dict[str, float]] = {}
-    for folder in sweep_folders(output_dir / "runs"):
-        for record in load_records(folder):
-            if record.status == "done":
-                # A cell may stand in several sweeps, and only where it ran first was it measured.
-                of_cell = earlier.setdefault(_work(record.keys, record.protocol, record.machine), {})
-                of_cell[record.cell] = max(_own_seconds(record), of_cell.get(record.cell, 0.0))
+    for record in _done_earlier(output_dir):
+        # A cell may stand in several sweeps, and only where it ran first was it measured.
+        of_cell = earlier.setdefault(_work(record.keys, record.protocol, record.machine), {})
+        of_cell[record.cell] = max(_own_seconds(record), of_cell.get(record.cell, 0.0))
     works = [_work_of(experiment) for experiment in waiting]
     typical = {work: median(earlier[work].values()) for work in set(works) if work in earlier}
     known = [typical[work] for work in works if work in typical]
@@ -103,6 +105,14 @@ def estimate(waiting: Sequence[Experiment], output_dir: Path, to_make: Mapping[s
     beside = [f"{count} {stage} to make" for stage, count in to_make.items() if count]
     beside += [f"{unknown} of the cells ({nobody})"] if unknown else []
     return f"{told}; not in it: {', '.join(['loading the model', *beside])}"
+
+
+def _done_earlier(output_dir: Path) -> Iterator[Record]:
+    """The cells of all sweeps that are done; one whose record is damaged tells no time, and hinders no plan."""
+    for folder in (cell for sweep in sweep_folders(output_dir / "runs") for cell in cell_folders(sweep)):
+        with suppress(InputError):
+            if (folder / RESULT).is_file() and (record := Record.load(folder)).status == "done":
+                yield record
 
 
 def _own_seconds(record: Record) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from surgery.errors import InputError
 from surgery.files.whole_files import written_whole
-from sweeps.conduct.conductor import Conductor, say_what_is_kept, waiting_cells
+from sweeps.conduct.conductor import Conductor, say_what_is_kept
 from sweeps.engines.protocol import Engine
 from sweeps.plan.plan import Plan
 from sweeps.plan.text_notes import require_above_chance, texts_notes
@@ -84,7 +84,7 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
     require_above_chance(plan, [records[e.cell.id] for e in plan.experiments if e.cell.id in records])
     say_what_is_kept(plan, records, progress_console)
     conductor = Conductor(plan.sweep_folder, engine, Progress(progress_console, total, engine.slots), records)
-    conductor.finished({experiment.cell.id for experiment in plan.experiments} - set(waiting_cells(plan, records)))
+    conductor.finished({experiment.cell.id for experiment in plan.experiments} - set(plan.waiting(records)))
     return conductor
 
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
+from surgery.changes.alpha import POSSIBLE_ALPHA
 from surgery.errors import InputError
 from sweeps.cell.cell import Settings
 
@@ -57,7 +58,7 @@ CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed", "composition")
 
 # What is possible, where a type's own words would not tell a person enough.
 POSSIBLE = {
-    "alpha": "it is any finite number but 0",
+    "alpha": POSSIBLE_ALPHA,
     "top_k": "it is a whole number from 1",
     "layer": "it is 1 to the number of layers, or first, middle, last_but_one, last",
     "seed": "it is a whole number from 0",

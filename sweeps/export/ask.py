@@ -13,10 +13,10 @@ from evaluation.generation import Generation, stream
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
 from surgery.model.loading import load_model
-from sweeps.export.export import cell_config
 from sweeps.records.base_model import load_cell_model
 from sweeps.records.chain import applied, read_chain
 from sweeps.records.recorded_generation import NEW_TOKENS, as_measured
+from sweeps.records.sweep import require_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -43,7 +43,7 @@ class Pair:
     @classmethod
     def of_cell(cls, cell_folder: Path, max_new_tokens: int | None, measurement: str = "") -> "Pair":
         """The model and edit of a finished cell, asked as a measurement of the cell does; see `as_measured`."""
-        config, chain = cell_config(cell_folder), read_chain(cell_folder)
+        config, chain = require_config(cell_folder), read_chain(cell_folder)
         generation = as_measured(config, measurement, max_new_tokens)
         model, tokenizer = load_cell_model(config)
         return cls(model, tokenizer, nullcontext, lambda: applied(chain, model), generation)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
@@ -17,20 +16,14 @@ from sweeps.export.chain_export import compare_logits, holds_checkpoint, require
 from sweeps.export.chain_gguf import GGUF_KINDS, MODELFILE, base_file, file_name, gguf_content, modelfile
 from sweeps.export.model_card import licence_of, model_card
 from sweeps.records.chain import read_chain
-from sweeps.records.record import CONFIG, Record
+from sweeps.records.record import Record
 from sweeps.records.recorded_generation import how_asked
+from sweeps.records.sweep import require_config
 
 if TYPE_CHECKING:
     from surgery.files.gguf_file import GgufFile
 
 KINDS = ("adapter", "checkpoint", *GGUF_KINDS)
-
-
-def cell_config(cell_folder: Path) -> Mapping[str, Any]:
-    """The config a cell was composed from."""
-    with open(cell_folder / CONFIG, encoding="utf-8") as file:
-        config: Mapping[str, Any] = yaml.safe_load(file)
-    return config
 
 
 def export_cell(
@@ -64,7 +57,7 @@ def export_cell(
     record.require_this_identity()
     if verify and kind == "adapter":
         raise InputError("--verify is for checkpoints and GGUF files; an adapter holds nothing but the edit")
-    config = cell_config(cell_folder)
+    config = require_config(cell_folder)
     model = config["model"]
     chain = read_chain(cell_folder)
     require_export(chain, kind)
@@ -103,7 +96,7 @@ def holds_export(record: Record, cell_folder: Path, kind: str, target: Path) -> 
     """
     if not target.is_dir():
         return False
-    config = cell_config(cell_folder)
+    config = require_config(cell_folder)
     model = config["model"]
     chain = read_chain(cell_folder)
     base = _base(model, kind)

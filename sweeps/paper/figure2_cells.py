@@ -9,12 +9,12 @@ from surgery.activity.neuron_activity import require_gates
 from surgery.edits.edit import Edit
 from surgery.errors import InputError
 from sweeps.cell.canonical_json import canonical_json
-from sweeps.export.export import cell_config
 from sweeps.paper.prompt_sets import PromptSet, behavior_prompts, task_prompts
 from sweeps.paper.table import one_of, settings_of
 from sweeps.records.base_model import model_arguments
 from sweeps.records.chain import read_chain
 from sweeps.records.record import Record
+from sweeps.records.sweep import require_config
 from sweeps.results.protocols import measured_alike
 
 if TYPE_CHECKING:
@@ -83,6 +83,6 @@ def behaviors_of(folder: Path, done: Sequence[Record]) -> list[Behavior]:
 
 
 def _behavior(name: str, record: Record, cell_folder: Path) -> Behavior:
-    config = cell_config(cell_folder)
+    config = require_config(cell_folder)
     own = behavior_prompts(record, cell_folder, config)
     return Behavior(name, read_chain(cell_folder), config, own, task_prompts(record, cell_folder))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sweeps.paper.table import PaperTable
 from sweeps.records.record import SAMPLES, Record
+from sweeps.records.samples import read_samples
 
 
 def continuations(table: PaperTable, rows: Mapping[str, Record], folder: Path) -> tuple[str, dict[str, str]]:
@@ -18,16 +19,13 @@ def continuations(table: PaperTable, rows: Mapping[str, Record], folder: Path) -
         rows: our cells by the row's name.
         folder: of the sweep, with their samples.
     """
-    import pandas as pd
-
     found: dict[str, str] = {}
     prompt, sample = "", None
     for row in table.rows:
         record = table.record(row, rows)
-        path = folder / record.cell / SAMPLES if record else None
-        if path is None or not path.is_file():
+        if record is None or not (folder / record.cell / SAMPLES).is_file():
             continue
-        every = pd.read_parquet(path)
+        every = read_samples(folder / record.cell)
         told = every[(every["measurement"] == table.continuations) & (every["half"] == "report")]
         if told.empty:
             continue

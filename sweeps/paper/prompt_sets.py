@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from surgery.errors import InputError
 from surgery.tokens.chat import in_chat_template
 from sweeps.records.choice import Choice
-from sweeps.records.record import SAMPLES, Record
+from sweeps.records.record import Record
 from sweeps.records.recorded_generation import generations
+from sweeps.records.samples import read_samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,13 +110,7 @@ def evenly(values: Sequence[str], most: int) -> list[str]:
 
 def _samples(cell_folder: Path) -> "pd.DataFrame":
     """Measurement, sample and prompt of the report half."""
-    import pandas as pd
-
-    path = cell_folder / SAMPLES
-    try:
-        table = pd.read_parquet(path, columns=["measurement", "half", "sample", "prompt"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"'{path}' can't be read as samples: {error}") from None
+    table = read_samples(cell_folder, ["measurement", "half", "sample", "prompt"])
     return table[table["half"] == "report"]
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 from hydra.utils import instantiate
-from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
 from surgery.files.gguf_place import gguf_of
 from surgery.files.local_paths import names_a_file, names_a_folder, require_folder
+from surgery.files.opened_tensors import opened_tensors
 from surgery.files.whole_files import verify_checksums
 from surgery.texts.texts import LabelledTexts, read_texts
 from sweeps.cell.canonical_json import canonical_json
@@ -150,11 +150,8 @@ def _check_probe_file(path: Path, given: str) -> None:
     if not path.is_file():
         raise InputError(f"probe.path '{given}' is not there; give a .safetensors or .pt file")
     if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, "np") as file:
-                keys = set(file.keys())
-        except SafetensorError as error:
-            raise InputError(f"probe.path '{given}' can't be read as safetensors: {error}") from None
+        with opened_tensors(path, f"probe.path '{given}'", "np") as file:
+            keys = set(file.keys())
         if not {"weight", "bias"} <= keys:
             raise InputError(f"probe.path '{given}' is no probe; it holds {', '.join(sorted(keys)) or 'nothing'}")
 

@@ -52,6 +52,11 @@ class Plan:
             return False
         return record.status != "pruned" or self.pruning is not None
 
+    def waiting(self, records: Mapping[str, Record]) -> list[str]:
+        """The cells that have to run, given the sound records there are."""
+        cells = [experiment.cell.id for experiment in self.experiments]
+        return [cell for cell in cells if not self.stands(records.get(cell))]
+
     def ended(self, cell: str) -> Record | None:
         """The record of a cell that has ended, so that it is not run: whole, undamaged, and one that `stands`.
 

@@ -31,7 +31,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
         InputError: for the first thing that is wrong, whichever cell it is in.
     """
     values = [dict(one.values) for one in composed]
-    commands = [shlex.join(["surgery", *one.overrides]) for one in composed]
+    commands = [_command(one) for one in composed]
     settings = [read_settings(value) for value in values]
     first = values[0]
     for key in COMMAND_KEYS:
@@ -43,9 +43,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
     materials = materials or Materials()
     materials.keep.look_in(output_dir / STORE)
     for one, value in zip(settings, values, strict=True):
-        materials.texts(one)
-        materials.evaluators(value)
-        materials.files(one)
+        _look(one, value, materials)
     notes = [said for one, value in zip(settings, values, strict=True) for said in materials.shown(one, value)]
     experiments: dict[str, Experiment] = {}
     for one, value, command in zip(settings, values, commands, strict=True):
@@ -63,6 +61,34 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
         notes=tuple(dict.fromkeys(notes)),
         strict=bool(first["strict"]),
     )
+
+
+def plan_cell(composed: Composed, materials: Materials) -> Experiment:
+    """One cell checked as `make_plan` checks it, without a command around it: what its id is, say.
+
+    Args:
+        composed: the cell.
+        materials: what earlier cells have read already.
+
+    Raises:
+        InputError: for the first thing that is wrong with it.
+    """
+    values = dict(composed.values)
+    settings = read_settings(values)
+    _look(settings, values, materials)
+    materials.shown(settings, values)
+    return _experiment(settings, values, _command(composed), materials)
+
+
+def _look(settings: Settings, values: Mapping[str, Any], materials: Materials) -> None:
+    """What can be checked of a cell without torch."""
+    materials.texts(settings)
+    materials.evaluators(values)
+    materials.files(settings)
+
+
+def _command(composed: Composed) -> str:
+    return shlex.join(["surgery", *composed.overrides])
 
 
 def _choice(values: Sequence[Mapping[str, Any]]) -> Choice | None:

@@ -4,16 +4,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from surgery.errors import InputError
 from surgery.files.local_paths import names_a_file, names_a_folder
 from sweeps.config.composition import Composed
 from sweeps.config.foreign_code import foreign_code
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.materials import Materials
-from sweeps.plan.planner import make_plan
-from sweeps.records.record import CONFIG
+from sweeps.plan.planner import plan_cell
+from sweeps.records.sweep import require_config
 
 # What the files of texts, prompts, scorers and probes end with.
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet", ".ckpt", ".pt", ".safetensors")
@@ -23,12 +20,11 @@ class NotHere(Exception):
     """What the cell was made from is not on this machine, or may not be run."""
 
 
-def replan(cell_folder: Path, output_dir: Path, materials: Materials, trust_code: bool = False) -> Experiment:
+def replan(cell_folder: Path, materials: Materials, trust_code: bool = False) -> Experiment:
     """The experiment that a cell's recorded config means today; its cell's id tells whether it is the same.
 
     Args:
         cell_folder: with the config.yaml.
-        output_dir: in place of the recorded one.
         materials: texts and models read before, for cells that share them.
         trust_code: let the config name code that is not ours.
 
@@ -36,23 +32,13 @@ def replan(cell_folder: Path, output_dir: Path, materials: Materials, trust_code
         NotHere: when a file that it names is missing, or it asks for code that is not ours.
         InputError: when the config can't be planned.
     """
-    values = _config(cell_folder)
+    values = require_config(cell_folder)
     if not trust_code and (code := foreign_code(values)):
         raise NotHere(f"its config runs code that is not ours ({', '.join(code)}); if you trust it, say --trust-code")
     if missing := _missing(values):
         raise NotHere(f"'{missing}' is not here")
-    changed = {"output_dir": str(output_dir), "tracking": {"kind": "none"}, "dry_run": False, "strict": False}
-    return make_plan([Composed({**values, **changed}, ())], materials).experiments[0]
-
-
-def _config(folder: Path) -> Mapping[str, Any]:
-    try:
-        values = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"'{folder / CONFIG}' can't be read: {error}") from None
-    if not isinstance(values, Mapping):
-        raise InputError(f"'{folder / CONFIG}' holds no config")
-    return values
+    changed = {"tracking": {"kind": "none"}, "dry_run": False, "strict": False}
+    return plan_cell(Composed({**values, **changed}, ()), materials)
 
 
 def _missing(values: Mapping[str, Any]) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from evaluation.generation import Generation
 from surgery.errors import InputError
+from sweeps.cell.cell import TOLD_OF_BASE
 from sweeps.records.choice import Choice
 
 # Of an answer where nothing was continued that could be gone by.
@@ -59,7 +60,7 @@ def as_measured(config: Mapping[str, Any], measurement: str = "", max_new_tokens
 def how_asked(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What an adapter has to tell of a cell's config to be asked as the cell is."""
     generation, model = as_measured(config), config["model"]
-    loaded = {name: model[name] for name in ("revision", "dtype", "date") if name in model}
+    loaded = {name: model[name] for name in TOLD_OF_BASE if name in model}
     if model.get("gguf"):
         loaded["gguf"] = model["gguf"]
     asked = {"max_new_tokens": generation.max_new_tokens, "chat": generation.chat, "stop": list(generation.stop)}

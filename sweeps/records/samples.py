@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from evaluation.measurements.measurement import Measurement
+from surgery.errors import InputError
 from surgery.files.whole_files import written_whole
 from sweeps.records.metric import key_of
+from sweeps.records.record import SAMPLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,12 +54,21 @@ def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[M
         table.to_parquet(temporary, index=False)
 
 
-def edited_measurements(path: Path) -> "dict[str, Measurement]":
-    """What was measured on the edited model, by what its metric is called in a record."""
+def read_samples(cell_folder: Path, columns: "Sequence[str] | None" = None) -> "pd.DataFrame":
+    """The samples of a cell, or some columns of them; raises InputError when they are not there or can't be read."""
     import pandas as pd
 
+    path = cell_folder / SAMPLES
+    try:
+        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"'{path}' can't be read as samples: {error}") from None
+
+
+def edited_measurements(cell_folder: Path) -> "dict[str, Measurement]":
+    """What was measured on the edited model, by what its metric is called in a record."""
     found: dict[str, Measurement] = {}
-    for keys, rows in pd.read_parquet(path).groupby(["measurement", "half"], sort=False):
+    for keys, rows in read_samples(cell_folder).groupby(["measurement", "half"], sort=False):
         name, half = cast("tuple[str, Half]", keys)
         found[key_of(name, half)] = measurement(name, half, rows, "edited_score")
     return found

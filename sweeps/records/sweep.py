@@ -89,6 +89,17 @@ def config_of(folder: Path) -> dict[str, Any]:
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
 
 
+def require_config(folder: Path) -> Mapping[str, Any]:
+    """The config that a cell was run with; raises InputError when its file is not there or holds none."""
+    try:
+        values = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"'{folder / CONFIG}' can't be read: {error}") from None
+    if not isinstance(values, Mapping):
+        raise InputError(f"'{folder / CONFIG}' holds no config")
+    return values
+
+
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested config by keys as a person would type them, `evaluation.limit` say."""
     found: dict[str, Any] = {}

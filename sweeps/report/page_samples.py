@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.records.record import SAMPLES
+from sweeps.records.samples import read_samples
 
 # With plotly.js (5 MB) and a thousand cells' numbers (2.5 MB) a page stays below 10 MB.
 BUDGET = 2_000_000
@@ -39,16 +40,13 @@ def embedded_samples(folder: Path, wanted: Sequence[str], budget: int = BUDGET) 
         wanted: ids of cells that are done, the most wanted first.
         budget: characters in all.
     """
-    import pandas as pd
-
     found = Samples({}, {}, [])
     used = 0
     for cell in wanted:
-        path = folder / cell / SAMPLES
-        if not path.is_file() or used >= budget:
+        if not (folder / cell / SAMPLES).is_file() or used >= budget:
             found.left_out.append(cell)
             continue
-        table = pd.read_parquet(path)
+        table = read_samples(folder / cell)
         table = table[(table["half"] == "report") & table["edited"].notna()]
         ours: dict[str, dict[str, list[Any]]] = {}
         for measurement, rows in table.groupby("measurement", sort=False):

@@ -3,15 +3,15 @@
 The end of a sweep and of a search, `sweeps best`, `report`, `compare` and `paper`, and the line of progress ask here.
 """
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sweeps.records.choice import Choice
+from sweeps.records.choice import Choice, Condition
 from sweeps.records.metric import Metric, Metrics, selected, value_of
 from sweeps.records.record import Record
-from sweeps.results.broken_text import sound
+from sweeps.results.broken_text import Measured, sound
 from sweeps.results.pooling import Pooled, pool
 from sweeps.results.possible_values import possible
 
@@ -19,6 +19,8 @@ from sweeps.results.possible_values import possible
 PRICE, ABILITY = "perplexity/", "lm_eval/average"
 # Averages over seeds of equal shares may differ in their last bits.
 _DIGITS = 12
+
+T = TypeVar("T", bound=Measured)
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,20 @@ def choose(
         return none(
             f"no cell is chosen: {choice.metric} of the base is {best:.3f} already{half}, the {extreme} possible"
         )
-    whole = sound(measured)
-    qualified = [row for row in whole if all(condition.holds(row.metrics) for condition in choice.where)]
+    qualified = within_limits(measured, choice.where)
     if not qualified:
-        broken = len(measured) - len(whole)
+        broken = len(measured) - len(sound(measured))
         left_out = f"; {broken} of {len(measured)} broke the text" if broken else ""
         return none(f"no cell qualifies for: {choice}{half and f' ({half.strip()})'}{left_out}")
     better = [row for row in qualified if _differs(row.metrics, choice)]
     if not better:
         return none(_nothing_differs(qualified, choice, half))
     return _cheapest_of_the_best(rows, better, choice, half)
+
+
+def within_limits(rows: Iterable[T], where: Sequence[Condition]) -> list[T]:
+    """Those that did not break the text and meet every condition."""
+    return [row for row in sound(rows) if all(condition.holds(row.metrics) for condition in where)]
 
 
 def _half(measured: Sequence[Pooled], metric: str) -> str:

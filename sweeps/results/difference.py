@@ -87,4 +87,4 @@ def _measured(folder: Path, metric: str, value: float | None) -> "Measurement | 
 @lru_cache(maxsize=4)
 def _of_cell(folder: Path) -> "Mapping[str, Measurement]":
     """By name in the records; read once for all metrics of a cell."""
-    return edited_measurements(folder / SAMPLES) if (folder / SAMPLES).is_file() else {}
+    return edited_measurements(folder) if (folder / SAMPLES).is_file() else {}

@@ -10,7 +10,7 @@ from sweeps.cell.canonical_json import canonical_json
 from sweeps.records.metric import Metric, Metrics
 from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import SAMPLES, Record, Status
-from sweeps.records.samples import measurement
+from sweeps.records.samples import measurement, read_samples
 
 if TYPE_CHECKING:
     from evaluation.measurements.measurement import Half
@@ -142,7 +142,7 @@ def _compared(group: Sequence[Record], folder: Path) -> dict[str, Metric]:
     """The metrics of the samples' scores averaged over cells."""
     import pandas as pd
 
-    tables = [pd.read_parquet(folder / record.cell / SAMPLES, columns=_COLUMNS) for record in group]
+    tables = [read_samples(folder / record.cell, _COLUMNS) for record in group]
     table = pd.concat(tables, ignore_index=True)
     base, edited = [], []
     for keys, rows in table.groupby(["measurement", "half"], sort=False):

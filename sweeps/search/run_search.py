@@ -11,7 +11,7 @@ from sweeps.conduct.dry_run import estimate
 from sweeps.conduct.run_plan import Outcome, start
 from sweeps.engines.protocol import Engine
 from sweeps.records.record import Record
-from sweeps.results.broken_text import sound
+from sweeps.results.best_cell import within_limits
 from sweeps.results.pareto import Direction, pareto_front
 from sweeps.results.pooling import Pooled, pool
 from sweeps.search.search import Search
@@ -76,11 +76,7 @@ def _tell(search: Search, records: dict[str, Record]) -> Outcome:
 
 def _front(search: Search, records: Sequence[Record]) -> list[Pooled]:
     """The cells that no other is better than in every objective, of those that meet the conditions with whole text."""
-    qualified = [
-        row
-        for row in sound(pool(records, search.first.sweep_folder))
-        if all(condition.holds(row.metrics) for condition in search.conditions)
-    ]
+    qualified = within_limits(pool(records, search.first.sweep_folder), search.conditions)
     names = [objective.metric for objective in search.objectives]
     directions: list[Direction] = ["minimize" if objective.lowest else "maximize" for objective in search.objectives]
     front = pareto_front([row.metrics for row in qualified], names, directions)

@@ -10,7 +10,7 @@ from surgery.errors import InputError
 from sweeps.config.composition import Composed, compose_jobs
 from sweeps.plan.materials import Materials
 from sweeps.plan.plan import Plan
-from sweeps.plan.planner import make_plan
+from sweeps.plan.planner import make_plan, plan_cell
 from sweeps.records.choice import Choice, Condition
 from sweeps.records.record import Record
 from sweeps.results.giving_up import Objective, Pruning, violations
@@ -214,7 +214,7 @@ class Search:
         return {trial.user_attrs[CELL] for trial in self.study.trials() if CELL in trial.user_attrs}
 
     def _cell(self, composed: Composed) -> str:
-        return make_plan([composed], self.materials).experiments[0].cell.id
+        return plan_cell(composed, self.materials).cell.id
 
     def _compose(self, overrides: Sequence[str]) -> Composed:
         """A cell, whose record is to hold the rule it was searched by: so `sweeps best` chooses as the search does."""

@@ -12,7 +12,8 @@ from surgery.errors import InputError
 from surgery.files.temporary_folder import TemporaryFolder
 from sweeps.config.wandb_settings import require_tags, server
 from sweeps.records.metric import Metrics
-from sweeps.records.record import EDIT, SAMPLES, Record
+from sweeps.records.record import EDIT, Record
+from sweeps.records.samples import read_samples
 
 if TYPE_CHECKING:
     from surgery.probe.probe import Probe
@@ -125,10 +126,9 @@ def finish_writing() -> None:
 
 
 def _log_done(run: Any, record: Record, folder: Path, probe: "Probe | None") -> None:
-    import pandas as pd
     import wandb
 
-    samples = pd.read_parquet(folder / SAMPLES, columns=list(TABLE_COLUMNS))
+    samples = read_samples(folder, TABLE_COLUMNS)
     shown = samples[samples["half"] == "report"].groupby("measurement", sort=False).head(TABLE_ROWS)
     run.log({**flat(record.metrics), "samples": wandb.Table(dataframe=shown.astype(object).fillna(""))})
     run.summary.update(

@@ -23,11 +23,11 @@ def rerun(sweep: Path, record: Record, trust_code: bool = False) -> Check:
     if record.status != "done":
         raise InputError(f"cell {record.cell} can't be compared: it {record.status}")
     record.require_this_identity()
+    try:
+        experiment = replan(sweep / record.cell, Materials(), trust_code)
+    except NotHere as reason:
+        raise InputError(f"cell {record.cell} can't be run again: {reason}") from None
     with TemporaryFolder("verify") as temporary:
-        try:
-            experiment = replan(sweep / record.cell, temporary, Materials(), trust_code)
-        except NotHere as reason:
-            raise InputError(f"cell {record.cell} can't be run again: {reason}") from None
         for evaluator in experiment.evaluators.values():
             evaluator.prepare()
         folder = temporary / record.cell

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surgery.errors import InputError
-from surgery.files.temporary_folder import TemporaryFolder
 from surgery.files.whole_files import sha256_of_file
 from sweeps.plan.materials import Materials
 from sweeps.plan.plan import STORE
@@ -98,25 +97,24 @@ def check_identities(sweep: Path, records: Iterable[Record], trust_code: bool = 
     check = Check("identities")
     # The sweep's own store, where the digests of large models are kept.
     materials = Materials(keep=KeptDigests(sweep.parent.parent / STORE))
-    with TemporaryFolder("verify") as temporary:
-        for record in records:
-            if record.status != "done":
-                continue
-            if (older := record.older_identity) is not None:
-                check.left_out.append(f"{record.cell}: {older}")
-                continue
-            try:
-                experiment = replan(sweep / record.cell, temporary, materials, trust_code)
-            except NotHere as reason:
-                check.left_out.append(f"{record.cell}: {reason}")
-                continue
-            except InputError as error:
-                check.wrong.append(f"{record.cell}: it can't be planned again: {error}")
-                continue
-            check.checked += 1
-            if experiment.cell.id != record.cell:
-                means = f"{record.cell}: its config now means cell {experiment.cell.id}"
-                check.wrong += [f"{means}: {reason}" for reason in _why(record, experiment)]
+    for record in records:
+        if record.status != "done":
+            continue
+        if (older := record.older_identity) is not None:
+            check.left_out.append(f"{record.cell}: {older}")
+            continue
+        try:
+            experiment = replan(sweep / record.cell, materials, trust_code)
+        except NotHere as reason:
+            check.left_out.append(f"{record.cell}: {reason}")
+            continue
+        except InputError as error:
+            check.wrong.append(f"{record.cell}: it can't be planned again: {error}")
+            continue
+        check.checked += 1
+        if experiment.cell.id != record.cell:
+            means = f"{record.cell}: its config now means cell {experiment.cell.id}"
+            check.wrong += [f"{means}: {reason}" for reason in _why(record, experiment)]
     return check
 
 

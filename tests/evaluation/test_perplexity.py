@@ -2,6 +2,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from transformers import LlamaForCausalLM
@@ -55,6 +56,25 @@ def test_perplexity_is_that_of_a_plain_loop(
     assert measured.scores.tolist() == pytest.approx(losses, rel=1e-5)
     assert measured.weights is not None and measured.weights.tolist() == counts
     assert measured.summary == pytest.approx(math.exp(sum(losses) / sum(counts)), rel=1e-5)
+
+
+def test_rows_of_a_parquet_file_are_one_text(tokenizer: Any, model: Any, tmp_path: Path) -> None:
+    parquet, plain = tmp_path / "rows.parquet", tmp_path / "plain.txt"
+    rows = TEXT.split("\n")
+    pd.DataFrame({"text": rows, "other": range(len(rows))}).to_parquet(parquet)
+    plain.write_text("\n\n".join(rows))
+    ours, theirs = (Perplexity({"a": path}).measure(model, tokenizer)[0] for path in (parquet, plain))
+    assert ours.scores.tolist() == theirs.scores.tolist()
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [({"words": ["a"]}, "has no column 'text'; its columns are words"), ({"text": ["a", None]}, "no text in row 2")],
+)
+def test_a_parquet_file_without_texts_is_refused(tmp_path: Path, columns: dict[str, Any], said: str) -> None:
+    pd.DataFrame(columns).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match=said):
+        Perplexity({"a": tmp_path / "rows.parquet"}).check()
 
 
 def test_one_window_has_the_loss_that_the_model_itself_gives(tokenizer: Any, text: Path) -> None:

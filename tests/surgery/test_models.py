@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from surgery import InputError, load_model
+from sweeps.cell.cell import LOADING, TOLD_OF_BASE
 
 
 def test_a_model_comes_ready_to_use(folder: Path) -> None:
@@ -20,6 +22,12 @@ def test_a_model_comes_ready_to_use(folder: Path) -> None:
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert tokenizer.pad_token_id == 1
+
+
+def test_the_keys_that_say_how_a_model_is_loaded_are_its_arguments() -> None:
+    """All but where digests are kept, which is no key; and an adapter tells some of them of its base."""
+    assert set(LOADING) == set(signature(load_model).parameters) - {"keep"}
+    assert set(TOLD_OF_BASE) < set(LOADING)
 
 
 def test_a_tokenizer_without_a_pad_token_gets_one(folder: Path, tmp_path: Path) -> None:

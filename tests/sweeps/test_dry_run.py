@@ -58,6 +58,20 @@ def test_the_estimate_says_of_what_it_is_and_what_is_not_in_it(surgery, argument
     assert "nothing was run" in surgery(*arguments, "top_k=4", "dry_run=true").out.splitlines()[-1]
 
 
+@pytest.mark.parametrize("name", ["result.json", "edit.safetensors"])
+def test_a_dry_run_keeps_the_cells_that_a_run_would_keep(surgery, arguments, tmp_path, name: str) -> None:
+    """One that is damaged counts as not run, for both."""
+    cells = ["-m", *arguments, "top_k=4,8"]
+    assert surgery(*cells).code == 0
+    damaged = sorted((tmp_path / "outputs" / "runs" / "tiny-texts").glob(f"*/{name}"))[0]
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    dry = surgery(*cells, "dry_run=true")
+    assert dry.code == 0, dry.err
+    assert "its cell counts as not run" in dry.out and "1 cells would run" in dry.out
+    ran = surgery(*cells)
+    assert ran.code == 0 and "1 of 2 cells are finished already" in ran.err
+
+
 @pytest.mark.parametrize(
     ("device", "there", "said"),
     [
