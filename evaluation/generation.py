@@ -13,7 +13,7 @@ from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import run_in_batches
-from surgery.tokens.encoding import MOST_OF_A_CHARACTER, Reading, encode, longest_input, padding_id, start_id
+from surgery.tokens.encoding import MOST_OF_A_CHARACTER, Encoded, Reading, encode, longest_input, padding_id, start_id
 
 if TYPE_CHECKING:
     import torch
@@ -76,11 +76,13 @@ class Generated:
         texts: the continuations.
         shown: the prompts as the model was given them: in the chat template where that was asked for, and cut.
         batches: the tokens a batch held, and how many prompts were cut, as they are noted with a result.
+        ids: the continuations' token ids, up to the first that ends a text, which is among them.
     """
 
     texts: list[str]
     shown: list[str]
     batches: Mapping[str, str | int]
+    ids: list[list[int]]
 
 
 def generate(
@@ -105,21 +107,23 @@ def generate(
 
     settings.check()
     encoded = encode(model, tokenizer, prompts, reading_of_prompts(model, settings))
-    rows = [ids or [start_id(model, tokenizer)] for ids in encoded.ids]
+    rows = prompt_rows(model, tokenizer, encoded)
     lengths = [len(ids) + settings.max_new_tokens for ids in rows]
     ends = _end_tokens(model, tokenizer)
     pad = padding_id(model, tokenizer)
 
-    def run(indices: list[int]) -> list[str]:
+    def run(indices: list[int]) -> list[list[int]]:
         inputs = padded(model, [rows[i] for i in indices], "left", pad)
         width = inputs["input_ids"].shape[1]
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             if settings.do_sample:
                 torch.manual_seed(_batch_seed(settings.seed, indices))
             output = _continued(model, tokenizer, inputs, settings.stop)
-        return [_text(tokenizer, row, ends, settings.stop) for row in output[:, width:].tolist()]
+        new: list[list[int]] = output[:, width:].tolist()
+        return new
 
     texts: list[str] = [""] * len(prompts)
+    kept: list[list[int]] = [[] for _ in prompts]
     budget = BatchBudget.of(model, "generation", settings.tokens_per_batch)
     with (
         evaluation_mode(model),
@@ -127,11 +131,17 @@ def generate(
         tqdm(total=len(prompts), desc="continuations", unit="prompt", disable=not progress) as bar,
     ):
         for indices, batch in run_in_batches(lengths, budget, run):
-            for index, text in zip(indices, batch, strict=True):
-                texts[index] = text
+            for index, new in zip(indices, batch, strict=True):
+                texts[index] = _text(tokenizer, new, ends, settings.stop)
+                kept[index] = new[: _length(new, ends) + 1]
             bar.update(len(indices))
     cut = {"prompts_cut": encoded.cut} if encoded.cut else {}
-    return Generated(texts, encoded.shown, {**budget.notes(), **cut})
+    return Generated(texts, encoded.shown, {**budget.notes(), **cut}, kept)
+
+
+def prompt_rows(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", encoded: Encoded) -> list[list[int]]:
+    """Token ids of prompts as the model is fed them: none is empty."""
+    return [ids or [start_id(model, tokenizer)] for ids in encoded.ids]
 
 
 def stream(
@@ -312,6 +322,10 @@ def _stopped_rows(tokenizer: "PreTrainedTokenizerBase", width: int, stop: Sequen
 
 def _text(tokenizer: "PreTrainedTokenizerBase", new: list[int], ends: set[int], stop: Sequence[str]) -> str:
     """What a row of new tokens says, up to its first end token or stop text."""
-    length = next((place for place, token in enumerate(new) if token in ends), len(new))
-    text = str(tokenizer.decode(new[:length], skip_special_tokens=True))
+    text = str(tokenizer.decode(new[: _length(new, ends)], skip_special_tokens=True))
     return text[: min((text.find(end) for end in stop if end in text), default=len(text))]
+
+
+def _length(new: list[int], ends: set[int]) -> int:
+    """How many new tokens stand before the first that ends a text."""
+    return next((place for place, token in enumerate(new) if token in ends), len(new))

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from evaluation.continuations import Continuations, Scorer
+from evaluation.divergence.divergence import AT_LEAST, Divergence
 from evaluation.evaluator import Evaluator
 from evaluation.fluency import Fluency
 from evaluation.generation import Generation
 from evaluation.lm_eval_tasks import LmEval
 from evaluation.perplexity import Perplexity
+from evaluation.refusal.refusal import Overrefused
 from evaluation.toxicity import Toxicity
 from surgery.files.local_paths import name_from
 
@@ -35,6 +37,9 @@ def own_evaluators(
     chat: bool,
     trust_task_code: bool,
     trust_checkpoint: bool,
+    harmless_prompts: str | None = None,
+    overrefusal_prompts: str | None = None,
+    divergence_tokens: int = 32,
 ) -> dict[str, Evaluator]:
     """The evaluators for the files that are given, in the order they are measured.
 
@@ -49,6 +54,9 @@ def own_evaluators(
         chat: put prompts into the model's chat template.
         trust_task_code: run Python code that tasks name.
         trust_checkpoint: unpickle a checkpoint that holds more than tensors.
+        harmless_prompts: prompts on which the divergence from the base is taken, over `divergence_tokens` tokens of
+            its answers.
+        overrefusal_prompts: harmless prompts that sound harmful; how many are refused is measured.
     """
     made: dict[str, Evaluator] = {}
     if text is not None:
@@ -60,6 +68,15 @@ def own_evaluators(
         }
         generation = Generation(max_new_tokens=max_new_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
         made["continuations"] = Continuations(prompts, limit=limit, generation=generation, scorers=scorers)
+    if harmless_prompts is not None:
+        answering = Generation(max_new_tokens=divergence_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
+        made["divergence"] = Divergence(Continuations(harmless_prompts, limit=limit, generation=answering))
+    if overrefusal_prompts is not None:
+        generation = Generation(max_new_tokens=max_new_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
+        overrefused: dict[str, Scorer] = {"refusal": Overrefused()}
+        made["overrefusal"] = Continuations(
+            overrefusal_prompts, limit=limit, generation=generation, scorers=overrefused, at_least=AT_LEAST
+        )
     if tasks is not None:
         made["lm_eval"] = LmEval(tasks, batch_size=batch_size, limit=limit, chat=chat, trust_task_code=trust_task_code)
     return made

@@ -11,10 +11,12 @@ HEADLINES = (
     "toxigen/toxic_rate",
     "jailbreak/refusal_rate",
     "jailbreak/harmless_answered",
+    "jailbreak/overrefusal_rate",
     "attitude/positive_rate",
     "attitude/negative_rate",
     "lm_eval/average",
     "perplexity/*",
+    "divergence/kl",
     "fluency/grammatical",
     "fluency/repetition",
 )
