@@ -11,12 +11,12 @@ import yaml
 
 from sweeps.records.choice import Choice
 from sweeps.records.record import AT_CHANCE, Record, in_order, swept_keys
+from sweeps.report.fronts import front_of
 from sweeps.report.page_samples import Samples, embedded_samples
 from sweeps.results.best_cell import choose
 from sweeps.results.broken_text import degenerate
 from sweeps.results.false_discoveries import significant
 from sweeps.results.headlines import headline_metrics, reported_metrics
-from sweeps.results.pareto import pareto_front
 from sweeps.results.pooling import Pooled, pool
 from sweeps.results.possible_values import possible
 from sweeps.results.random_cosines import random_counts
@@ -61,15 +61,17 @@ def contents(
     headlines = headline_metrics(rows)
     behavior, ability = _drawn_over(rows, headlines, names, choice)
     best = outcome.best if outcome else None
-    front = _front(rows, (behavior, ability), choice)
     differs = significant(rows, headlines)
     swept = swept_keys([row.keys for row in rows])
     drawn = [
         _row(row, by_cell, names, swept)
-        | {"chosen": best is not None and row.cell == best.cell, "front": row.cell in front}
+        | {"chosen": best is not None and row.cell == best.cell}
         | {"significant": [metric for metric in headlines if differs.get((row.cell, metric))]}
         for row in rows
     ]
+    directions = {metric: better(metric, choice) for metric in names}
+    front = front_of(drawn, (behavior, ability), directions)
+    drawn = [row | {"front": row["cell"] in front} for row in drawn]
     wanted = [*([best.cell] if best else []), *picked, *(cell for cell in front)]
     values = {
         "sweep": name,
@@ -81,7 +83,7 @@ def contents(
         "why": outcome.why if outcome else "",
         "metrics": [*headlines, *(metric for metric in names if metric not in headlines)],
         "headlines": headlines,
-        "better": {metric: better(metric, choice) for metric in names},
+        "better": directions,
         "possible": {metric: _possible(rows, metric) for metric in names},
         "behavior": behavior,
         "ability": ability,
@@ -167,19 +169,6 @@ def _rounded(values: Sequence[float | None]) -> list[float | None]:
 def _possible(rows: Sequence[Pooled], metric: str) -> list[float | None]:
     measured = [row.metrics[metric] for row in rows if metric in row.metrics]
     return list(possible(metric, [found[of] for found in measured for of in ("base", "edited")]))
-
-
-def _front(rows: Sequence[Pooled], names: tuple[str, str], choice: Choice | None) -> list[str]:
-    """The cells on the front of what is drawn: for looking, not for choosing."""
-    sound = [row for row in rows if degenerate(row) is None]
-    if names[0] == names[1]:
-        return []
-    found = pareto_front(
-        [{name: row.metrics[name] for name in names if name in row.metrics} for row in sound],
-        names,
-        [better(name, choice) for name in names],
-    )
-    return [sound[index].cell for index in found]
 
 
 def _about(done: Sequence[Record]) -> dict[str, str]:
