@@ -44,13 +44,13 @@ class Scale:
     Attributes:
         label: what the numbers are; where it is empty, the scale is not drawn beside the chart.
         low, high: the numbers of the first and the last colour; what lies beyond has the colour of the end.
-        colours: `#rrggbb`, evenly spaced.
+        stops: (share of the way from low to high, `#rrggbb`), from (0, …) to (1, …).
     """
 
     label: str
     low: float
     high: float
-    colours: tuple[str, ...]
+    stops: tuple[tuple[float, str], ...]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgery.files.whole_files import written_whole
 from sweeps.charts.chart import Axis, Bars, Chart, Column, Grid, Interval, Level, Line, Points, Scale
+from sweeps.charts.palette import NEUTRAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,8 @@ MARKERS = {
     "star": "*",
     "cross": "x",
 }
+# More names would lie over the marks: they are written below.
+MOST_INSIDE = 5
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 
 
@@ -71,7 +74,12 @@ def save_charts(
             figure.legend(**named, loc="outside upper center", ncols=4, frameon=False, fontsize=9, title=heading)
         else:
             for axes, chart in zip(panels, charts, strict=True):
-                if (named := _legend(axes, chart))["labels"]:
+                named = _legend(axes, chart)
+                if not named["labels"]:
+                    continue
+                if len(named["labels"]) > MOST_INSIDE or any(isinstance(mark, Grid) for mark in chart.marks):
+                    figure.legend(**named, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+                else:
                     axes.legend(**named, frameon=False, fontsize=9)
         for kind in ("png", "svg"):
             path = folder / f"{stem}.{kind}"
@@ -125,7 +133,9 @@ def _mapped(scale: Scale) -> Any:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    return ScalarMappable(Normalize(scale.low, scale.high), LinearSegmentedColormap.from_list("scale", scale.colours))
+    return ScalarMappable(
+        Normalize(scale.low, scale.high), LinearSegmentedColormap.from_list("scale", list(scale.stops))
+    )
 
 
 def _floats(column: Column) -> list[float]:
@@ -135,10 +145,10 @@ def _floats(column: Column) -> list[float]:
 def _points(axes: "Axes", mark: Points, scale: Scale | None, over: float) -> None:
     xs, ys = _floats(mark.x), _floats(mark.y)
     if isinstance(mark.colour, str):
-        line, colours = mark.colour, [mark.colour] * len(xs)
+        line, colours = mark.colour, mark.colour  # one, so that the legend has it where no point is drawn
     else:
         assert scale is not None  # `Chart` holds it
-        line, colours = "#777777", _mapped(scale).to_rgba(_floats(mark.colour))
+        line, colours = NEUTRAL, _mapped(scale).to_rgba(_floats(mark.colour))
     for x_ends, y_ends in ((mark.x_intervals, ()), ((), mark.y_intervals)):
         if x_ends or y_ends:
             bars: dict[str, Any] = {"ecolor": line, "elinewidth": 1.2, "capsize": 3}
@@ -152,7 +162,7 @@ def _points(axes: "Axes", mark: Points, scale: Scale | None, over: float) -> Non
         style["c"] = colours
     else:
         style |= {"facecolors": colours if mark.filled else "none"}
-        style |= {"edgecolors": (mark.edge or "none") if mark.filled else colours}
+        style |= {"edgecolors": (mark.edge or "none") if mark.filled else colours, "linewidths": 1.3}
     axes.scatter(xs, ys, label=mark.name or None, **style)
     for text, x, y in zip(mark.texts, xs, ys, strict=False):
         axes.annotate(text, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=9, zorder=over)

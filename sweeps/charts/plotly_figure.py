@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from sweeps.charts.chart import Axis, Bars, Chart, Column, Grid, Interval, Level, Line, Points, Scale
+from sweeps.charts.palette import NEUTRAL
 
 SYMBOLS = {
     "circle": "circle",
@@ -42,7 +43,12 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
         layout["shapes"] = levels
     # Otherwise plotly leaves out the name of a single mark.
     layout["showlegend"] = any(mark.name for mark in chart.marks if not isinstance(mark, Grid))
-    traces = [_trace(mark) for mark in chart.marks if not isinstance(mark, Level)]
+    traces = []
+    for mark in chart.marks:
+        if not isinstance(mark, Level):
+            traces.append(_trace(mark))
+        if isinstance(mark, Points) and _coloured(mark):
+            traces.append(_for_the_legend(mark))
     return {"data": traces, "layout": layout, "metrics": list(chart.metrics)}
 
 
@@ -69,13 +75,12 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 
 def _colours(scale: Scale) -> dict[str, Any]:
-    last = len(scale.colours) - 1
     bar = {"title": {"text": plain(scale.label), "side": "right"}, "thickness": 12, "outlinewidth": 0}
     return {
         "showscale": bool(scale.label),
         "cmin": scale.low,
         "cmax": scale.high,
-        "colorscale": [[index / last, colour] for index, colour in enumerate(scale.colours)],
+        "colorscale": scale.stops,
         "colorbar": bar,
     }
 
@@ -123,9 +128,13 @@ def _points(mark: Points) -> dict[str, Any]:
         marker["color"] = mark.colour
     else:
         marker |= {"color": mark.colour, "coloraxis": "coloraxis"}
+    # Of points of several sizes plotly would see through.
+    marker["opacity"] = 1
     marker["line"] = {"width": 1, "color": mark.edge} if mark.edge else {"width": 0 if mark.filled else 1.5}
-    found = _named(mark.name) | {"mode": "+".join(modes), "x": mark.x, "y": mark.y, "marker": marker, "opacity": 1}
-    line = mark.colour if isinstance(mark.colour, str) else "#777777"
+    found = _named(mark.name) | {"mode": "+".join(modes), "x": mark.x, "y": mark.y, "marker": marker}
+    line = mark.colour if isinstance(mark.colour, str) else NEUTRAL
+    if _coloured(mark):
+        found |= {"showlegend": False, "legendgroup": plain(mark.name)}
     if mark.joined:
         found["line"] = {"color": line, "dash": mark.joined, "width": 2}
     for name, middles, intervals in (("error_x", mark.x, mark.x_intervals), ("error_y", mark.y, mark.y_intervals)):
@@ -138,6 +147,17 @@ def _points(mark: Points) -> dict[str, Any]:
     else:
         found["hovertemplate"] = "%{x:.3f}, %{y:.3f}"
     return found | ({"visible": "legendonly"} if mark.aside else {})
+
+
+def _coloured(mark: Points) -> bool:
+    return bool(mark.name) and not isinstance(mark.colour, str)
+
+
+def _for_the_legend(mark: Points) -> dict[str, Any]:
+    """The name of points in many colours: theirs would be black in the legend, on a dark page too."""
+    size = mark.size if not isinstance(mark.size, tuple) else max(mark.size)
+    one = Points(mark.name, (None,), (None,), NEUTRAL, mark.symbol, mark.filled, size)
+    return _points(one) | {"legendgroup": plain(mark.name)}
 
 
 def _reach(middles: Column, intervals: Sequence[Interval | None]) -> dict[str, Any]:

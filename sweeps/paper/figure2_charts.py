@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.charts.chart import Axis, Bars, Chart, Grid, Level, Line, Mark, Scale
-from sweeps.charts.palette import ABOVE, BELOW, MIDDLE, SERIES
+from sweeps.charts.palette import ABOVE, BELOW, SERIES, around
 from sweeps.paper.neuron_shift import Counts, NeuronShift
 from sweeps.paper.probe_cosines import ProbeCosines
 
@@ -49,7 +49,7 @@ def cosine_charts(cosines: ProbeCosines) -> list[Chart]:
 
 
 def _scale(limit: float, label: str) -> Scale:
-    return Scale(label, -limit, limit, (BELOW, MIDDLE, ABOVE))
+    return Scale(label, -limit, limit, around(0, limit, -limit, limit, (BELOW, ABOVE)))
 
 
 def _ticks(words: Sequence[str], every: bool = False) -> tuple[tuple[float, str], ...]:

@@ -20,7 +20,7 @@ from sweeps.results.headlines import headline_metrics, reported_metrics
 from sweeps.results.pooling import Pooled, pool
 from sweeps.results.possible_values import possible
 from sweeps.results.random_cosines import random_counts
-from sweeps.results.trade_off import better, trade_off
+from sweeps.results.trade_off import better, known_better, trade_off
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,7 @@ def contents(
         | {"significant": [metric for metric in headlines if differs.get((row.cell, metric))]}
         for row in rows
     ]
-    directions = {metric: better(metric, choice) for metric in names}
-    front = front_of(drawn, (behavior, ability), directions)
+    front = front_of(drawn, (behavior, ability), _wanted(choice, names)["better"])
     drawn = [row | {"front": row["cell"] in front} for row in drawn]
     wanted = [*([best.cell] if best else []), *picked, *(cell for cell in front)]
     values = {
@@ -78,12 +77,11 @@ def contents(
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "counts": {kind: sum(record.status == kind for record in records) for kind in ("done", "failed", "pruned")},
         "about": _about(done),
-        "rule": str(choice) if choice else None,
+        **_wanted(choice, names),
         "half": outcome.half if outcome else "",
         "why": outcome.why if outcome else "",
         "metrics": [*headlines, *(metric for metric in names if metric not in headlines)],
         "headlines": headlines,
-        "better": directions,
         "possible": {metric: _possible(rows, metric) for metric in names},
         "behavior": behavior,
         "ability": ability,
@@ -96,6 +94,20 @@ def contents(
         "paper": _paper_points(behavior),
     }
     return Contents(name, values, embedded_samples(folder, list(dict.fromkeys(wanted))))
+
+
+def _wanted(choice: Choice | None, names: Sequence[str]) -> dict[str, Any]:
+    """The rule with its limits, and which way of each metric is the better one: taken as such, and known to be."""
+    limits = [
+        {"metric": one.name, "of": one.of, "bound": one.bound, "words": str(one)}
+        for one in (choice.where if choice else ())
+    ]
+    return {
+        "rule": str(choice) if choice else None,
+        "limits": limits,
+        "better": {metric: better(metric, choice) for metric in names},
+        "wanted": {metric: known_better(metric, choice) for metric in names},
+    }
 
 
 def _drawn_over(

@@ -1,17 +1,17 @@
 """The cells of a sweep as the charts of its report need them: columns of numbers, and what tells cells apart."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
-from sweeps.charts.chart import Axis, Column, Interval
+from sweeps.charts.chart import Column, Interval
 from sweeps.report.fronts import front_of
-from sweeps.results.headlines import SELECTION
 
 BASE, EDITED, CHANGE, LOW, HIGH = range(5)
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,20 @@ class DrawnSweep:
         """Those whose values are numbers: what can be an axis."""
         return [key for key in self.differing if key in self.values["grid"]]
 
+    def values_of(self, key: str) -> list[float]:
+        """The different values of a swept number, from the lowest."""
+        return self.once(("values", key), lambda: sorted({row["keys"][key] for row in self.rows}))
+
+    def once(self, what: tuple[str, ...], make: Callable[[], T]) -> T:
+        """What many charts ask for, made the first time."""
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]  # type: ignore[no-any-return]
+
+    @cached_property
+    def _made(self) -> dict[tuple[str, ...], Any]:
+        return {}
+
     @property
     def colour_key(self) -> str | None:
         """The swept number that colours stand for."""
@@ -69,7 +83,8 @@ class DrawnSweep:
         """Cells that no other is better than in both, along the first metric; none where both are one."""
         if x == y:
             return []
-        front = set(front_of(self.rows, (x, y), self.values["better"]))
+        pair = min(x, y), max(x, y)
+        front = self.once(("front", *pair), lambda: set(front_of(self.rows, pair, self.values["better"])))
         found = [row for row in self.rows if row["cell"] in front]
         return sorted(found, key=lambda row: (value(row, x), value(row, y)))
 
@@ -77,17 +92,6 @@ class DrawnSweep:
         """What the unedited model measures; several where cells are of several models or measured differently."""
         found = {tuple(value(row, metric, BASE) for metric in metrics) for row in self.rows}
         return sorted(one for one in found if not any(map(math.isnan, one)))
-
-    @cached_property
-    def axes(self) -> dict[str, Axis]:
-        """The axis of each metric."""
-        return {metric: self._axis(metric) for metric in self.values["metrics"]}
-
-    def _axis(self, metric: str) -> Axis:
-        known = [value(row, metric) for row in self.rows if not math.isnan(value(row, metric))]
-        perplexity = metric.removeprefix(SELECTION).startswith("perplexity/")
-        # An edit that broke the model would push all others into one point.
-        return Axis(metric, log=perplexity and bool(known) and max(known) > 2 * min(known))
 
     def interval(self, row: Row, metric: str) -> Interval | None:
         """The 95 % interval of the change, around the edited value, as far as the metric itself can go."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
-from sweeps.charts.chart import Axis, Chart, Grid, Level, Mark, Points, Scale
-from sweeps.charts.palette import BASE, SERIES, SYMBOLS, VIRIDIS
-from sweeps.report.drawn_sweep import DrawnSweep, Row, cells, column, value, with_words
+from sweeps.charts.chart import Axis, Chart, Grid, Level, Line, Mark, Points, Scale
+from sweeps.charts.palette import BASE, BETTER, NEUTRAL, PALE, SERIES, SOFT, SYMBOLS, VIRIDIS, WORSE, around
+from sweeps.report.drawn_sweep import DrawnSweep, Row, cells, column, rounded, value, with_words
+from sweeps.report.metric_axes import intervals, metric_axis, rule_levels
 
 # More numbers than so many can't be read in one heat map; more lines not be told apart.
 MOST_NUMBERS, MOST_LINES = 100, len(SERIES)
@@ -56,28 +58,82 @@ def map_chart(sweep: DrawnSweep, metric: str, rows: Sequence[Row]) -> Chart | No
     rows = [row for row in rows if column([row], metric)[0] is not None]
     if keys is None or not rows:
         return None
-    known = [value(row, metric) for row in rows]
-    scale = Scale(metric, min(known), max(known), VIRIDIS)
+    scale, title = _scale(sweep, metric, rows)
     xs, ys = (sorted({row["keys"][key] for row in rows}) for key in keys)
     at = {(row["keys"][keys[0]], row["keys"][keys[1]]): row for row in rows}
     if len(at) < len(rows) or len(xs) * len(ys) * LEAST_FILLED > len(rows):
-        across, up = (tuple(row["keys"][key] for row in rows) for key in keys)
-        marks: tuple[Mark, ...] = (Points("", across, up, column(rows, metric), size=9, cells=cells(rows)),)
-        return Chart(Axis(keys[0]), Axis(keys[1]), marks, scale=scale, metrics=(metric,))
+        marks = _scattered(sweep, rows, keys, metric)
+        return Chart(Axis(keys[0]), Axis(keys[1]), marks, title=title, scale=scale, metrics=(metric,))
     return Chart(
         Axis(keys[0], ticks=with_words(xs), limits=(-0.5, len(xs) - 0.5)),
         Axis(keys[1], ticks=with_words(ys), limits=(-0.5, len(ys) - 0.5)),
-        (_grid(at, xs, ys, metric),),
+        (_grid(at, xs, ys, metric), *_marked(sweep, at, xs, ys)),
+        title=title,
         scale=scale,
         metrics=(metric,),
     )
+
+
+def _scale(sweep: DrawnSweep, metric: str, rows: Sequence[Row]) -> tuple[Scale, str]:
+    """Around the base, as far as the cells go that did not break the text; and what its colours mean, in words."""
+    known = [value(row, metric) for row in rows if not row["broken"]] or [value(row, metric) for row in rows]
+    bases = sweep.bases(metric)
+    if len(bases) != 1:
+        return Scale(metric, min(known), max(known), VIRIDIS), ""
+    [(base,)] = bases
+    away = max(abs(one - base) for one in known) or 0.01
+    wanted = sweep.values["wanted"].get(metric)
+    lowest, highest = sweep.values["possible"][metric]
+    low = base - away if lowest is None else max(lowest, base - away)
+    high = base + away if highest is None else min(highest, base + away)
+    ends = (WORSE, BETTER) if wanted == "maximize" else (BETTER, WORSE)
+    words = f"white: base ({base:.3f})" + (", blue: better" if wanted else "")
+    return Scale(metric, rounded(low), rounded(high), around(base, away, low, high, ends)), words
+
+
+def _scattered(sweep: DrawnSweep, rows: Sequence[Row], keys: tuple[str, str], metric: str) -> tuple[Mark, ...]:
+    marks = []
+    for name, of in (("", False), (f"chosen{sweep.values['half']}", True)):
+        if group := [row for row in rows if row["chosen"] is of]:
+            across, up = (tuple(row["keys"][key] for row in group) for key in keys)
+            form: dict[str, Any] = {"symbol": "star", "size": 15} if of else {"size": 9}
+            colours = column(group, metric)
+            marks.append(Points(name, across, up, colours, edge=NEUTRAL, cells=cells(group), **form))
+    return tuple(marks)
+
+
+def _marked(
+    sweep: DrawnSweep, at: Mapping[tuple[float, float], Row], xs: Sequence[float], ys: Sequence[float]
+) -> list[Mark]:
+    """The chosen cell's square outlined, and squares without a cell marked as such."""
+    marks: list[Mark] = []
+    places = {(x, y): (float(i), float(j)) for i, x in enumerate(xs) for j, y in enumerate(ys)}
+    if gaps := [place for keys, place in places.items() if keys not in at]:
+        form: dict[str, Any] = {"symbol": "square", "filled": False, "size": 5}
+        marks.append(Points("no cell", tuple(x for x, _ in gaps), tuple(y for _, y in gaps), SOFT, **form))
+    for keys, row in at.items():
+        if row["chosen"]:
+            i, j = places[keys]
+            # Inside the square, whose edges its neighbours share.
+            left, right, low, high = i - 0.47, i + 0.47, j - 0.46, j + 0.46
+            outline = (left, right, right, left, left), (low, low, high, high, low)
+            # Of two colours, so that one of them is seen on whatever the square and the page have.
+            marks.append(Line(f"chosen{sweep.values['half']}", *outline, PALE, width=6))
+            marks.append(Line("", *outline, "#000000", width=2.5))
+    return marks
+
+
+def _text(row: Row | None, metric: str) -> str:
+    if row is None:
+        return ""
+    return f"{value(row, metric):.3f}" + (" ×" if row["broken"] else "")
 
 
 def _grid(at: Mapping[tuple[float, float], Row], xs: Sequence[float], ys: Sequence[float], metric: str) -> Grid:
     squares = {place: at.get(place) for place in product(xs, ys)}
     values = tuple(tuple(value(row, metric) if (row := squares[x, y]) else None for x in xs) for y in ys)
     ids = tuple(tuple(row["cell"] if (row := squares[x, y]) else None for x in xs) for y in ys)
-    texts = tuple(tuple("" if one is None else f"{one:.3f}" for one in line) for line in values)
+    texts = tuple(tuple(_text(squares[x, y], metric) for x in xs) for y in ys)
     return Grid(values, ids, texts if len(squares) <= MOST_NUMBERS else ())
 
 
@@ -97,7 +153,9 @@ def curve_chart(sweep: DrawnSweep, metric: str, key: str) -> Chart | None:
     if not groups:
         return None
     lines = {"": rows} if len(groups) > MOST_LINES else groups
-    marks: list[Mark] = [
+    axis = metric_axis(sweep, metric, rows)
+    marks: list[Mark] = [*rule_levels(sweep, metric, axis, "y")]
+    marks += [
         Level("base" if index == 0 else "", "y", level, BASE) for index, (level,) in enumerate(sweep.bases(metric))
     ]
     for index, (name, group) in enumerate(lines.items()):
@@ -111,8 +169,8 @@ def curve_chart(sweep: DrawnSweep, metric: str, key: str) -> Chart | None:
                 SYMBOLS[index],
                 size=6,
                 joined="solid" if lines is groups else None,
-                y_intervals=tuple(sweep.interval(row, metric) for row in group),
+                y_intervals=intervals(sweep, group, metric),
                 cells=cells(group),
             )
         )
-    return Chart(Axis(key), sweep.axes[metric], tuple(marks), metrics=(metric,))
+    return Chart(Axis(key), axis, tuple(marks), metrics=(metric,))

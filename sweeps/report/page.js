@@ -47,6 +47,8 @@
     return Object.fromEntries(Object.entries(found).map(([name, inner]) => [name, whole(inner)]));
   }
   function themed(layout) {
+    const up = layout.yaxis.title.text;
+    const words = small() ? up.replace(" (", "<br>(") : up;
     const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true };
     return {
       ...layout,
@@ -59,7 +61,7 @@
       legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent") },
       xaxis: { ...axis, ...layout.xaxis },
-      yaxis: { ...axis, ...layout.yaxis },
+      yaxis: { ...axis, ...layout.yaxis, title: { text: words, standoff: 8 } },
     };
   }
   // What stands for cells tells of the one that is pointed at, and opens it at a click.
@@ -80,6 +82,11 @@
     Plotly.react(place, figure.data.map((trace) => pointed(trace, figure.metrics)), themed(figure.layout), CONFIG);
     place.removeAllListeners("plotly_click");
     place.on("plotly_click", (event) => openCell(event.points[0].customdata));
+    // What is drawn aside lies where the axes had no need to reach.
+    place.removeAllListeners("plotly_legendclick");
+    place.on("plotly_legendclick", (event) => {
+      if (event.data[event.curveNumber].visible === "legendonly") Plotly.relayout(place, { "xaxis.autorange": true, "yaxis.autorange": true });
+    });
   }
   // A chart and its menus, of which each choice has a figure of its own.
   function chart(name) {
