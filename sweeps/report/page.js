@@ -78,14 +78,15 @@
       place.textContent = otherwise;
       return;
     }
+    const aside = figure.data.map((trace) => trace.visible === "legendonly");
     if (!place.querySelector(".plot-container")) place.textContent = "";
     Plotly.react(place, figure.data.map((trace) => pointed(trace, figure.metrics)), themed(figure.layout), CONFIG);
     place.removeAllListeners("plotly_click");
     place.on("plotly_click", (event) => openCell(event.points[0].customdata));
-    // What is drawn aside lies where the axes had no need to reach.
-    place.removeAllListeners("plotly_legendclick");
-    place.on("plotly_legendclick", (event) => {
-      if (event.data[event.curveNumber].visible === "legendonly") Plotly.relayout(place, { "xaxis.autorange": true, "yaxis.autorange": true });
+    // What is left aside until its name is clicked lies where the axes had no need to reach.
+    place.removeAllListeners("plotly_restyle");
+    place.on("plotly_restyle", ([, traces]) => {
+      if (traces.some((index) => aside[index])) Plotly.relayout(place, { "xaxis.autorange": true, "yaxis.autorange": true });
     });
   }
   // A chart and its menus, of which each choice has a figure of its own.

@@ -1,5 +1,6 @@
 """The report in a real browser, opened from a file as a reader would."""
 
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -71,6 +72,23 @@ def test_each_menu_shows_a_chart_of_its_own(browser: Any, page: Path) -> None:
     bars = "return document.getElementById('layers-plot').data[0].y"
     choose(browser, "region-cell", "c1-4")
     assert browser.js(bars) == [1, 3]
+
+
+def test_points_of_the_paper_are_shown_when_their_name_is_clicked(browser: Any, page: Path) -> None:
+    browser.open(page)
+    asked = "const place = document.getElementById('trade-plot'); return "
+    reach = asked + "place.layout.xaxis.range"
+    assert browser.js(reach)[0] > 8
+    click = "[...document.querySelectorAll('#trade-plot .legend .traces')].find((one) => one.textContent.includes({}))"
+    toggle = click.format("'paper: '") + ".querySelector('.legendtoggle')"
+    for event in ("mousedown", "mouseup"):
+        browser.js(f"{toggle}.dispatchEvent(new MouseEvent('{event}', {{bubbles: true}}))")
+    # Plotly waits whether it is a double click.
+    deadline = time.monotonic() + 30
+    while browser.js(reach)[0] > 8 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    # Its perplexities are 6.10 and 6.53.
+    assert browser.js(reach)[0] < 6.1
 
 
 def test_a_click_on_a_point_opens_its_cell(browser: Any, page: Path) -> None:
