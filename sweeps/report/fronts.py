@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sweeps.records.metric import Metric
 from sweeps.results.pareto import Direction, pareto_front
 
 
@@ -18,6 +19,7 @@ def front_of(rows: Sequence[Mapping[str, Any]], metrics: tuple[str, str], better
         return []
     sound = [row for row in rows if not row["broken"]]
     edited = [
-        {name: {"edited": row["metrics"][name][1]} for name in metrics if name in row["metrics"]} for row in sound
+        {name: Metric(name, edited=row["metrics"][name][1]) for name in metrics if name in row["metrics"]}
+        for row in sound
     ]
     return [sound[index]["cell"] for index in pareto_front(edited, metrics, [better[name] for name in metrics])]

@@ -44,13 +44,13 @@ def with_perplexity(one: Record, base: float, edited: float) -> Record:
 def test_a_broken_cell_does_not_stretch_the_axes_but_stands_at_their_edge(made_sweep: Path) -> None:
     chart = trade_off_chart(drawn(made_sweep), STORY, RATE)
     # Its perplexity is 19.0; all others are below 8.9.
-    assert record(made_sweep, "c3-8").metrics[STORY]["edited"] > 19
+    assert record(made_sweep, "c3-8").metrics[STORY].edited > 19
     assert chart.x.limits is not None and chart.x.limits[1] < 9
     beyond = marks(chart)["broke the text, beyond the edge"]
     assert beyond.cells == ("c3-8",)
     low, high = chart.x.limits
     assert high - 0.03 * (high - low) < beyond.x[0] < high
-    assert beyond.y == pytest.approx((record(made_sweep, "c3-8").metrics[RATE]["edited"],), rel=1e-5)
+    assert beyond.y == pytest.approx((record(made_sweep, "c3-8").metrics[RATE].edited,), rel=1e-5)
     assert "broke the text" not in marks(chart)
     # Where nothing is far away it is a cross where it belongs.
     flat = trade_off_chart(drawn(made_sweep), RATE, RATE)
@@ -75,12 +75,12 @@ def test_the_intervals_of_the_chosen_cell_are_drawn(made_sweep: Path) -> None:
     assert (star.symbol, star.cells) == ("star", ("c2-8",))
     told = record(made_sweep, "c2-8").metrics
     for metric, [ends] in ((STORY, star.x_intervals), (RATE, star.y_intervals)):
-        low, high = (told[metric]["base"] + bound for bound in told[metric]["ci95"])
+        low, high = (told[metric].base + bound for bound in told[metric].interval)
         assert ends == pytest.approx((max(low, 0.0), high), rel=1e-4)
 
 
 def test_limits_of_the_rule_are_lines_where_the_axes_reach_them(made_sweep: Path) -> None:
-    base = record(made_sweep, "c2-8").metrics[STORY]["base"]
+    base = record(made_sweep, "c2-8").metrics[STORY].base
     for chart, axis in (
         (trade_off_chart(drawn(made_sweep), STORY, RATE), "x"),
         (curve_chart(drawn(made_sweep), STORY, "alpha"), "y"),
@@ -152,14 +152,14 @@ def test_a_heat_map_goes_both_ways_from_the_base_and_marks_what_is_special(made_
     sweep = drawn(made_sweep, kept)
     chart = map_chart(sweep, STORY, sweep.rows)
     assert chart is not None and chart.scale is not None
-    base, worst = (record(made_sweep, "c3-4").metrics[STORY][of] for of in ("base", "edited"))
+    base, worst = (getattr(record(made_sweep, "c3-4").metrics[STORY], of) for of in ("base", "edited"))
     # Broken text does not count; nothing is as much better as the worst is worse, but it could be.
     assert (chart.scale.low, chart.scale.high) == pytest.approx((2 * base - worst, worst), rel=1e-5)
     assert chart.scale.stops == ((0, BELOW), (pytest.approx(0.5, abs=1e-3), MIDDLE), (1, ABOVE))
     assert chart.title == f"white: base ({base:.3f}), blue: better"
     grid = next(mark for mark in chart.marks if isinstance(mark, Grid))
     assert grid.cells == (("c1-4", None, "c3-4"), ("c1-8", "c2-8", "c3-8"))
-    assert grid.texts[1][2] == f"{record(made_sweep, 'c3-8').metrics[STORY]['edited']:.3f} ×"
+    assert grid.texts[1][2] == f"{record(made_sweep, 'c3-8').metrics[STORY].edited:.3f} ×"
     found = marks(chart)
     assert (found["no cell"].x, found["no cell"].y) == ((1,), (0,))
     # Around c2-8, at the second alpha and the second top_k.
