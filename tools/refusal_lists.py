@@ -41,7 +41,7 @@ class Found:
 
 def found(labels: Sequence[str], texts: Sequence[str], phrases: str, label: str = "refusal") -> Found:
     """Holds a list against labels; `partial` is told by `modern` alone."""
-    scores = Refusal(phrases=phrases).score(texts, texts)  # type: ignore[arg-type]
+    scores = Refusal(phrases=phrases).score(texts, texts)
     name = {"refusal": "jailbreak/refusal_rate", "partial": "jailbreak/partial_rate"}[label]
     told = [bool(score) for score in scores.get(name, [0.0] * len(texts))]
     true = [one == label for one in labels]
