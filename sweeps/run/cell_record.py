@@ -25,7 +25,6 @@ from sweeps.run.stage import Stage
 from sweeps.run.states_stage import shown_texts, states_batches
 from sweeps.run.workbench import CellWork
 
-
 # What is told of the batches that something was done in, and of the judge that did it.
 NOTES = (
     "tokens_per_batch",
