@@ -102,12 +102,25 @@ def generate(
     Raises:
         InputError: when the settings can't be used; see `check_prompts`.
     """
-    import torch
-    from tqdm import tqdm
-
     settings.check()
     encoded = encode(model, tokenizer, prompts, reading_of_prompts(model, settings))
     rows = prompt_rows(model, tokenizer, encoded)
+    texts, ids, notes = continue_rows(model, tokenizer, rows, settings, progress)
+    cut = {"prompts_cut": encoded.cut} if encoded.cut else {}
+    return Generated(texts, encoded.shown, {**notes, **cut}, ids)
+
+
+def continue_rows(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: Sequence[list[int]],
+    settings: Generation,
+    progress: bool = False,
+) -> tuple[list[str], list[list[int]], dict[str, str | int]]:
+    """(texts, token ids, what is noted of batches) of what continues prompts that are token ids; see `generate`."""
+    import torch
+    from tqdm import tqdm
+
     lengths = [len(ids) + settings.max_new_tokens for ids in rows]
     ends = _end_tokens(model, tokenizer)
     pad = padding_id(model, tokenizer)
@@ -122,21 +135,20 @@ def generate(
         new: list[list[int]] = output[:, width:].tolist()
         return new
 
-    texts: list[str] = [""] * len(prompts)
-    kept: list[list[int]] = [[] for _ in prompts]
+    texts: list[str] = [""] * len(rows)
+    kept: list[list[int]] = [[] for _ in rows]
     budget = BatchBudget.of(model, "generation", settings.tokens_per_batch)
     with (
         evaluation_mode(model),
         _settings_alone(model, _config(settings, pad, ends)),
-        tqdm(total=len(prompts), desc="continuations", unit="prompt", disable=not progress) as bar,
+        tqdm(total=len(rows), desc="continuations", unit="prompt", disable=not progress) as bar,
     ):
         for indices, batch in run_in_batches(lengths, budget, run):
             for index, new in zip(indices, batch, strict=True):
                 texts[index] = _text(tokenizer, new, ends, settings.stop)
                 kept[index] = new[: _length(new, ends) + 1]
             bar.update(len(indices))
-    cut = {"prompts_cut": encoded.cut} if encoded.cut else {}
-    return Generated(texts, encoded.shown, {**budget.notes(), **cut}, kept)
+    return texts, kept, dict(budget.notes())
 
 
 def prompt_rows(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", encoded: Encoded) -> list[list[int]]:

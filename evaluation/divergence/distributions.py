@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.inputs.model_input import evaluation_mode, padded
+from evaluation.position_logits import position_logits
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import run_in_batches
 
@@ -110,8 +111,6 @@ def read_answers(
             places too, int64 [m], counted through all answers.
     """
     import torch
-
-    from evaluation.position_logits import position_logits
 
     starts = torch.tensor([0, *map(len, answers)]).cumsum(0)[:-1]
 

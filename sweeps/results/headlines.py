@@ -9,6 +9,12 @@ from sweeps.results.broken_text import Measured
 HEADLINES = (
     "toxicity/toxic_rate",
     "toxigen/toxic_rate",
+    "guard/*/unsafe_rate",
+    "guard/*/avoided_rate",
+    "guard/*/accuracy",
+    "guard/*/unparsed",
+    "guard/*/kappa",
+    "guard/*/overrefusal_rate",
     "jailbreak/refusal_rate",
     "jailbreak/harmless_answered",
     "jailbreak/overrefusal_rate",
