@@ -10,6 +10,7 @@ import pytest
 from sweeps.charts.chart import Chart, Grid, Level, Line, Points
 from sweeps.charts.palette import ABOVE, BELOW, MIDDLE, around, mixed
 from sweeps.records.choice import Choice
+from sweeps.records.metric import Metric
 from sweeps.records.record import Record, load_records
 from sweeps.report.contents import contents
 from sweeps.report.drawn_sweep import DrawnSweep
@@ -37,8 +38,9 @@ def record(folder: Path, cell: str) -> Record:
 
 
 def with_perplexity(one: Record, base: float, edited: float) -> Record:
-    told = {"base": base, "edited": edited, "delta": edited - base, "ci95": [edited - base] * 2, "p": 0.01, "n": 30}
-    return replace(one, metrics={RATE: one.metrics[RATE], STORY: one.metrics[STORY] | told})
+    delta = edited - base
+    told = Metric(STORY, "report", base, edited, delta, low=delta, high=delta, p=0.01, n=30)
+    return replace(one, metrics={RATE: one.metrics[RATE], STORY: told})
 
 
 def test_a_broken_cell_does_not_stretch_the_axes_but_stands_at_their_edge(made_sweep: Path) -> None:
