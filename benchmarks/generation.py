@@ -14,10 +14,10 @@ import os
 import platform
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from timing import timed
 
 NEW = 20
 
@@ -47,13 +47,6 @@ def bare_loop(model: Any, batches: list[tuple[Any, Any]]) -> list[Any]:
                 seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
             made.append(torch.cat(new, dim=1))
     return made
-
-
-def timed(function: Callable[[], Any]) -> tuple[float, float]:
-    """(seconds, seconds of the processor's cores)."""
-    start, worked = time.perf_counter(), time.process_time()
-    function()
-    return time.perf_counter() - start, time.process_time() - worked
 
 
 def measure(dtype: str, given: argparse.Namespace) -> None:

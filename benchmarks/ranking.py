@@ -14,9 +14,9 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
 
 import torch
+from timing import timed
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from surgery import Edit, rank_rows
@@ -59,12 +59,6 @@ def forget_peak() -> float:
     return megabytes("VmRSS")
 
 
-def timed(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def tell(name: str, pairs: list[tuple[float, float]], goal: float) -> None:
     ratio = statistics.median(ours / theirs for ours, theirs in pairs)
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -89,10 +83,10 @@ def main() -> None:
     saved = torch.empty(options.rows, WIDTH, dtype=torch.bfloat16).normal_()
     times: dict[str, list[tuple[float, float]]] = {"ranking": [], "float32": [], "apply": [], "restore": []}
     for _ in range(options.rounds):
-        one_pass = timed(lambda: [gate @ direction16 for gate in gates])
-        times["ranking"].append((timed(lambda: rank_rows(model, direction)), one_pass))
-        times["float32"].append((timed(lambda: [gate.float() @ lone for gate in gates]), one_pass))
-        copied = timed(saved.clone)
+        one_pass, _ = timed(lambda: [gate @ direction16 for gate in gates])
+        times["ranking"].append((timed(lambda: rank_rows(model, direction))[0], one_pass))
+        times["float32"].append((timed(lambda: [gate.float() @ lone for gate in gates])[0], one_pass))
+        copied, _ = timed(saved.clone)
         start = time.perf_counter()
         with edit.applied_to(model):
             applied = time.perf_counter()

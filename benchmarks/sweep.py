@@ -33,6 +33,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from timing import timed
+
 import toyworld
 from surgery.files.temporary_folder import TemporaryFolder
 
@@ -154,13 +156,6 @@ class Times:
     cell_worked: float
     bare: float = float("nan")
     bare_worked: float = float("nan")
-
-
-def timed(function: Callable[[], Any]) -> tuple[float, float]:
-    """(seconds, seconds of the processor's cores)."""
-    start, worked = time.perf_counter(), time.process_time()
-    function()
-    return time.perf_counter() - start, time.process_time() - worked
 
 
 def measure_sweep(arguments: list[str], cells: int) -> tuple[list[Times], dict[str, float]]:

@@ -1,11 +1,9 @@
 """Continuations of prompts, in batches."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from queue import Queue
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from evaluation.inputs.model_input import evaluation_mode, padded
@@ -103,9 +101,8 @@ def generate(
         InputError: when the settings can't be used; see `check_prompts`.
     """
     settings.check()
-    encoded = encode(model, tokenizer, prompts, reading_of_prompts(model, settings))
-    rows = prompt_rows(model, tokenizer, encoded)
-    texts, ids, notes = continue_rows(model, tokenizer, rows, settings, progress)
+    encoded = encode_prompts(model, tokenizer, prompts, settings)
+    texts, ids, notes = continue_rows(model, tokenizer, prompt_rows(model, tokenizer, encoded), settings, progress)
     cut = {"prompts_cut": encoded.cut} if encoded.cut else {}
     return Generated(texts, encoded.shown, {**notes, **cut}, ids)
 
@@ -121,32 +118,27 @@ def continue_rows(
     import torch
     from tqdm import tqdm
 
+    decoder = Decoder(model, tokenizer, settings)
     lengths = [len(ids) + settings.max_new_tokens for ids in rows]
-    ends = _end_tokens(model, tokenizer)
-    pad = padding_id(model, tokenizer)
 
     def run(indices: list[int]) -> list[list[int]]:
-        inputs = padded(model, [rows[i] for i in indices], "left", pad)
-        width = inputs["input_ids"].shape[1]
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             if settings.do_sample:
                 torch.manual_seed(_batch_seed(settings.seed, indices))
-            output = _continued(model, tokenizer, inputs, settings.stop)
-        new: list[list[int]] = output[:, width:].tolist()
+            new: list[list[int]] = decoder.new_tokens([rows[i] for i in indices]).tolist()
         return new
 
     texts: list[str] = [""] * len(rows)
     kept: list[list[int]] = [[] for _ in rows]
     budget = BatchBudget.of(model, "generation", settings.tokens_per_batch)
     with (
-        evaluation_mode(model),
-        _settings_alone(model, _config(settings, pad, ends)),
+        decoder.ready(),
         tqdm(total=len(rows), desc="continuations", unit="prompt", disable=not progress) as bar,
     ):
         for indices, batch in run_in_batches(lengths, budget, run):
             for index, new in zip(indices, batch, strict=True):
-                texts[index] = _text(tokenizer, new, ends, settings.stop)
-                kept[index] = new[: _length(new, ends) + 1]
+                texts[index] = decoder.text(new)
+                kept[index] = decoder.until_end(new)
             bar.update(len(indices))
     return texts, kept, dict(budget.notes())
 
@@ -156,79 +148,14 @@ def prompt_rows(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", 
     return [ids or [start_id(model, tokenizer)] for ids in encoded.ids]
 
 
-def stream(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompt: str, settings: Generation
-) -> Iterator[str]:
-    """The continuation that `generate` gives of one prompt, in pieces as they come.
-
-    Raises:
-        InputError: see `generate`.
-    """
-    settings.check()
-    (ids,) = encode(model, tokenizer, [prompt], reading_of_prompts(model, settings)).ids
-    ends, pad = _end_tokens(model, tokenizer), padding_id(model, tokenizer)
-    inputs = padded(model, [ids or [start_id(model, tokenizer)]], "left", pad)
-    pieces: Queue[str | BaseException | None] = Queue()
-
-    def run() -> None:
-        try:
-            heard = _Pieces(lambda new: _text(tokenizer, new, ends, settings.stop), settings.stop, pieces.put)
-            with evaluation_mode(model), _settings_alone(model, _config(settings, pad, ends)):
-                _continued(model, tokenizer, inputs, settings.stop, heard)
-            pieces.put(None)
-        except BaseException as error:  # handed to the reader, which raises it
-            pieces.put(error)
-
-    worker = Thread(target=run)
-    worker.start()
-    try:
-        while (piece := pieces.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
-    finally:
-        # What the caller did to the model must stay until the last token is made, also when it stops reading early.
-        worker.join()
+def encode_prompts(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], settings: Generation
+) -> Encoded:
+    """Prompts as token ids; raises InputError as `check_prompts` does."""
+    return encode(model, tokenizer, prompts, _reading(model, settings))
 
 
-class _Pieces:
-    """A streamer for `generate()`: tells a text as it grows, but for the word at its end, which may yet change.
-
-    Args:
-        text_of: what the new tokens say.
-        stop: texts at which it ends; what may be the beginning of one is not told.
-        tell: called with each piece.
-    """
-
-    def __init__(self, text_of: Callable[[list[int]], str], stop: Sequence[str], tell: Callable[[str], None]) -> None:
-        self._text_of, self._stop, self._tell = text_of, stop, tell
-        self._new: list[int] = []
-        self._prompt = True
-        self._told = ""
-
-    def put(self, ids: "torch.Tensor") -> None:
-        """The prompt, and then each token."""
-        if self._prompt:
-            self._prompt = False
-            return
-        self._new += ids.reshape(-1).tolist()
-        text = self._text_of(self._new)
-        held = max((size for end in self._stop for size in range(len(end)) if text.endswith(end[:size])), default=0)
-        sure = text[: len(text) - held]
-        self._until(text, max(sure.rfind(" "), sure.rfind("\n"), 0))
-
-    def end(self) -> None:
-        """Tells what is left."""
-        text = self._text_of(self._new)
-        self._until(text, len(text))
-
-    def _until(self, text: str, place: int) -> None:
-        if place > len(self._told):
-            self._tell(text[len(self._told) : place])
-            self._told = text[:place]
-
-
-def reading_of_prompts(model: "PreTrainedModel", settings: Generation) -> Reading:
+def _reading(model: "PreTrainedModel", settings: Generation) -> Reading:
     """How prompts become token ids: their beginning is cut where the model takes no more."""
     longest = longest_input(model)
     room = None if longest is None else longest - settings.max_new_tokens
@@ -262,7 +189,7 @@ def check_prompts(
         InputError: when the new tokens or the chat template leave no room for a prompt; when there is no chat template
             that can be used; for a token that the model has no embedding of.
     """
-    reading = reading_of_prompts(model, settings)
+    reading = _reading(model, settings)
     reading.check(model, tokenizer, prompts)
     # A token is a byte at least, so that only the longest need to be encoded.
     room = None if reading.longest is None else reading.longest - reading.frame(tokenizer)
@@ -270,19 +197,75 @@ def check_prompts(
     return encode(model, tokenizer, long, reading).cut
 
 
-def _continued(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    inputs: "Mapping[str, torch.Tensor]",
-    stop: Sequence[str],
-    streamer: _Pieces | None = None,
-) -> "torch.Tensor":
-    """Prompts and their continuations, [b, t + new], under the model's settings as they are now."""
-    width = inputs["input_ids"].shape[1]
-    output: torch.Tensor = model.generate(  # type: ignore[operator]
-        **inputs, streamer=streamer, stopping_criteria=[_stopped_rows(tokenizer, width, stop)] if stop else None
-    )
-    return output
+class Decoder:
+    """A model and its tokenizer, set to continue token ids as some settings say and in no other way.
+
+    Args:
+        model, tokenizer: of the continuations.
+        settings: checked.
+    """
+
+    def __init__(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", settings: Generation) -> None:
+        self._model, self._tokenizer, self._settings = model, tokenizer, settings
+        self._pad = padding_id(model, tokenizer)
+        self._ends = _end_tokens(model, tokenizer)
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """The model without dropout and with these settings alone, for the body of a `with`.
+
+        generate() would fill whatever is unset from the model's own.
+        """
+        own = self._model.generation_config
+        with evaluation_mode(self._model):
+            self._model.generation_config = self._config()
+            try:
+                yield
+            finally:
+                self._model.generation_config = own
+
+    def new_tokens(self, rows: Sequence[list[int]], streamer: object = None) -> "torch.Tensor":
+        """The continuations of prompts, [b, new], where the model is `ready`.
+
+        Args:
+            rows: token ids of each prompt.
+            streamer: told the tokens as they come, as transformers has it.
+        """
+        inputs = padded(self._model, rows, "left", self._pad)
+        width = inputs["input_ids"].shape[1]
+        stop = [_stopped_rows(self._tokenizer, width, self._settings.stop)] if self._settings.stop else None
+        output: torch.Tensor = self._model.generate(  # type: ignore[operator]
+            **inputs, streamer=streamer, stopping_criteria=stop
+        )
+        return output[:, width:]
+
+    def text(self, new: list[int]) -> str:
+        """What a row of new tokens says, up to its first end token or stop text."""
+        text = str(self._tokenizer.decode(new[: self._length(new)], skip_special_tokens=True))
+        return text[: min((text.find(end) for end in self._settings.stop if end in text), default=len(text))]
+
+    def until_end(self, new: list[int]) -> list[int]:
+        """A row of new tokens up to its first end token, which is among them."""
+        return new[: self._length(new) + 1]
+
+    def _length(self, new: list[int]) -> int:
+        return next((place for place, token in enumerate(new) if token in self._ends), len(new))
+
+    def _config(self) -> "GenerationConfig":
+        from transformers import GenerationConfig
+
+        settings = self._settings
+        sampling: dict[str, float] = {}
+        if settings.do_sample:
+            # top_k=0 switches off the 50 that transformers would sample from.
+            sampling = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
+        return GenerationConfig(
+            max_new_tokens=settings.max_new_tokens,
+            do_sample=settings.do_sample,
+            pad_token_id=self._pad,
+            eos_token_id=sorted(self._ends) or None,
+            **sampling,
+        )
 
 
 def _end_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> set[int]:
@@ -290,31 +273,6 @@ def _end_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") 
     own = model.generation_config.eos_token_id if model.generation_config is not None else None
     named = own if isinstance(own, list) else [own]
     return {token for token in (*named, tokenizer.eos_token_id) if token is not None}
-
-
-def _config(settings: Generation, pad: int, ends: set[int]) -> "GenerationConfig":
-    from transformers import GenerationConfig
-
-    # top_k=0 switches off the 50 that transformers would sample from.
-    sampling = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0} if settings.do_sample else {}
-    return GenerationConfig(
-        max_new_tokens=settings.max_new_tokens,
-        do_sample=settings.do_sample,
-        pad_token_id=pad,
-        eos_token_id=sorted(ends) or None,
-        **sampling,
-    )
-
-
-@contextmanager
-def _settings_alone(model: "PreTrainedModel", config: "GenerationConfig") -> Iterator[None]:
-    """Replaces the model's own settings, as generate() would fill whatever is unset from those."""
-    own = model.generation_config
-    model.generation_config = config
-    try:
-        yield
-    finally:
-        model.generation_config = own
 
 
 def _batch_seed(seed: int, indices: list[int]) -> int:
@@ -330,14 +288,3 @@ def _stopped_rows(tokenizer: "PreTrainedTokenizerBase", width: int, stop: Sequen
         return torch.tensor([any(end in text for end in stop) for text in texts], device=ids.device)
 
     return stopped
-
-
-def _text(tokenizer: "PreTrainedTokenizerBase", new: list[int], ends: set[int], stop: Sequence[str]) -> str:
-    """What a row of new tokens says, up to its first end token or stop text."""
-    text = str(tokenizer.decode(new[: _length(new, ends)], skip_special_tokens=True))
-    return text[: min((text.find(end) for end in stop if end in text), default=len(text))]
-
-
-def _length(new: list[int], ends: set[int]) -> int:
-    """How many new tokens stand before the first that ends a text."""
-    return next((place for place, token in enumerate(new) if token in ends), len(new))

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from evaluation.continuations import Continuations, Sample
 from evaluation.divergence.distributions import Distributions, divergences, likeliest, read_answers
-from evaluation.generation import generate, prompt_rows, reading_of_prompts
+from evaluation.generation import encode_prompts, generate, prompt_rows
 from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
 from surgery.states.batch_budget import BatchBudget
-from surgery.tokens.encoding import encode
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +89,7 @@ class Divergence:
         texts = [sample.text for sample in samples]
         settings = self.answers.generation
         answers = generate(model, tokenizer, texts, settings, progress).ids
-        encoded = encode(model, tokenizer, texts, reading_of_prompts(model, settings))
+        encoded = encode_prompts(model, tokenizer, texts, settings)
         prompts = prompt_rows(model, tokenizer, encoded)
         budget = BatchBudget.of(model, "loglikelihood", settings.tokens_per_batch)
 
@@ -119,7 +118,7 @@ class Divergence:
         settings = self.answers.generation
         base = Distributions.load(kept).only([sample.id for sample in samples])
         texts = [sample.text for sample in samples]
-        encoded = encode(model, tokenizer, texts, reading_of_prompts(model, settings))
+        encoded = encode_prompts(model, tokenizer, texts, settings)
         prompts = prompt_rows(model, tokenizer, encoded)
         budget = BatchBudget.of(model, "loglikelihood", settings.tokens_per_batch)
 

@@ -7,6 +7,9 @@ from surgery.files.gguf_file import GgufFile
 from surgery.files.hub import snapshot
 from surgery.files.local_paths import names_a_file, names_a_folder
 
+# What an export is called in its folder: a LoRA, and a whole model.
+ADAPTER_FILE, MODEL_FILE = "adapter.gguf", "model.gguf"
+
 
 def told(path: str, gguf: str | None) -> str:
     """How the file was given, for sentences."""

@@ -15,6 +15,7 @@ from surgery.changes.factors import Factored, Factors
 from surgery.errors import InputError
 from surgery.export.adapter import require_one_base, stacked_matrices
 from surgery.files.gguf_file import GgufFile
+from surgery.files.gguf_place import ADAPTER_FILE
 from surgery.files.whole_folders import folder_written_whole
 from surgery.gguf.gguf_content import (
     GgufContent,
@@ -28,7 +29,6 @@ from surgery.gguf.gguf_content import (
 from surgery.gguf.gguf_layout import GgufLayout
 from surgery.model.gguf_identity import require_gguf_base
 
-ADAPTER_FILE, MODEL_FILE = "adapter.gguf", "model.gguf"
 F32, Q8_0 = GGMLQuantizationType.F32, GGMLQuantizationType.Q8_0
 # What a sum can be written back to as it is; what is kept in other blocks becomes Q8_0, the finest of them.
 KEPT = (F32, GGMLQuantizationType.F16, GGMLQuantizationType.BF16, Q8_0)

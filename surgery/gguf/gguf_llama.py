@@ -16,12 +16,12 @@ from surgery.errors import InputError
 from surgery.export.base_folder import require_base
 from surgery.export.tensor_edits import TensorEdits
 from surgery.files.safetensors_file import DTYPES, StoredTensor, read_tensor, weight_files
+from surgery.from_gguf.gguf_rope import FREQUENCIES, LLAMA3, llama3_divisors
 from surgery.gguf.gguf_content import GgufContent, GgufField, GgufWeight, as_bytes, text_field
 from surgery.gguf.gguf_export import origin_fields
 from surgery.gguf.gguf_layout import GgufLayout
 from surgery.gguf.gguf_vocabulary import vocabulary_fields
 from surgery.model.fingerprints import tensor_bytes
-from surgery.model.gguf_rope import FREQUENCIES, LLAMA3, llama3_divisors
 
 FAMILIES = ("llama", "mistral")
 _KINDS = {"F32": GGMLQuantizationType.F32, "F16": GGMLQuantizationType.F16, "BF16": GGMLQuantizationType.BF16}

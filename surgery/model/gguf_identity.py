@@ -8,8 +8,8 @@ from transformers import PreTrainedModel
 from surgery.errors import InputError
 from surgery.files.gguf_file import GgufFile
 from surgery.files.hashed_file import hash_of_part
+from surgery.from_gguf.gguf_model import gguf_skeleton
 from surgery.model.digest_cache import Keep, keep_by_files, keep_in_process
-from surgery.model.gguf_model import gguf_skeleton
 from surgery.model.model_identity import ModelIdentity, config_digest
 from surgery.model.weight_digests import TensorDigest, combined
 

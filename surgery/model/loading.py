@@ -7,10 +7,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.errors import InputError
 from surgery.files.gguf_place import gguf_of, told
+from surgery.from_gguf.gguf_model import load_gguf
 from surgery.model.digest_cache import Keep, keep_in_process
 from surgery.model.fingerprints import note_source, note_weights
 from surgery.model.gguf_identity import gguf_weights
-from surgery.model.gguf_model import load_gguf
 from surgery.model.model_files import model_folder
 from surgery.model.weights import load_weights, make_ready
 from surgery.tokens.chat import DEFAULT_DATE

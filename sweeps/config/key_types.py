@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from sweeps.cell.cell import Settings
+from sweeps.cell.settings import Settings
 from sweeps.config.read_settings import RunSettings
 
 TARGET = "_target_"

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from surgery.changes.alpha import POSSIBLE_ALPHA
 from surgery.errors import InputError
-from sweeps.cell.cell import Settings
+from sweeps.cell.settings import Settings
 
 
 class TrackingSettings(TypedDict, total=False):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from evaluation.generation import Generation, stream
+from evaluation.generation import Generation
+from evaluation.streaming import stream
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
 from surgery.model.loading import load_model

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surgery.files.gguf_place import gguf_of
+from surgery.files.gguf_place import ADAPTER_FILE, MODEL_FILE, gguf_of
 from surgery.gguf.gguf_export import adapter_content, model_content
 from surgery.gguf.gguf_layout import GgufLayout, require_factored
 from surgery.gguf.gguf_llama import llama_content
@@ -21,7 +21,7 @@ MODELFILE = "Modelfile"
 
 def file_name(kind: str) -> str:
     """What the file of an export is called."""
-    return {"gguf": "adapter.gguf", "gguf-model": "model.gguf"}[kind]
+    return {"gguf": ADAPTER_FILE, "gguf-model": MODEL_FILE}[kind]
 
 
 def base_file(model: Mapping[str, Any]) -> "GgufFile | None":

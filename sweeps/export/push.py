@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from surgery.errors import InputError
+from surgery.files.gguf_place import ADAPTER_FILE, MODEL_FILE
 
 CARD = "README.md"
-CONFIGS = ("adapter_config.json", "config.json", "adapter.gguf", "model.gguf")
+CONFIGS = ("adapter_config.json", "config.json", ADAPTER_FILE, MODEL_FILE)
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 ANY_TOKEN = rb"hf_[A-Za-z0-9]{30,}"
 CHUNK, OVERLAP = 1 << 20, 4096  # a token is shorter than the overlap, so none hides between two chunks

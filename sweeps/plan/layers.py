@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from surgery.errors import InputError
 from surgery.region.choosable_rows import layers_without_quarter
-from sweeps.cell.cell import Settings
+from sweeps.cell.settings import Settings
 
 if TYPE_CHECKING:
     from surgery.probe.probe import Probe

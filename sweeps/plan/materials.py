@@ -18,7 +18,7 @@ from surgery.files.opened_tensors import opened_tensors
 from surgery.files.whole_files import verify_checksums
 from surgery.texts.texts import LabelledTexts, read_texts
 from sweeps.cell.canonical_json import canonical_json
-from sweeps.cell.cell import Settings
+from sweeps.cell.settings import Settings
 from sweeps.config.key_types import TARGET, parameters
 from sweeps.config.read_settings import KeyIsWrong, unknown_key
 from sweeps.store.kept_digests import KeptDigests

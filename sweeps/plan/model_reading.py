@@ -13,12 +13,12 @@ from surgery.edits.intervention import Intervention
 from surgery.errors import InputError
 from surgery.files.gguf_file import GgufFile
 from surgery.files.gguf_place import gguf_of, told
+from surgery.from_gguf.gguf_model import gguf_skeleton, own_dtype
+from surgery.from_gguf.gguf_tokenizer import gguf_tokenizer
 from surgery.machine.cpu_numbers import slow_numbers
 from surgery.model.digest_cache import Keep
 from surgery.model.fingerprints import model_identity
 from surgery.model.gguf_identity import gguf_identity
-from surgery.model.gguf_model import gguf_skeleton, own_dtype
-from surgery.model.gguf_tokenizer import gguf_tokenizer
 from surgery.model.model_files import model_folder, require_fit, skeleton, sound_weights
 from surgery.model.model_identity import ModelIdentity, chain_fingerprint
 from surgery.model.quantisation import unpacking
@@ -28,7 +28,7 @@ from surgery.states.text_batches import reading_of_texts
 from surgery.texts.texts import LabelledTexts
 from surgery.tokens.tokenizer import load_tokenizer
 from sweeps.cell.canonical_json import canonical_json
-from sweeps.cell.cell import ModelSettings, Settings
+from sweeps.cell.settings import ModelSettings, Settings
 from sweeps.records.chain import read_named
 
 

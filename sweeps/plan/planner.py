@@ -9,7 +9,8 @@ from typing import Any
 from surgery.errors import InputError
 from surgery.files.local_paths import is_name
 from surgery.region.choosable_rows import PAPER_SHARE, require_top_k
-from sweeps.cell.cell import Cell, Settings
+from sweeps.cell.cell import Cell
+from sweeps.cell.settings import Settings
 from sweeps.config.composition import Composed
 from sweeps.config.read_settings import COMMAND_KEYS, read_settings
 from sweeps.config.wandb_settings import settled

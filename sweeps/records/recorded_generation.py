@@ -5,7 +5,7 @@ from typing import Any
 
 from evaluation.generation import Generation
 from surgery.errors import InputError
-from sweeps.cell.cell import TOLD_OF_BASE
+from sweeps.cell.settings import TOLD_OF_BASE
 from sweeps.records.choice import Choice
 
 # Of an answer where nothing was continued that could be gone by.

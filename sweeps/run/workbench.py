@@ -10,7 +10,8 @@ from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
 from surgery.model.loading import load_model
 from sweeps.cell.canonical_json import canonical_json
-from sweeps.cell.cell import Cell, ModelSettings
+from sweeps.cell.cell import Cell
+from sweeps.cell.settings import ModelSettings
 from sweeps.plan.experiment import Experiment
 from sweeps.records.chain import applied
 from sweeps.run.batch_limits import BatchLimits

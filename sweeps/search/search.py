@@ -14,8 +14,9 @@ from sweeps.plan.planner import make_plan, plan_cell
 from sweeps.records.choice import Choice, Condition
 from sweeps.records.record import Record
 from sweeps.results.giving_up import Objective, Pruning, violations
+from sweeps.search.sampler import SAMPLERS, make_sampler
 from sweeps.search.search_space import SearchSpace
-from sweeps.search.study import CELL, OVERRIDES, SAMPLERS, Study, make_sampler
+from sweeps.search.study import CELL, OVERRIDES, Study
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

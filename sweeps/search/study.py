@@ -1,6 +1,5 @@
 """The memory of a search: an Optuna study in a file of the sweep's folder, shared by any number of processes."""
 
-import json
 import logging
 import os
 import socket
@@ -12,14 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import xxhash
 from filelock import FileLock, Timeout
 
-from surgery.errors import InputError
-from surgery.files.whole_files import written_whole
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.records.record import lock_file
 from sweeps.results.giving_up import Objective
+from sweeps.search.journal import open_journal
 from sweeps.search.search_space import Domain, Numbers, Place, SearchSpace
 
 if TYPE_CHECKING:
@@ -28,31 +25,11 @@ if TYPE_CHECKING:
 
 JOURNAL = "search.journal"
 LOCK = "search"
-SAMPLERS = ("tpe", "nsga2", "gp", "random")
 # Each trial has a sampler of its own seed; those of two searches are this far apart.
 SEEDS_APART = 1_000_003
 # What a trial remembers: the overrides it was made with, its cell, who runs it, and whether it stands for a cell that
 # was there already.
 OVERRIDES, CELL, OWNER, IMPORTED = "overrides", "cell", "owner", "imported"
-
-
-def make_sampler(kind: str, seed: int, startup: int) -> "optuna.samplers.BaseSampler":
-    """A sampler by its name.
-
-    Raises:
-        InputError: when there is none of that name.
-    """
-    from optuna import samplers
-
-    if kind == "tpe":
-        return samplers.TPESampler(seed=seed, n_startup_trials=startup, multivariate=True, group=True)
-    if kind == "gp":
-        return samplers.GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
-    if kind == "nsga2":
-        return samplers.NSGAIISampler(seed=seed, population_size=max(2, startup))
-    if kind == "random":
-        return samplers.RandomSampler(seed=seed)
-    raise InputError(f"hydra.sweeper.sampler={kind} is unknown; it is one of {', '.join(SAMPLERS)}")
 
 
 class Study:
@@ -90,7 +67,7 @@ class Study:
         self._alive.acquire()
         identity = [space.describe(), space.fixed, [str(one) for one in objectives], seed]
         self._study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(_open_journal(folder / JOURNAL)),
+            storage=optuna.storages.JournalStorage(open_journal(folder / JOURNAL)),
             study_name=sha256(canonical_json(identity).encode()).hexdigest()[:12],
             directions=["minimize" if one.lowest else "maximize" for one in objectives],
             sampler=sampler(seed),
@@ -221,68 +198,3 @@ def _distribution(domain: Domain) -> "optuna.distributions.BaseDistribution":
         step = 1 if domain.step is None else int(domain.step)
         return distributions.IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=step)
     return distributions.FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
-
-
-class _JournalLock:
-    """The lock of the journal: the system drops it with its process, where Optuna's own outlive a kill.
-
-    As it is let go the journal's length and hash are noted, so that damage is noticed when it is next opened.
-    """
-
-    def __init__(self, journal: Path) -> None:
-        self._journal = journal
-        self._lock = FileLock(lock_file(journal.parent, journal.name))
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        content = self._journal.read_bytes()
-        with written_whole(_noted(self._journal)) as temporary:
-            temporary.write_text(f"{len(content)} {xxhash.xxh3_128_hexdigest(content)}\n", encoding="ascii")
-        self._lock.release()
-
-
-def _noted(journal: Path) -> Path:
-    return journal.with_suffix(".xxh3")
-
-
-def _open_journal(journal: Path) -> "optuna.storages.journal.JournalFileBackend":
-    """The journal, held against its hash.
-
-    Raises:
-        InputError: when it is damaged.
-    """
-    from optuna.storages.journal import JournalFileBackend
-
-    lock = _JournalLock(journal)
-    if journal.is_file():
-        with lock._lock:
-            _drop_torn_line(journal)
-            _require_sound(journal)
-    return JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]
-
-
-def _require_sound(journal: Path) -> None:
-    content = journal.read_bytes()
-    try:
-        for line in content.splitlines():
-            json.loads(line)
-        if _noted(journal).is_file():
-            length, expected = _noted(journal).read_text(encoding="ascii").split()
-            # What was added last may not be noted yet: a process can be killed in between.
-            if xxhash.xxh3_128_hexdigest(content[: int(length)]) != expected:
-                raise ValueError
-    except ValueError:
-        raise InputError(
-            f"'{journal}' is damaged: it is not what was written; remove it and the search takes up the cells there are"
-        ) from None
-
-
-def _drop_torn_line(journal: Path) -> None:
-    """Takes away what a killed process has half written: the next line would be glued to it."""
-    content = journal.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole != len(content):
-        os.truncate(journal, whole)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweeps.config.wandb_settings import without_key
+from sweeps.config.wandb_key import without_key
 from sweeps.plan.experiment import Experiment
 from sweeps.records.record import Record
 from sweeps.tracking.tracker import CellTracker, Tracker

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from sweeps.config.wandb_settings import without_key
+from sweeps.config.wandb_key import without_key
 from sweeps.records.record import Record, swept_keys
 from sweeps.records.sweep import config_of
 from sweeps.tracking.wandb_note import Note

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from surgery.errors import InputError
 from surgery.files.temporary_folder import TemporaryFolder
-from sweeps.config.wandb_settings import require_tags, server
+from sweeps.config.wandb_key import server
+from sweeps.config.wandb_names import require_tags
 from sweeps.records.metric import Metrics
 from sweeps.records.record import EDIT, Record
 from sweeps.records.samples import read_samples

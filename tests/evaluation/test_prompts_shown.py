@@ -19,12 +19,13 @@ from evaluation.comparison.compare import compare
 from evaluation.continuations import Continuations
 from evaluation.evaluator import ShowsPrompts
 from evaluation.fluency import Fluency
-from evaluation.generation import Generation, generate, stream
+from evaluation.generation import Generation, generate
 from evaluation.lm_eval_tasks import LmEval
 from evaluation.measurements.measurement import Measurement
 from evaluation.measurements.measurement_files import load_measurements, save_measurements
 from evaluation.perplexity import Perplexity
 from evaluation.probe_loss import probe_loss
+from evaluation.streaming import stream
 from surgery import Probe
 from surgery.errors import InputError
 from surgery.tokens.chat import set_date

@@ -13,9 +13,9 @@ from gguf_world import NAMES, SENTENCES, TEMPLATE, with_tensors
 
 from surgery import Edit, InputError, fingerprint, load_model, rank_rows
 from surgery.files.gguf_file import GgufFile
+from surgery.from_gguf.gguf_model import gguf_skeleton
+from surgery.from_gguf.gguf_rope import llama3_divisors
 from surgery.model.gguf_identity import gguf_identity
-from surgery.model.gguf_model import gguf_skeleton
-from surgery.model.gguf_rope import llama3_divisors
 
 Make = Callable[..., Path]
 

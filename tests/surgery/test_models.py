@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from surgery import InputError, load_model
-from sweeps.cell.cell import LOADING, TOLD_OF_BASE
+from sweeps.cell.settings import LOADING, TOLD_OF_BASE
 
 
 def test_a_model_comes_ready_to_use(folder: Path) -> None:

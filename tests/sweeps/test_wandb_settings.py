@@ -10,18 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from surgery import InputError
-from sweeps.config.wandb_settings import (
-    MODES,
-    NO,
-    YES,
-    chosen_mode,
-    has_key,
-    require_entity,
-    require_project,
-    settled,
-    wandb_mode,
-    without_key,
-)
+from sweeps.config.wandb_key import has_key, without_key
+from sweeps.config.wandb_names import require_entity, require_project
+from sweeps.config.wandb_settings import MODES, NO, YES, chosen_mode, settled, wandb_mode
 from sweeps.tracking.wandb_run import open_run
 
 KEY = "k" * 40

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from surgery.errors import InputError
 from surgery.files.gguf_file import GgufFile
-from surgery.model.gguf_reader import NAME, UNREADABLE, alone, quick_reading, refused
+from surgery.from_gguf.gguf_reader import NAME, UNREADABLE, alone, quick_reading, refused
 from surgery.tokens.chat import DEFAULT_DATE, set_date
 
 # Ways of splitting that transformers does as GPT-2 does; further ones it has a table of.

@@ -19,12 +19,13 @@ from transformers.utils import logging
 
 from surgery.errors import InputError
 from surgery.files.gguf_file import GgufFile
+from surgery.files.gguf_place import MODEL_FILE
 from surgery.files.temporary_folder import TemporaryFolder
 
 _package: Any = gguf
 _legacy: Any = modeling_gguf_pytorch_utils
 
-NAME = "model.gguf"
+NAME = MODEL_FILE
 # What transformers raises for a file it can't make a model or a tokenizer of.
 UNREADABLE = (
     *(ValueError, OSError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError),

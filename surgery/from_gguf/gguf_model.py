@@ -15,9 +15,9 @@ from transformers import (
 
 from surgery.errors import InputError
 from surgery.files.gguf_file import GgufFile
-from surgery.model.gguf_reader import NAME, UNREADABLE, alone, quick_reading, refused
-from surgery.model.gguf_rope import FREQUENCIES, restore_rope
-from surgery.model.gguf_tokenizer import gguf_tokenizer, require_tokenizer
+from surgery.from_gguf.gguf_reader import NAME, UNREADABLE, alone, quick_reading, refused
+from surgery.from_gguf.gguf_rope import FREQUENCIES, restore_rope
+from surgery.from_gguf.gguf_tokenizer import gguf_tokenizer, require_tokenizer
 from surgery.tokens.chat import DEFAULT_DATE
 
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
