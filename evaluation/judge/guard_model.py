@@ -11,7 +11,7 @@ from surgery.errors import InputError
 from surgery.files.gguf_place import gguf_of
 from surgery.files.hub import snapshot
 from surgery.files.local_paths import names_a_folder
-from surgery.model.gguf_tokenizer import gguf_tokenizer
+from surgery.from_gguf.gguf_tokenizer import gguf_tokenizer
 from surgery.model.loading import load_model
 from surgery.model.model_files import model_folder
 from surgery.tokens.chat import render
