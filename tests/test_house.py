@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.cell.method import METHODS
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("surgery", "evaluation", "sweeps", "hydra_plugins")
 FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
@@ -27,6 +29,8 @@ MANY_KEYS = {
     ("sweeps/commands/export_commands.py", "export"),
     ("sweeps/engines/slurm.py", "__init__"),
 }
+# What of this repository uses the packages, beside themselves and the tests.
+USERS = ("toyworld", "validation", "benchmarks", "tools")
 MOST_FILES, MEDIAN_LINES, MOST_LATE_IMPORTS = 16, 90, 20
 
 
@@ -129,6 +133,66 @@ def test_the_picture_of_the_house_shows_its_floors(package: str) -> None:
     ]
     [contract] = [one for one in contracts if one.get("containers") == [package]]
     assert [floor.split(" | ") for floor in contract["layers"]] == floors
+
+
+def face(room: str) -> set[str]:
+    """The modules of a room that others may use."""
+    return {f"{room}.{name}" for name in import_module(room).__all__}
+
+
+def used_from_outside() -> dict[str, set[str]]:
+    """{module of a room: who outside the room uses it}: by an import, or by its dotted name in a config or a text."""
+    users: dict[str, set[str]] = {f"sweeps.methods.{name}": {"METHODS"} for name in METHODS}
+    in_rooms = [module for module in MODULES if module.count(".") == 2]
+    more = [file for folder in USERS for file in (ROOT / folder).rglob("*.py")]
+    named = re.compile(rf"(?<![\w.])({'|'.join(sorted(map(re.escape, in_rooms), key=len, reverse=True))})\b")
+    for file in [*FILES, *more, *(ROOT / "conf").rglob("*.yaml"), ROOT / "pyproject.toml"]:
+        user = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        text = code_of(file)
+        imported = [name for _, name in own_imports(ast.parse(text))] if file.suffix == ".py" else []
+        for module in {*named.findall(text), *imported}:
+            if not user.startswith(module.rpartition(".")[0] + "."):
+                users.setdefault(module, set()).add(user)
+    for package in ("surgery", "evaluation", "sweeps"):
+        for node in ast.parse((ROOT / package / "__init__.pyi").read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom):
+                users.setdefault(f"{package}.{node.module}", set()).add(package)
+    return users
+
+
+def code_of(file: Path) -> str:
+    """A file without its comments and docstrings, which may name what they do not use."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".py":
+        return re.sub(r"#.*", "", text)
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value = ast.Constant(None)
+    return ast.unparse(tree)
+
+
+def test_a_room_names_what_others_use_of_it_and_nothing_else() -> None:
+    rooms = {module.rpartition(".")[0] for module in MODULES if module.count(".") == 2}
+    used = {module for module in used_from_outside() if module.rpartition(".")[0] in rooms}
+    named = set().union(*map(face, rooms))
+    assert used - named == set(), "name these in __all__ of their rooms, or leave them to these"
+    assert named - used == set(), "nobody outside their rooms uses these: take them out of __all__"
+
+
+def test_a_function_that_only_its_module_uses_is_marked() -> None:
+    everywhere = [ROOT / "pyproject.toml"]
+    for folder in (*PACKAGES, *USERS, "tests", "conf", "docs"):
+        everywhere += [file for file in (ROOT / folder).rglob("*") if file.suffix in (".py", ".pyi", ".yaml", ".md")]
+    words = Counter(word for file in everywhere for word in set(re.findall(r"\w+", file.read_text(encoding="utf-8"))))
+    alone = [
+        f"{file.relative_to(ROOT)}: {node.name}"
+        for file, tree in TREES.items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name[0] != "_" and words[node.name] == 1
+        if not node.decorator_list
+    ]
+    assert alone == []
 
 
 @pytest.mark.parametrize("package", ["surgery", "evaluation", "sweeps"])

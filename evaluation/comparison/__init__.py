@@ -1,1 +1,7 @@
 """Base against edited: differences, paired intervals and p-values."""
+
+__all__ = [
+    "compare",
+    "intervals",
+    "significance",
+]

@@ -53,7 +53,7 @@ def _run(
     notes: dict[str, Mapping[str, JSON]],
     requests: "Sequence[Instance]",
 ) -> list[Any]:
-    longest = longest_request(lm, kind, requests)
+    longest = _longest_request(lm, kind, requests)
     budget = BatchBudget.of(model, _WORK[kind], None if batch_size is None else batch_size * longest)
     while True:
         size = max(1, budget.tokens // longest)
@@ -66,7 +66,7 @@ def _run(
         budget.lower(largest * longest)
 
 
-def longest_request(lm: "HFLM", kind: str, requests: "Sequence[Instance]") -> int:
+def _longest_request(lm: "HFLM", kind: str, requests: "Sequence[Instance]") -> int:
     """Tokens of the longest request, new ones included, within what the model takes."""
     return int(min(lm.max_length, max(1, *_lengths(lm, kind, requests))))
 

@@ -1,1 +1,6 @@
 """What an evaluator returns, and the file it is kept in."""
+
+__all__ = [
+    "measurement",
+    "measurement_files",
+]

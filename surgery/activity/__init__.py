@@ -1,1 +1,6 @@
 """What a model's modules put out while it reads texts (the paper's Figure 2)."""
+
+__all__ = [
+    "attention_outputs",
+    "neuron_activity",
+]

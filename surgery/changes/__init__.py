@@ -1,1 +1,8 @@
 """What an edit does to a matrix: vectors added to rows, products of thin matrices, and the receipt."""
+
+__all__ = [
+    "alpha",
+    "factors",
+    "receipt",
+    "row_change",
+]

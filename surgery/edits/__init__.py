@@ -1,1 +1,13 @@
 """What can be done to a model and taken back: the edit of Equation 3, and the methods it is compared with."""
+
+__all__ = [
+    "ablation",
+    "changed_checkpoint",
+    "edit",
+    "intervention",
+    "lora_training",
+    "low_rank",
+    "new_weights",
+    "probe_ascent",
+    "steering",
+]

@@ -38,17 +38,17 @@ def combined(digests: Iterable[tuple[str, TensorDigest]]) -> str:
     return sha256_of_parts(parts)
 
 
-def tensors_of(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors_of(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Parameters and those buffers that are saved with them, by name; tied ones once, offloaded ones as they are read.
 
     A buffer can decide a number as well as a weight: a mixture of experts keeps the bias of its router in one.
     """
     weights = Weights(model)
     yield from ((name, weights[name]) for name in weights)
-    yield from saved_buffers(model)
+    yield from _saved_buffers(model)
 
 
-def saved_buffers(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+def _saved_buffers(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """The buffers of a model that are saved with its weights, by name."""
     for prefix, module in model.named_modules():
         for name, buffer in module.named_buffers(recurse=False):
@@ -58,7 +58,7 @@ def saved_buffers(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 def digest_in_memory(model: nn.Module) -> str:
     """Of a model as it is now, on whatever devices; read piece by piece."""
-    return combined((name, _of_tensor(tensor)) for name, tensor in tensors_of(model))
+    return combined((name, _of_tensor(tensor)) for name, tensor in _tensors_of(model))
 
 
 def _of_tensor(tensor: torch.Tensor) -> TensorDigest:
@@ -123,7 +123,7 @@ def stored_homes(folder: Path, model: nn.Module) -> Mapping[str, tuple[Path, Sto
         return None
     lies = {tensor.name: (path, tensor) for path, tensors in weight_files(folder).items() for tensor in tensors}
     expected = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    expected |= {name: tuple(buffer.shape) for name, buffer in saved_buffers(model)}
+    expected |= {name: tuple(buffer.shape) for name, buffer in _saved_buffers(model)}
     if any(name not in lies or lies[name][1].shape != shape for name, shape in expected.items()):
         return None
     if any(name in lies for name in model.state_dict() if name not in expected):
@@ -148,7 +148,7 @@ def _of_files(homes: Mapping[str, tuple[Path, StoredTensor]]) -> Iterator[tuple[
 
 def same_dtypes(model: nn.Module, homes: Mapping[str, tuple[Path, StoredTensor]]) -> bool:
     """Whether a loaded model holds its tensors in the very format they are stored in."""
-    return all(name in homes and homes[name][1].dtype == _word(tensor.dtype) for name, tensor in tensors_of(model))
+    return all(name in homes and homes[name][1].dtype == _word(tensor.dtype) for name, tensor in _tensors_of(model))
 
 
 def _word(dtype: torch.dtype) -> str:

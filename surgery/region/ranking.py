@@ -143,14 +143,14 @@ def _told(layers: Collection[int]) -> str:
     return f"{first} to {last}" if len(layers) == last - first + 1 else ", ".join(map(str, sorted(layers)))
 
 
-def rows_in_cache(width: int) -> int:
+def _rows_in_cache(width: int) -> int:
     """How many float32 rows of a width are worked on at once."""
     return max(1, CACHE_BYTES // (4 * width))
 
 
 def _cosines(vectors: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
     """Cosines [n] of vectors [n, d] with a vector of norm 1, float32 arithmetic in pieces."""
-    count = rows_in_cache(vectors.shape[1])
+    count = _rows_in_cache(vectors.shape[1])
     buffer = torch.empty((min(count, len(vectors)), vectors.shape[1]), device=vectors.device)
     parts = []
     for piece in vectors.split(count):

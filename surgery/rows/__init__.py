@@ -1,1 +1,7 @@
 """Where a component's rows live in a model: what is known of architectures is here alone."""
+
+__all__ = [
+    "layouts",
+    "locator",
+    "rows",
+]

@@ -86,7 +86,7 @@ def weight_of(module: nn.Module, name: str) -> torch.Tensor | None:
     return weight if isinstance(weight, nn.Parameter) and weight.dim() in (2, 3) else None
 
 
-def layout_of(module: nn.Module) -> Layout | None:
+def _layout_of(module: nn.Module) -> Layout | None:
     """The layout of a gated MLP or of a mixture's experts; None for what is neither."""
     # Experts say themselves how they lie; `has_gate` is there since transformers 5.
     if getattr(module, "has_gate", False) and weight_of(module, "gate_up_proj") is not None:
@@ -98,7 +98,7 @@ def layout_of(module: nn.Module) -> Layout | None:
 def gated_units(block: nn.Module) -> Iterator[tuple[str, nn.Module, Layout]]:
     """The gated MLPs and experts of a decoder block, in the order of its modules: (name, module, layout)."""
     for name, module in _outside_mixers(block):
-        if layout := layout_of(module):
+        if layout := _layout_of(module):
             yield name, module, layout
 
 
@@ -109,7 +109,7 @@ def unknown_units(block: nn.Module, width: int) -> Iterator[tuple[str, nn.Module
     ., .] of either.
     """
     for name, module in _outside_mixers(block):
-        if layout_of(module) is not None or isinstance(module, (nn.Linear, nn.Embedding, *CONVOLUTIONS)):
+        if _layout_of(module) is not None or isinstance(module, (nn.Linear, nn.Embedding, *CONVOLUTIONS)):
             continue
         direct = [child for child, _ in module.named_parameters(recurse=False)]
         names = [*direct, *(child for child, found in module.named_children() if not isinstance(found, CONVOLUTIONS))]
@@ -134,7 +134,7 @@ def _outside_mixers(block: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         if name and (children.keys() & MIXER_CHILDREN or type(module).__name__ in OTHER_CLASSES):
             return
         yield name, module
-        layout = layout_of(module)
+        layout = _layout_of(module)
         for child, found in children.items():
             if layout and child in (layout.gate, layout.up, layout.down):
                 continue

@@ -1,1 +1,8 @@
 """Pooled hidden states of texts, in batches that fit."""
+
+__all__ = [
+    "batch_budget",
+    "batching",
+    "hidden_states",
+    "text_batches",
+]

@@ -1,1 +1,9 @@
 """Labelled texts: read from anyone's table, split for training and test."""
+
+__all__ = [
+    "separated_values",
+    "tables",
+    "text_split",
+    "texts",
+    "words",
+]

@@ -1,1 +1,7 @@
 """Texts as token ids: tokenizers, chat templates, and what is never appended."""
+
+__all__ = [
+    "chat",
+    "encoding",
+    "tokenizer",
+]

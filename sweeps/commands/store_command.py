@@ -47,13 +47,13 @@ def store(
         to.print(f"{silent} records name no entry of the store: what they were made of counts as unused")
     if not prune or dry_run:
         would = f"; `sweeps store --prune` removes {'them' if len(loose) != 1 else 'it'}" if loose else ""
-        to.print(f"{_entries(loose)} that no record refers to, {size_text(_size(loose))}{would}")
+        to.print(f"{_entries(loose)} that no record refers to, {_size_text(_size(loose))}{would}")
         return
     left = Store(root)
     locked = [entry for entry in loose if remove(left, entry) == "locked"]
     removed = [entry for entry in loose if entry not in locked]
     kept = [entry for entry in found if entry not in removed]
-    to.print(f"removed {_entries(removed)}, {size_text(_size(removed))}; {_entries(kept)} left")
+    to.print(f"removed {_entries(removed)}, {_size_text(_size(removed))}; {_entries(kept)} left")
     if locked:
         to.print(f"{_entries(locked)} stayed that other processes are making now")
 
@@ -66,7 +66,7 @@ def _size(found: "Sequence[Entry]") -> int:
     return sum(entry.size for entry in found)
 
 
-def size_text(size: float) -> str:
+def _size_text(size: float) -> str:
     """`812 B`, `4.2 MB`: three places, powers of 1,000."""
     for unit in UNITS[:-1]:
         if size < 1000:
@@ -75,7 +75,7 @@ def size_text(size: float) -> str:
     return f"{size:.3g} {UNITS[-1]}"
 
 
-def age_text(made: float, now: float) -> str:
+def _age_text(made: float, now: float) -> str:
     """`3 min`, `5 h`, `12 days`; 0 s where the clock was moved back since."""
     seconds = max(0.0, now - made)
     for length, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
@@ -94,10 +94,10 @@ def _stage_table(found: "Sequence[Entry]") -> "Table":
     for stage in dict.fromkeys(entry.stage for entry in found):
         of_stage = [entry for entry in found if entry.stage == stage]
         made, used = [entry.made for entry in of_stage], sum(entry.records > 0 for entry in of_stage)
-        ages = (age_text(max(made), now), age_text(min(made), now))
+        ages = (_age_text(max(made), now), _age_text(min(made), now))
         unused = len(of_stage) - used
         table.add_row(
-            stage, str(len(of_stage)), size_text(_size(of_stage)), *ages, str(used or "-"), str(unused or "-")
+            stage, str(len(of_stage)), _size_text(_size(of_stage)), *ages, str(used or "-"), str(unused or "-")
         )
     return table
 
@@ -110,5 +110,5 @@ def _entry_table(found: "Sequence[Entry]") -> "Table":
         table.add_column(column, justify="right")
     for entry in found:
         name = entry.name if entry.whole else f"{entry.name} (unfinished)"
-        table.add_row(name, size_text(entry.size), age_text(entry.made, now), str(entry.records or "-"))
+        table.add_row(name, _size_text(entry.size), _age_text(entry.made, now), str(entry.records or "-"))
     return table

@@ -82,11 +82,11 @@ def _guarded(app: Callable[[], None], full_error: bool) -> None:
         # What pathlib raises for ~NAME is not its own kind of error.
         if full_error or (type(error) is RuntimeError and "home directory" not in str(error)):
             raise
-        print(f"surgery: {one_line(error)}", file=sys.stderr)
+        print(f"surgery: {_one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
 
-def one_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """An error of ours or of Hydra's as one sentence that says what would be right."""
     if type(error) is RuntimeError:
         return "a path begins with ~NAME, and there is no user of that name; write the whole path"

@@ -1,1 +1,7 @@
 """A plan carried out: cells handed to an engine, and what is said before and after."""
+
+__all__ = [
+    "conductor",
+    "dry_run",
+    "run_plan",
+]

@@ -101,7 +101,7 @@ class Slurm(Remote):
             try:
                 # Submitit repeats what sbatch says; it is part of our own sentence.
                 with redirect_stderr(StringIO()), executor.batch():
-                    batch = [executor.submit(run_in_slurm, job) for job in some]
+                    batch = [executor.submit(_run_in_slurm, job) for job in some]
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 said = _last_line(_stderr(error)).removeprefix("sbatch: error: ")
                 raise InputError(f"sbatch refuses the jobs: {said}") from None
@@ -127,7 +127,7 @@ class Slurm(Remote):
             subprocess.run(["scancel", *some], check=False, capture_output=True, timeout=60)
 
 
-def run_in_slurm(job: Job) -> None:
+def _run_in_slurm(job: Job) -> None:
     """Runs a job's cells; a signal that ends the job drops the cell in flight."""
     # Submitit's own answer to its signal is an exception, which would be taken for the cell's failure.
     signal.signal(signal.SIGTERM, _end)

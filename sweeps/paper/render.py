@@ -38,7 +38,7 @@ def bounds(column: Column, record: Record | None) -> tuple[float, float] | None:
     return low * (100 if column.percent else 1), high * (100 if column.percent else 1)
 
 
-def measured_columns(table: PaperTable, rows: Mapping[str, Record]) -> list[int]:
+def _measured_columns(table: PaperTable, rows: Mapping[str, Record]) -> list[int]:
     """The columns that a cell of ours has a number for."""
     return [i for i, column in enumerate(table.columns) if any(column.of(r.metrics) for r in rows.values())]
 
@@ -51,7 +51,7 @@ def lines(
     Args:
         said: a continuation by row, as a last column.
     """
-    columns = measured_columns(table, rows)
+    columns = _measured_columns(table, rows)
     heads = [table.name, *(f"{table.columns[i].name}: ours (paper)" for i in columns)]
     found = []
     for row in table.rows:
@@ -104,7 +104,7 @@ def _last(said: Mapping[str, str] | None) -> list[str]:
 
 def as_latex(table: PaperTable, rows: Mapping[str, Record], said: Mapping[str, str] | None = None) -> str:
     """A `tabular` with booktabs: ours, and the paper's figures in brackets; `said` as in `lines`."""
-    columns = measured_columns(table, rows)
+    columns = _measured_columns(table, rows)
     heads = " & ".join(["", *(_escaped(table.columns[i].name) for i in columns), *_last(said)])
     body = []
     for row in table.rows:

@@ -1,1 +1,11 @@
 """Everything that needs no loaded model: what the cells of a command are, and what they share."""
+
+__all__ = [
+    "experiment",
+    "layers",
+    "materials",
+    "plan",
+    "planner",
+    "replan",
+    "text_notes",
+]

@@ -1,1 +1,15 @@
 """What a run leaves: records, samples and chains, and how they are found again."""
+
+__all__ = [
+    "base_model",
+    "chain",
+    "choice",
+    "data_frame",
+    "machine",
+    "metric",
+    "metrics_of",
+    "record",
+    "recorded_generation",
+    "samples",
+    "sweep",
+]

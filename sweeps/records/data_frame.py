@@ -26,10 +26,10 @@ def load(name: str, output_dir: str | Path = "outputs") -> "pd.DataFrame":
     """
     sweep = Sweep.named(name, Path(output_dir))
     sweep.some_done()
-    return frame_of(sweep.records)
+    return _frame_of(sweep.records)
 
 
-def frame_of(records: list[Record]) -> "pd.DataFrame":
+def _frame_of(records: list[Record]) -> "pd.DataFrame":
     """The frame of some records; those that are not done are left out."""
     import pandas as pd
 

@@ -1,1 +1,6 @@
 """A sweep as one page to look at, and its figures as files."""
+
+__all__ = [
+    "figures",
+    "write",
+]

@@ -1,1 +1,11 @@
 """One cell, from hidden states to its record."""
+
+__all__ = [
+    "measurements",
+    "probe_stage",
+    "run_cell",
+    "stage",
+    "stage_identities",
+    "states_stage",
+    "workbench",
+]

@@ -64,7 +64,7 @@ def looks(work: CellWork) -> Iterator[Look]:
 def probe_losses(work: CellWork, probe: Probe) -> Measured:
     """The probe's loss a class on its test texts (Table 13), on the model as it is now."""
     settings, texts = work.cell.settings, work.experiment.texts
-    chosen = loss_texts(texts, settings.probe.test_share, settings.seed)
+    chosen = _loss_texts(texts, settings.probe.test_share, settings.seed)
     return probe_loss(
         *work.loaded,
         probe,
@@ -76,7 +76,7 @@ def probe_losses(work: CellWork, probe: Probe) -> Measured:
     )
 
 
-def loss_texts(texts: LabelledTexts, test_share: float, seed: int) -> list[int]:
+def _loss_texts(texts: LabelledTexts, test_share: float, seed: int) -> list[int]:
     """Indices of the test texts that the probe's loss is taken on: evenly spaced, at most LOSS_TEXTS in all."""
     _, test = split_texts(texts.labels, test_share, seed, texts.texts)
     chosen: list[int] = []

@@ -1,1 +1,9 @@
 """What a person sees in the terminal: tables, progress, and how output gets there whole."""
+
+__all__ = [
+    "cell_tables",
+    "library_output",
+    "output",
+    "progress",
+    "summary",
+]
