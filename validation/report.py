@@ -70,7 +70,7 @@ def pages(output: Path, quick: bool, sweeps: Callable[..., str]) -> dict[str, st
 
 def source(name: str, output: Path) -> str:
     """How many samples a sweep's numbers rest on, the commands that make them, and on which machine they were made."""
-    records = [one for one in finished_records(name, output) if one.status == "done"]
+    records = [one for one in load_records(output / "runs" / name) if one.status == "done"]
     counts = {key: record.metrics[key]["n"] for record in records for key in _COUNTED if key in record.metrics}
     lines = [f"n: {', '.join(f'{key} {count}' for key, count in counts.items())}", ""]
     lines += [f"`{command}`\n" for command in commands(records)]
@@ -133,11 +133,10 @@ def detoxification(name: str, output: Path) -> str:
 def cells(name: str, output: Path) -> str:
     """Each cell's settings and all that it measured."""
     found = []
-    records = finished_records(name, output)
-    for record in records:
+    for record in finished_records(name, output):
         keys = ", ".join(f"{key} {record.keys[key]}" for key in ("behavior", "probe", "layer", "top_k", "alpha"))
         found += [f"**{keys}** ({record.status})", "", _metrics(record), "", f"`{_command(record)}`", ""]
-    return "\n".join([*found, *_machines(records)])
+    return "\n".join([*found, *_machines(load_records(output / "runs" / name))])
 
 
 def times(seconds: Mapping[str, float], whole: float, machine: str) -> str:
