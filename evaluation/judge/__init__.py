@@ -2,7 +2,7 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, _names = lazy_loader.attach(
     __name__,
     submod_attrs={
         "guard": ["Guard"],
@@ -11,3 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "side_by_side": ["SideBySide"],
     },
 )
+
+__all__ = [
+    "known_judges",
+    "named_judges",
+]

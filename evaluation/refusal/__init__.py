@@ -5,3 +5,7 @@ from evaluation.refusal.refusal import PHRASES as PHRASES
 from evaluation.refusal.refusal import Answered as Answered
 from evaluation.refusal.refusal import Overrefused as Overrefused
 from evaluation.refusal.refusal import Refusal as Refusal
+
+__all__ = [
+    "refusal",
+]
