@@ -71,7 +71,7 @@ def pages(output: Path, quick: bool, sweeps: Callable[..., str]) -> dict[str, st
 def source(name: str, output: Path) -> str:
     """How many samples a sweep's numbers rest on, the commands that make them, and on which machine they were made."""
     records = [one for one in load_records(output / "runs" / name) if one.status == "done"]
-    counts = {key: record.metrics[key]["n"] for record in records for key in _COUNTED if key in record.metrics}
+    counts = {key: record.metrics[key].n for record in records for key in _COUNTED if key in record.metrics}
     lines = [f"n: {', '.join(f'{key} {count}' for key, count in counts.items())}", ""]
     lines += [f"`{command}`\n" for command in commands(records)]
     return "\n".join([*lines, *_machines(records)])
