@@ -316,6 +316,7 @@ def test_a_failure_in_the_middle_leaves_nothing(base: Path, make_edit: Callable[
     assert sorted(os.listdir(tmp_path)) == ["base"]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_checkpoint(base: Path, make_edit: Callable[..., Edit], tmp_path: Path) -> None:
     edit = make_edit(load(base))
     edit.save(tmp_path / "edit.safetensors")

@@ -48,6 +48,7 @@ def test_the_choice_can_be_held_to_it(surgery, asked: list[str], results) -> Non
     assert "no cell qualifies for: lowest perplexity/story with divergence/kl <= 0" in " ".join(ran.out.split())
 
 
+@pytest.mark.slow
 def test_a_search_can_be_after_it(surgery, asked: list[str], results) -> None:
     ran = surgery(
         "-m",

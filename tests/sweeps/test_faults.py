@@ -110,6 +110,7 @@ def test_a_flipped_bit_in_a_record_is_noticed_and_its_cell_run_again(name, surge
     assert table(tmp_path / "outputs") == before
 
 
+@pytest.mark.slow
 def test_a_clock_that_was_moved_back_changes_nothing(surgery, arguments, tmp_path) -> None:
     assert surgery(*arguments, "-m", "alpha=-1", "top_k=4,8").code == 0
     tomorrow = time.time() + 86_400

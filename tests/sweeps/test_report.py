@@ -159,6 +159,7 @@ def test_figures_are_written_as_pictures(page: Path, made_sweep: Path) -> None:
         assert "<svg" in (made_sweep / "figures" / f"{name}.svg").read_text()
 
 
+@pytest.mark.slow
 def test_a_thousand_cells_make_a_page_of_at_most_ten_megabytes(made_sweep: Path) -> None:
     records = [record for record in load_records(made_sweep) if record.status == "done"]
     many = []

@@ -111,6 +111,7 @@ def test_a_learning_sampler_comes_nearer_than_chance(surgery, arguments, faults,
     assert min(abs(k - 10) for k in in_order) <= 5
 
 
+@pytest.mark.slow
 def test_conditional_ranges_are_followed(surgery, arguments, tmp_path) -> None:
     when = "hydra.sweeper.when={alpha_unit: {unit: {alpha: 'interval(5,6)'}}}"
     ran = surgery(
@@ -150,6 +151,7 @@ def calls_of_perplexity(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return calls
 
 
+@pytest.mark.slow
 def test_a_hopeless_cell_is_given_up_after_a_part_and_before_dearer_measurements(
     surgery, arguments, faults, sweeps, tmp_path
 ) -> None:
@@ -298,6 +300,7 @@ def test_a_damaged_journal_is_named_and_the_cells_are_kept(surgery, arguments, t
     assert len(cells(tmp_path / FOLDER)) >= 4
 
 
+@pytest.mark.slow
 def test_a_half_written_line_is_dropped(surgery, arguments, tmp_path) -> None:
     given = (*arguments, *SEARCH, *SPACE, GOAL)
     assert surgery(*given, "hydra.sweeper.n_trials=3").code == 0
