@@ -4,6 +4,7 @@ from .comparison.compare import Comparison as Comparison
 from .comparison.compare import compare as compare
 from .continuations import Continuations as Continuations
 from .continuations import Scorer as Scorer
+from .divergence.divergence import Divergence as Divergence
 from .evaluator import Evaluator as Evaluator
 from .fluency import Fluency as Fluency
 from .generation import Generated as Generated

@@ -41,6 +41,8 @@ class Classifier:
         tokens_per_batch: budget of a batch, padding counted; None is found from the classifier and its device.
         max_length: longest continuation in tokens; what is longer loses its end. None is what the tokenizer says.
         device: `auto` is a GPU where there is one.
+        pair: the classifier reads the prompt and the continuation, as its tokenizer puts two texts together; of a pair
+            that is too long the longer of the two loses its end.
     """
 
     model: str
@@ -50,6 +52,7 @@ class Classifier:
     tokens_per_batch: int | None = None
     max_length: int | None = None
     device: str = "auto"
+    pair: bool = False
     _kept: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
 
     def check(self) -> None:
@@ -81,12 +84,13 @@ class Classifier:
             "threshold": self.threshold,
             "tokens_per_batch": self.tokens_per_batch,
             "max_length": self.max_length,
+            **({"pair": True} if self.pair else {}),
         }
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """Each metric: 1 where the continuation is of its class, else 0; [n]."""
         budget = BatchBudget.of(self._loaded()[0], "judging", self.tokens_per_batch)
-        probabilities = self._probabilities(continuations, budget)
+        probabilities = self._probabilities(prompts, continuations, budget)
         scores = {}
         for name, index in self._classes().items():
             chosen = probabilities[:, index]
@@ -94,12 +98,19 @@ class Classifier:
             scores[name] = counts.astype(np.float64)
         return Judged(scores, {"tokens_per_batch": budget.tokens, "halvings": budget.halvings})
 
-    def _probabilities(self, texts: Sequence[str], budget: "BatchBudget") -> NDArray[np.float64]:
+    def _probabilities(
+        self, prompts: Sequence[str], texts: Sequence[str], budget: "BatchBudget"
+    ) -> NDArray[np.float64]:
         """Softmax over the classes, [n, classes]; of independent classes (multi-label models) each one's sigmoid."""
         import torch
 
         model, tokenizer = self._loaded()
-        encoded = tokenizer(list(texts), truncation=True, max_length=self._longest(), verbose=False)["input_ids"]
+        given = (list(prompts), list(texts)) if self.pair else (list(texts),)
+        cut = "longest_first" if self.pair else True
+        read = tokenizer(*given, truncation=cut, max_length=self._longest(), verbose=False)
+        encoded = read["input_ids"]
+        # BERT tells the two texts apart by these, where its tokenizer gives them.
+        kinds = read.get("token_type_ids") if self.pair else None
         lengths = [max(1, len(ids)) for ids in encoded]
         pad = _padding(model, tokenizer)
         require_embeddings(model, tokenizer, encoded, "continuation")
@@ -107,7 +118,12 @@ class Classifier:
 
         @torch.no_grad()
         def run(indices: list[int]) -> "torch.Tensor":
-            logits = model(**padded(model, [list(encoded[i]) or [pad] for i in indices], "right", pad)).logits.float()
+            inputs = padded(model, [list(encoded[i]) or [pad] for i in indices], "right", pad)
+            if kinds is not None:
+                inputs["token_type_ids"] = padded(model, [list(kinds[i]) or [0] for i in indices], "right", 0)[
+                    "input_ids"
+                ]
+            logits = model(**inputs).logits.float()
             probabilities: torch.Tensor = logits.sigmoid() if independent else logits.softmax(-1)
             return probabilities.double().cpu()
 

@@ -52,6 +52,16 @@ class Judged(dict[str, NDArray[np.float64]]):
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A prompt that is measured: its name in every record, its text, its half, and what it is counted under."""
+
+    id: str
+    text: str
+    half: Half
+    category: str | None
+
+
+@dataclass(frozen=True)
 class Continuations:
     """Continues the prompts of a file and gives the same continuations to every scorer.
 
@@ -66,6 +76,7 @@ class Continuations:
         split_seed: of the halves `report` and `selection`.
         half: all prompts are of this half, for files that were split beforehand.
         part: only every fifth prompt of the selection half, for a first look.
+        at_least: fewer prompts than these are refused, since their share would tell nothing.
     """
 
     prompts: str | Path | Sequence[str | Path]
@@ -81,6 +92,7 @@ class Continuations:
     split_seed: int = 0
     half: Half | None = None
     part: bool = False
+    at_least: int = 1
 
     cost: ClassVar[int] = 2
 
@@ -99,7 +111,12 @@ class Continuations:
             raise InputError(f"no prompts are given; {self.source or 'give a file'}")
         if self.by_category and self.category is None:
             raise InputError(f"by_category={list(self.by_category)}, but no category is named; say which column")
-        self._read()
+        if (count := len(self._read())) < self.at_least:
+            limited = f" (the limit is {self.limit})" if count == self.limit else ""
+            raise InputError(
+                f"{self._called()} gives {count} prompts{limited}; at least {self.at_least} are needed, half of them "
+                "to choose by and half to report"
+            )
         for scorer in self.scorers.values():
             scorer.check()
 
@@ -151,13 +168,10 @@ class Continuations:
             InputError: see `read_prompts` and `generate`.
             ValueError: when two scorers give a score of the same name.
         """
-        read = self._read()
-        every = [prompt.text for prompt in read]
-        half_of = [self.half] * len(every) if self.half else halves(every, self.split_seed)
-        shown = [i for i, half in enumerate(half_of) if half == "selection"][::PART] if self.part else range(len(every))
-        if not shown:
+        samples = self.samples()
+        if not samples:
             return []
-        prompts = [every[i] for i in shown]
+        prompts = [sample.text for sample in samples]
         generated = generate(model, tokenizer, prompts, self.generation, progress)
         scores: dict[str, NDArray[np.float64]] = {}
         judges: dict[str, JSON] = {}
@@ -171,18 +185,18 @@ class Continuations:
                 scores[name] = values
         measurements = []
         for half in get_args(Half):
-            chosen = [place for place, index in enumerate(shown) if half_of[index] == half]
+            chosen = [place for place, sample in enumerate(samples) if sample.half == half]
             if not chosen:
                 continue
             named = dict.fromkeys(scores, chosen)
             for name in self.by_category:
-                groups = _by_category([read[shown[place]] for place in chosen])
+                groups = _by_category([samples[place].category for place in chosen])
                 named |= {f"{name}/{group}": [chosen[i] for i in places] for group, places in groups.items()}
             measurements += [
                 Measurement(
                     name=name,
                     half=half,
-                    sample_ids=tuple(sample_id(shown[i], prompts[i]) for i in places),
+                    sample_ids=tuple(samples[i].id for i in places),
                     scores=_scores_of(name, scores)[places],
                     inputs=tuple(prompts[i] for i in places),
                     rendered=tuple(generated.shown[i] for i in places) if generated.shown != prompts else None,
@@ -192,6 +206,14 @@ class Continuations:
                 for name, places in named.items()
             ]
         return measurements
+
+    def samples(self) -> list[Sample]:
+        """The prompts that are measured, in the order of the file."""
+        read = self._read()
+        every = [prompt.text for prompt in read]
+        half_of: Sequence[Half] = [self.half] * len(every) if self.half else halves(every, self.split_seed)
+        shown = [i for i, half in enumerate(half_of) if half == "selection"][::PART] if self.part else range(len(every))
+        return [Sample(sample_id(i, every[i]), every[i], half_of[i], read[i].category) for i in shown]
 
     def _called(self) -> str:
         files = prompt_files(self.prompts, self.source)
@@ -213,11 +235,11 @@ def sample_id(index: int, prompt: str) -> str:
     return f"{index}-{hashlib.sha256(prompt.encode()).hexdigest()[:8]}"
 
 
-def _by_category(prompts: Sequence[Prompt]) -> dict[str, list[int]]:
+def _by_category(categories: Sequence[str | None]) -> dict[str, list[int]]:
     """{category, fit for a metric's name: places}, in the order of the first of each."""
     groups: dict[str, list[int]] = {}
-    for place, prompt in enumerate(prompts):
-        group = re.sub(r"[^\w.-]+", "_", str(prompt.category)).strip("_").lower()
+    for place, category in enumerate(categories):
+        group = re.sub(r"[^\w.-]+", "_", str(category)).strip("_").lower()
         groups.setdefault(group, []).append(place)
     return groups
 

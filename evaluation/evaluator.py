@@ -1,5 +1,6 @@
 """What every evaluator can do."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 from evaluation.measurements.measurement import JSON, Measurement
@@ -62,4 +63,25 @@ class Evaluator(Protocol):
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
     ) -> list[Measurement]:
         """Measures the model as it is now, without changing it, its tokenizer or the global random state."""
+        ...
+
+
+@runtime_checkable
+class AgainstBase(Protocol):
+    """An evaluator that holds the edited model against what it kept of the base, and not only scores against scores.
+
+    Its base is measured by `keep`, whose folder is stored with the base's measurements; the edited model by
+    `measure_against`.
+    """
+
+    def keep(
+        self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path, progress: bool = False
+    ) -> list[Measurement]:
+        """Measures the base, and writes what the edited model is held against into a folder."""
+        ...
+
+    def measure_against(
+        self, kept: Path, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
+    ) -> list[Measurement]:
+        """Measures the model as it is now against what was kept in a folder; see `Evaluator.measure`."""
         ...

@@ -74,11 +74,13 @@ class Generated:
         texts: the continuations.
         shown: the prompts as the model was given them: in the chat template where that was asked for, and cut.
         batches: the tokens a batch held, and how many prompts were cut, as they are noted with a result.
+        ids: the continuations' token ids, up to the first that ends a text, which is among them.
     """
 
     texts: list[str]
     shown: list[str]
     batches: Mapping[str, str | int]
+    ids: list[list[int]]
 
 
 def generate(
@@ -98,34 +100,52 @@ def generate(
     Raises:
         InputError: when the settings can't be used; see `check_prompts`.
     """
+    settings.check()
+    encoded = encode_prompts(model, tokenizer, prompts, settings)
+    texts, ids, notes = continue_rows(model, tokenizer, prompt_rows(model, tokenizer, encoded), settings, progress)
+    cut = {"prompts_cut": encoded.cut} if encoded.cut else {}
+    return Generated(texts, encoded.shown, {**notes, **cut}, ids)
+
+
+def continue_rows(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: Sequence[list[int]],
+    settings: Generation,
+    progress: bool = False,
+) -> tuple[list[str], list[list[int]], dict[str, str | int]]:
+    """(texts, token ids, what is noted of batches) of what continues prompts that are token ids; see `generate`."""
     import torch
     from tqdm import tqdm
 
-    settings.check()
-    encoded = encode_prompts(model, tokenizer, prompts, settings)
     decoder = Decoder(model, tokenizer, settings)
-    rows = [decoder.begun(ids) for ids in encoded.ids]
     lengths = [len(ids) + settings.max_new_tokens for ids in rows]
 
-    def run(indices: list[int]) -> list[str]:
+    def run(indices: list[int]) -> list[list[int]]:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             if settings.do_sample:
                 torch.manual_seed(_batch_seed(settings.seed, indices))
-            new = decoder.new_tokens([rows[i] for i in indices])
-        return [decoder.text(row) for row in new.tolist()]
+            new: list[list[int]] = decoder.new_tokens([rows[i] for i in indices]).tolist()
+        return new
 
-    texts: list[str] = [""] * len(prompts)
+    texts: list[str] = [""] * len(rows)
+    kept: list[list[int]] = [[] for _ in rows]
     budget = BatchBudget.of(model, "generation", settings.tokens_per_batch)
     with (
         decoder.ready(),
-        tqdm(total=len(prompts), desc="continuations", unit="prompt", disable=not progress) as bar,
+        tqdm(total=len(rows), desc="continuations", unit="prompt", disable=not progress) as bar,
     ):
         for indices, batch in run_in_batches(lengths, budget, run):
-            for index, text in zip(indices, batch, strict=True):
-                texts[index] = text
+            for index, new in zip(indices, batch, strict=True):
+                texts[index] = decoder.text(new)
+                kept[index] = decoder.until_end(new)
             bar.update(len(indices))
-    cut = {"prompts_cut": encoded.cut} if encoded.cut else {}
-    return Generated(texts, encoded.shown, {**budget.notes(), **cut})
+    return texts, kept, dict(budget.notes())
+
+
+def prompt_rows(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", encoded: Encoded) -> list[list[int]]:
+    """Token ids of prompts as the model is fed them: none is empty."""
+    return [ids or [start_id(model, tokenizer)] for ids in encoded.ids]
 
 
 def encode_prompts(
@@ -190,10 +210,6 @@ class Decoder:
         self._pad = padding_id(model, tokenizer)
         self._ends = _end_tokens(model, tokenizer)
 
-    def begun(self, ids: list[int]) -> list[int]:
-        """Token ids of a prompt, of which there is one at least."""
-        return ids or [start_id(self._model, self._tokenizer)]
-
     @contextmanager
     def ready(self) -> Iterator[None]:
         """The model without dropout and with these settings alone, for the body of a `with`.
@@ -225,9 +241,15 @@ class Decoder:
 
     def text(self, new: list[int]) -> str:
         """What a row of new tokens says, up to its first end token or stop text."""
-        length = next((place for place, token in enumerate(new) if token in self._ends), len(new))
-        text = str(self._tokenizer.decode(new[:length], skip_special_tokens=True))
+        text = str(self._tokenizer.decode(new[: self._length(new)], skip_special_tokens=True))
         return text[: min((text.find(end) for end in self._settings.stop if end in text), default=len(text))]
+
+    def until_end(self, new: list[int]) -> list[int]:
+        """A row of new tokens up to its first end token, which is among them."""
+        return new[: self._length(new) + 1]
+
+    def _length(self, new: list[int]) -> int:
+        return next((place for place, token in enumerate(new) if token in self._ends), len(new))
 
     def _config(self) -> "GenerationConfig":
         from transformers import GenerationConfig

@@ -1,15 +1,18 @@
 """The measurements of anyone's own files: what isn't given isn't measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from evaluation.continuations import Continuations, Scorer
+from evaluation.divergence.divergence import AT_LEAST, Divergence
 from evaluation.evaluator import Evaluator
 from evaluation.fluency import Fluency
 from evaluation.generation import Generation
 from evaluation.lm_eval_tasks import LmEval
 from evaluation.perplexity import Perplexity
+from evaluation.refusal.refusal import Overrefused
 from evaluation.toxicity import Toxicity
 from surgery.files.local_paths import name_from
 
@@ -35,6 +38,14 @@ def own_evaluators(
     chat: bool,
     trust_task_code: bool,
     trust_checkpoint: bool,
+    harmless_prompts: str | None = None,
+    overrefusal_prompts: str | None = None,
+    divergence_tokens: int = 32,
+    judge: str | Sequence[str] | None = None,
+    judge_model: str | None = None,
+    judge_class: str | int | None = None,
+    judge_texts: Mapping[str, Any] | None = None,
+    judge_share: float = 0.1,
 ) -> dict[str, Evaluator]:
     """The evaluators for the files that are given, in the order they are measured.
 
@@ -49,17 +60,45 @@ def own_evaluators(
         chat: put prompts into the model's chat template.
         trust_task_code: run Python code that tasks name.
         trust_checkpoint: unpickle a checkpoint that holds more than tensors.
+        harmless_prompts: prompts whose first `divergence_tokens` tokens of answer the divergence is taken over.
+        overrefusal_prompts: harmless prompts that sound harmful; how many are refused is measured.
+        judge: of the continuations, in Detoxify's place; with `judge_model`, `judge_class`, `judge_texts` and
+            `judge_share` see `judge_scorers`. A guard that tells refusals judges `overrefusal_prompts` too.
     """
     made: dict[str, Evaluator] = {}
+    generation = Generation(max_new_tokens=max_new_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
+    judges, refusing = _judges(judge, judge_model, judge_class, judge_texts, judge_share)
     if text is not None:
         made["perplexity"] = Perplexity({name_from(Path(text).stem): text}, tokens_per_batch=tokens_per_batch)
     if prompts is not None:
-        scorers: dict[str, Scorer] = {
-            "toxicity": Toxicity(**detoxify, threshold=threshold, trust_checkpoint=trust_checkpoint),
-            "fluency": Fluency(),
-        }
-        generation = Generation(max_new_tokens=max_new_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
+        toxicity = Toxicity(**detoxify, threshold=threshold, trust_checkpoint=trust_checkpoint)
+        scorers: dict[str, Scorer] = {**(judges or {"toxicity": toxicity}), "fluency": Fluency()}
         made["continuations"] = Continuations(prompts, limit=limit, generation=generation, scorers=scorers)
+    if harmless_prompts is not None:
+        answers = replace(generation, max_new_tokens=divergence_tokens)
+        made["divergence"] = Divergence(Continuations(harmless_prompts, limit=limit, generation=answers))
+    if overrefusal_prompts is not None:
+        refused: dict[str, Scorer] = {"refusal": Overrefused(), **refusing}
+        made["overrefusal"] = Continuations(
+            overrefusal_prompts, limit=limit, generation=generation, scorers=refused, at_least=AT_LEAST
+        )
     if tasks is not None:
         made["lm_eval"] = LmEval(tasks, batch_size=batch_size, limit=limit, chat=chat, trust_task_code=trust_task_code)
     return made
+
+
+def _judges(
+    judge: str | Sequence[str] | None,
+    model: str | None,
+    judged_class: str | int | None,
+    texts: Mapping[str, Any] | None,
+    share: float,
+) -> tuple[dict[str, Scorer], dict[str, Scorer]]:
+    """(the judges of continuations, those of over-refusal); none without a judge."""
+    if judge is None:
+        return {}, {}
+    # What guards need brings torch, and takes seconds.
+    from evaluation.judge.named_judges import judge_scorers, overrefusal_judges
+
+    judges = judge_scorers(judge, model, judged_class, texts, share)
+    return judges, overrefusal_judges(judges)

@@ -11,6 +11,7 @@ import numpy as np
 from evaluation.inputs.model_input import evaluation_mode, padded
 from evaluation.inputs.named_files import file_digest, read_text, require_file
 from evaluation.measurements.measurement import JSON, Half, Measurement
+from evaluation.position_logits import position_logits
 from surgery.errors import InputError
 from surgery.files.hub import HubFiles, on_the_hub
 from surgery.states.batch_budget import BatchBudget
@@ -188,8 +189,6 @@ def _losses(
 def _losses_of_batch(model: "PreTrainedModel", pieces: Sequence[list[int]], scored: Sequence[int]) -> list[float]:
     """Losses of one batch, see `_losses`. Float32 some positions at a time, and summed in float64."""
     import torch
-
-    from evaluation.position_logits import position_logits
 
     # The logits before each token that is scored.
     rows = torch.repeat_interleave(torch.tensor(scored))

@@ -5,16 +5,17 @@ up to its output head, and the head, with whatever the family does to what it pu
 some positions at a time.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import torch
-from transformers.utils.generic import ModelOutput
-
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
+    from transformers.utils.generic import ModelOutput
 
 # What the logits of a batch may take at most, with their logarithms; up to here they are made at once.
 AT_ONCE = 256 * 2**20
@@ -23,7 +24,7 @@ COPIES = 3
 # Tokens that a model is tried on, see `_reads_in_pieces`.
 TRIED = 8
 
-_known: "WeakKeyDictionary[PreTrainedModel, bool]" = WeakKeyDictionary()
+_known: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 
 
 class _Reached(Exception):
@@ -31,7 +32,7 @@ class _Reached(Exception):
 
 
 def position_logits(
-    model: "PreTrainedModel", inputs: Mapping[str, torch.Tensor], rows: torch.Tensor, columns: torch.Tensor
+    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], rows: torch.Tensor, columns: torch.Tensor
 ) -> Iterator[torch.Tensor]:
     """One forward pass without a cache; yields the logits [m, vocabulary] of m positions after those before, as asked.
 
@@ -54,18 +55,18 @@ def position_logits(
         yield _logits_of(model, inputs, state, some, places)
 
 
-def _logits_bytes(model: "PreTrainedModel") -> int:
+def _logits_bytes(model: PreTrainedModel) -> int:
     """Bytes that a position's logits take."""
     return int(model.config.get_text_config().vocab_size) * (model.dtype.itemsize + 4 * COPIES)
 
 
-def _body(model: "PreTrainedModel") -> torch.nn.Module:
+def _body(model: PreTrainedModel) -> torch.nn.Module:
     """The model without its head; the model itself where there is none."""
     base: torch.nn.Module = model.base_model
     return base if base is not model else getattr(model, "model", model)
 
 
-def _state(model: "PreTrainedModel", inputs: Mapping[str, torch.Tensor]) -> Any:
+def _state(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> Any:
     """What the model without its head puts out, as its class gets it."""
     found: list[Any] = []
 
@@ -84,7 +85,7 @@ def _state(model: "PreTrainedModel", inputs: Mapping[str, torch.Tensor]) -> Any:
 
 
 def _logits_of(
-    model: "PreTrainedModel",
+    model: PreTrainedModel,
     inputs: Mapping[str, torch.Tensor],
     state: ModelOutput,
     rows: torch.Tensor,
@@ -108,14 +109,17 @@ def _logits_of(
     return logits[0]
 
 
-def _reads_in_pieces(model: "PreTrainedModel", inputs: Mapping[str, torch.Tensor]) -> bool:
+def _reads_in_pieces(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> bool:
     """Whether the logits of the first few tokens are the same in pieces, up to rounding."""
     if model not in _known:
         _known[model] = _same_in_pieces(model, {name: tensor[:2, :TRIED] for name, tensor in inputs.items()})
     return _known[model]
 
 
-def _same_in_pieces(model: "PreTrainedModel", inputs: Mapping[str, torch.Tensor]) -> bool:
+def _same_in_pieces(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> bool:
+    import torch
+    from transformers.utils.generic import ModelOutput
+
     states: list[Any] = []
     if (body := _body(model)) is model:
         return False

@@ -5,7 +5,7 @@ from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from evaluation.generation import Decoder, Generation, encode_prompts
+from evaluation.generation import Decoder, Generation, encode_prompts, prompt_rows
 
 if TYPE_CHECKING:
     import torch
@@ -22,14 +22,14 @@ def stream(
     """
     settings.check()
     decoder = Decoder(model, tokenizer, settings)
-    (ids,) = encode_prompts(model, tokenizer, [prompt], settings).ids
+    rows = prompt_rows(model, tokenizer, encode_prompts(model, tokenizer, [prompt], settings))
     pieces: Queue[str | BaseException | None] = Queue()
 
     def run() -> None:
         try:
             heard = _Pieces(decoder.text, settings.stop, pieces.put)
             with decoder.ready():
-                decoder.new_tokens([decoder.begun(ids)], heard)
+                decoder.new_tokens(rows, heard)
             pieces.put(None)
         except BaseException as error:  # handed to the reader, which raises it
             pieces.put(error)

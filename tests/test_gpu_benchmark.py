@@ -32,6 +32,7 @@ def test_each_part_of_a_cell_is_measured() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what is missing only where it is missing")
+@pytest.mark.slow
 def test_without_a_card_it_says_so_in_one_line() -> None:
     ran = benchmark()
     assert ran.returncode == 1

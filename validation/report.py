@@ -1,5 +1,7 @@
 """The study's tables, from the records alone."""
 
+import os
+import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +24,17 @@ GOAL = (
     ("WikiText-2 rises by at most 10 %", "perplexity/wikitext2", lambda m: m.edited <= 1.1 * m.base),
     ("the mean of the tasks falls by at most 2 points", "lm_eval/average", lambda m: m.delta >= -0.02),
 )
+# What says how much a table rests on, where it was measured.
+_COUNTED = (
+    "toxicity/toxic_rate",
+    "jailbreak/refusal_rate",
+    "jailbreak/harmless_answered",
+    "perplexity/wikitext2",
+    "probe/loss_avoided",
+    "probe/loss_other",
+)
+# What differs between the cells of one command.
+_VARIED = ("variant", "method", "region.component", "alpha")
 # A sentence of somebody else's toxic text is shown with its middle blurred.
 _WORD = re.compile(r"\b(\w)(\w{2,})(\w)\b")
 
@@ -38,17 +51,50 @@ def pages(output: Path, quick: bool, sweeps: Callable[..., str]) -> dict[str, st
         found["detoxification"] = detoxification(f"{prefix}report", output)
     if "study-others" in there and not quick:
         found["others"] = cells("study-others", output)
+    if "study-whole" in there and not quick:
+        found["whole"] = detoxification("study-whole", output)
     if f"{prefix}resist" in there:
         found["resist"] = cells(f"{prefix}resist", output)
     for name in (*PAPER, "table3", "table4"):
         if f"{prefix}{name}" in there:
             text = sweeps("paper", name, f"{prefix}{name}", "--markdown")
-            found[name] = as_page(blurred_table(text) if name == "table10" else text)
+            page = as_page(blurred_table(text) if name == "table10" else text)
+            found[name] = f"{page}\n\n{source(f'{prefix}{name}', output)}"
     if f"{prefix}table9" in there:
         found["figure3"] = as_page(sweeps("paper", "figure3", f"{prefix}table9"))
     if f"{prefix}report" in there:
-        found["figure2"] = as_page(sweeps("paper", "figure2", f"{prefix}report"))
+        # The model is loaded for it again, here.
+        found["figure2"] = f"{as_page(sweeps('paper', 'figure2', f'{prefix}report'))}\n\non {_here()}"
     return found
+
+
+def source(name: str, output: Path) -> str:
+    """How many samples a sweep's numbers rest on, the commands that make them, and on which machine they were made."""
+    records = [one for one in load_records(output / "runs" / name) if one.status == "done"]
+    counts = {key: record.metrics[key].n for record in records for key in _COUNTED if key in record.metrics}
+    lines = [f"n: {', '.join(f'{key} {count}' for key, count in counts.items())}", ""]
+    lines += [f"`{command}`\n" for command in commands(records)]
+    return "\n".join([*lines, *_machines(records)])
+
+
+def commands(records: Sequence[Record]) -> list[str]:
+    """What makes the cells again: those that differ in one setting alone are one command with its values listed."""
+    found: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for record in records:
+        words = _command(record).split()
+        varied = [word.partition("=") for word in words if word.partition("=")[0] in _VARIED]
+        values = found.setdefault(tuple(word for word in words if word.partition("=")[0] not in _VARIED), {})
+        for key, _, value in varied:
+            if value not in values.setdefault(key, []):
+                values[key].append(value)
+    return [_joined(words, values) for words, values in found.items()]
+
+
+def _joined(words: Sequence[str], values: Mapping[str, Sequence[str]]) -> str:
+    several = ["-m"] if any(len(listed) > 1 for listed in values.values()) else []
+    return " ".join(
+        [*words[:3], *several, *words[3:], *(f"{key}={','.join(listed)}" for key, listed in values.items())]
+    )
 
 
 def search(name: str, output: Path) -> str:
@@ -81,7 +127,7 @@ def detoxification(name: str, output: Path) -> str:
     record = Sweep.named(name, output).done()[0]
     lines = [_metrics(record), "", f"`{_command(record)}`", "", "| goal | reached |", "|---|---|"]
     lines += [f"| {says} | {_reached(record.metrics.get(metric), test)} |" for says, metric, test in GOAL]
-    return "\n".join([*lines, "", f"on {_machine(record)}"])
+    return "\n".join([*lines, "", *_machines([record])])
 
 
 def cells(name: str, output: Path) -> str:
@@ -89,8 +135,8 @@ def cells(name: str, output: Path) -> str:
     found = []
     for record in Sweep.named(name, output).finished():
         keys = ", ".join(f"{key} {record.keys[key]}" for key in ("behavior", "probe", "layer", "top_k", "alpha"))
-        found += [f"**{keys}** ({record.status})", "", _metrics(record), ""]
-    return "\n".join(found)
+        found += [f"**{keys}** ({record.status})", "", _metrics(record), "", f"`{_command(record)}`", ""]
+    return "\n".join([*found, *_machines(load_records(output / "runs" / name))])
 
 
 def times(seconds: Mapping[str, float], whole: float, machine: str) -> str:
@@ -118,13 +164,17 @@ def blurred(text: str) -> str:
 
 def blurred_table(text: str) -> str:
     """A table whose last column and prompt are a model's words."""
-    lines = []
+    lines: list[str] = []
+    headed = False
     for line in text.splitlines():
         if line.startswith("continuations of:"):
             lines.append(f"continuations of:{blurred(line.partition(':')[2])}")
-        elif line.startswith("|") and not line.startswith("|-") and (parts := line.rsplit("|", 2))[0]:
+        elif not line.startswith("|"):
+            lines.append(line)
+        elif headed and not line.startswith("|-") and (parts := line.rsplit("|", 2))[0]:
             lines.append(f"{parts[0]}|{blurred(parts[1])}|")
         else:
+            headed = True
             lines.append(line)
     return "\n".join(lines)
 
@@ -155,6 +205,19 @@ def _command(record: Record) -> str:
     return record.command.replace("surgery ", "surgery --config-dir validation/conf ", 1)
 
 
+def _here() -> str:
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    system = f"{platform.system()} {platform.machine()}"
+    return f"system {system}, cores {os.cpu_count()}, device {device}, torch {torch.__version__}"
+
+
+def _machines(records: Sequence[Record]) -> list[str]:
+    """A line for each machine that the records were made on."""
+    return list(dict.fromkeys(f"on {_machine(record)}" for record in records))
+
+
 def _machine(record: Record) -> str:
-    parts: Sequence[str] = [f"{key} {value}" for key, value in record.machine.items()]
-    return ", ".join(parts)
+    libraries = {name: record.versions[name] for name in ("torch", "transformers") if name in record.versions}
+    return ", ".join(f"{key} {value}" for key, value in {**record.machine, **libraries}.items())

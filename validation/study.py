@@ -32,8 +32,6 @@ VARIANTS = (
 )
 COMPONENTS = "gate_proj,up_proj,down_proj,q_proj,k_proj,v_proj,o_proj"
 
-# Prompts of the paper's tables: what an hour on two cores allows.
-TABLES = ["evaluation.limit=100"]
 # What a quick run looks at: enough to see that everything runs, too little to tell anything.
 QUICK = ["evaluation.limit=6", "behavior.limit=60", "evaluation.text=wikitext2_quick.txt"]
 
@@ -137,7 +135,7 @@ def paper(steps: Steps) -> None:
     """The paper's tables on Gemma, with the chosen edit as `ours`."""
     best, quick = _best(steps, "search"), steps.place.quick
     probe = f"probe={best.keys['probe']}"
-    table = ["model=gemma3-270m", "evaluation=study_table", *settings_of(best), *(QUICK if quick else TABLES)]
+    table = ["model=gemma3-270m", "evaluation=study_table", *settings_of(best), *(QUICK if quick else [])]
     variants = "ours,random_region" if quick else VARIANTS
     steps.surgery(_named(steps, "table9"), "experiment=paper/table9", *table, probe, f"variant={variants}")
     if quick:
@@ -165,10 +163,26 @@ def jailbreaks(steps: Steps) -> None:
     best = taken(name, steps.place.output).record
     alpha = best.keys["alpha"] if best else 0.5
     for number, behavior in ((3, "study_resist"), (4, "study_surrender")):
-        rest = [f"behavior={behavior}", f"behavior.preset.alpha={alpha}", "top_k=2143", "method=surgery"]
+        rest = [f"behavior={behavior}", f"behavior.preset.alpha={alpha}", "top_k=2143"]
+        # Table 3 sets LoRA and task vector beside it; Table 4 has the one row.
+        rest += ["method=surgery"] if number == 4 or steps.place.quick else []
         steps.surgery(_named(steps, f"table{number}"), f"experiment=paper/table{number}", *common, *rest, *small)
         if steps.place.quick:
             break
+
+
+def whole(steps: Steps) -> None:
+    """The chosen cell on more: WikiText-2 whole, 25 samples a prompt, every question of the tasks. For a GPU."""
+    if steps.place.quick:
+        return
+    best = _best(steps, "search")
+    more = ["evaluation.text=wikitext2.txt", "evaluation.samples=25", "evaluation.questions=null"]
+    probe = f"probe={best.keys['probe']}"
+    steps.surgery("study-whole", "model=gemma3-270m", "evaluation=study", *settings_of(best), probe, *more)
+
+
+PARTS = ("detoxification", "paper", "jailbreaks")
+KNOWN = {"detoxification": detoxification, "paper": paper, "jailbreaks": jailbreaks, "whole": whole}
 
 
 def _named(steps: Steps, name: str) -> str:
@@ -201,10 +215,9 @@ def run(place: Place, parts: Sequence[str]) -> None:
         print(f"{name}: {fetch(model, models_folder())}", flush=True)
     steps.seconds["fetch"] = time.monotonic() - began
     steps.python("recipe", "validation.recipe", place.data, str(place.inputs))
-    known = {"detoxification": detoxification, "paper": paper, "jailbreaks": jailbreaks}
     try:
-        for part in parts or known:
-            known[part](steps)
+        for part in parts or PARTS:
+            KNOWN[part](steps)
     finally:
         # A run that is broken off tells what it found.
         _write(steps, began)
@@ -229,7 +242,7 @@ def _write(steps: Steps, began: float) -> None:
 def main() -> int:
     """Runs the study, or a part of it."""
     parser = argparse.ArgumentParser(description="the study on real models")
-    parser.add_argument("parts", nargs="*", help="detoxification, paper, jailbreaks; all without one")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}, all without one; and whole")
     parser.add_argument("--quick", action="store_true", help="a part of each, to see that it runs")
     given = parser.parse_args()
     shared = Path(os.path.relpath(HERE.parent.parent / "shared"))

@@ -1,12 +1,13 @@
 """The config that a command chooses, before any key is set: which keys there are, and what type each is of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -97,16 +98,22 @@ def _composed(overrides: tuple[str, ...], config_dir: str | None) -> DictConfig:
     found = [f"hydra.searchpath=[{quoted(f'file://{config_dir}')}]"] if config_dir else []
     GlobalHydra.instance().clear()
     with initialize_config_module("conf", version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        groups = [
-            chosen
-            for override in overrides
-            if (key := override.split("=", 1)[0].lstrip("+"))
-            and loader.get_group_options(key, config_name="config", overrides=found)
-            and (chosen := _first(override))
-        ]
+        keys = {override: override.split("=", 1)[0].lstrip("+") for override in overrides}
+        groups = _groups_among(keys.values(), found)
+        chosen = [_first(override) for override, key in keys.items() if key in groups]
         # Which keys a launcher or a sweeper has depends on which it is.
-        return compose("config", [*found, *groups], return_hydra_config=True)
+        return compose("config", [*found, *chosen], return_hydra_config=True)
+
+
+def _groups_among(keys: Iterable[str], overrides: list[str]) -> set[str]:
+    """Which keys are groups; each folder is asked once, since Hydra reads all of its search path for every question."""
+    loader = GlobalHydra.instance().config_loader()
+    parents = {key.rpartition("/")[0] for key in keys}
+    return {
+        f"{parent}/{name}" if parent else name
+        for parent in parents
+        for name in loader.get_group_options(parent, ObjectType.GROUP, config_name="config", overrides=overrides)
+    }
 
 
 def _first(override: str) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from evaluation.judge.known_judges import PROBE_TEXTS, judge_metric
+from surgery.errors import InputError
 from surgery.files.local_paths import name_from
 
 
@@ -46,6 +48,21 @@ def priced(text: object) -> list[str]:
     return [f"perplexity/{_stem(str(text))}/ratio <= 1.1"] if text is not None else []
 
 
+def _judged(judge: Any, judged_class: Any, otherwise: str) -> str:
+    """The metric that an edit is after by a judge; another without one."""
+    if judge is None:
+        return otherwise
+    try:
+        return judge_metric(judge if isinstance(judge, str) else list(judge), judged_class)
+    except InputError:
+        return otherwise  # the judge itself is about to say what is wrong with it
+
+
+def _texts_of(judge: Any, behavior: Any) -> Any:
+    """The behavior, where it is what a judge is made of."""
+    return behavior if judge == PROBE_TEXTS else None
+
+
 def _alphas(own: float, *papers: float) -> str:
     """Alphas of the paper, whose own is 1.08 (Table 14), as the same shares of a behavior's own: values to sweep."""
     return ",".join(str(round(alpha * own / 1.08, 6)) for alpha in papers)
@@ -61,6 +78,8 @@ def register() -> None:
         "when": _either,
         "priced": priced,
         "alphas": _alphas,
+        "judged": _judged,
+        "texts_of": _texts_of,
         "minus": lambda number: -number,
     }
     for name, function in functions.items():

@@ -22,6 +22,7 @@ from sweeps.config.read_settings import COMMAND_KEYS
 # (key, value) of an override; a value may be of several lines.
 _OVERRIDE = re.compile(r"(?P<key>\+{0,2}[^=+~][^=]*)=(?P<value>.*)", re.DOTALL)
 _BRACKETS = {"[": "]", "{": "}"}
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
 
 def as_written(argument: str, type_of: Callable[[str], Any], may_sweep: bool) -> str:
@@ -41,6 +42,9 @@ def as_written(argument: str, type_of: Callable[[str], Any], may_sweep: bool) ->
     key, value = match["key"], match["value"]
     read = _read(value)
     if read is not None and _is_text(read, value):
+        return argument
+    # Hydra's own schema makes the same digits of it where a text is meant, so that nothing has to be composed to know.
+    if key.lstrip("+").startswith("hydra.") and _WHOLE_NUMBER.fullmatch(value):
         return argument
     annotation = type_of(key.lstrip("+"))
     if str in members(annotation) or items(annotation) is not None:

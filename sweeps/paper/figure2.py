@@ -1,21 +1,20 @@
 """The paper's Figure 2: probes against attention outputs, and how many of a region's neurons are active."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgery.activity.attention_outputs import mean_attention_outputs
 from surgery.activity.neuron_activity import active_neurons
+from sweeps.charts.pictures import save_charts
 from sweeps.paper.figure2_cells import Behavior, behaviors_of
-from sweeps.paper.figure2_drawing import draw_cosines, draw_shifts
+from sweeps.paper.figure2_charts import cosine_charts, shift_charts
 from sweeps.paper.neuron_shift import NeuronShift, shifts_in_words
 from sweeps.paper.probe_cosines import ProbeCosines
 from sweeps.paper.prompt_sets import PromptSet
 from sweeps.records.base_model import load_cell_model
 from sweeps.records.chain import applied
 from sweeps.records.record import Record
-from sweeps.report.figures import save_figure
 
 if TYPE_CHECKING:
     import torch
@@ -48,21 +47,21 @@ def draw_figure2(folder: Path, done: Sequence[Record], progress: bool = False) -
         outputs = [(one, _attention(model, tokenizer, one, bar.update)) for one in sets.values()]
         shifts = {one.name: _shifts(model, tokenizer, one, bar.update) for one in behaviors}
     cosines = ProbeCosines.of({one.name: one.edit.direction for one in behaviors}, outputs)
-    files = save_figure(
+    files = save_charts(
         folder / "figures",
         "figure2-cosines",
-        partial(draw_cosines, cosines=cosines),
+        cosine_charts(cosines),
         size=cosines.size,
         widths=cosines.widths,
     )
     sentences = cosines.in_words()
     for name, found in shifts.items():
-        files += save_figure(
+        files += save_charts(
             folder / "figures",
             f"figure2-neurons-{name}",
-            partial(draw_shifts, behavior=name, shifts=found),
+            shift_charts(found),
             size=(9.6, 4.2),
-            widths=(1, 1),
+            heading=f"region of {name} (dashed: means)",
         )
         sentences += shifts_in_words(name, found)
     return files, sentences

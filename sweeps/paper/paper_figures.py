@@ -1,19 +1,15 @@
 """The paper's figures from a sweep, as PNG and SVG, with what they show in words; 3 and 4 from its records alone."""
 
 from collections.abc import Sequence
-from functools import partial
-from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from surgery.errors import InputError
+from sweeps.charts.chart import Axis, Bars, Chart, Line, Mark, Points
+from sweeps.charts.palette import BASE, MAIN, SERIES, SOFT, SYMBOLS
+from sweeps.charts.pictures import save_charts
 from sweeps.records.record import Record
-from sweeps.report.figures import COLOURS, MARKERS, save_figure
 from sweeps.results.protocols import measured_alike
 from sweeps.results.random_cosines import random_bound, random_counts
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 FIGURES = ("figure2", "figure3", "figure4")
 BEHAVIORS = ("toxicity/toxic_rate", "jailbreak/refusal_rate", "attitude/positive_rate")
@@ -50,27 +46,27 @@ def draw_figure(
             raise InputError("no cell of this sweep keeps the cosines of a region; run one of method=surgery again")
         files = []
         for cell in cells:
-            files += save_figure(folder / "figures", f"figure3-{cell.cell}", partial(_cosines, record=cell))
+            files += save_charts(folder / "figures", f"figure3-{cell.cell}", [_cosines(cell)])
         return files, [_cosines_in_words(cell) for cell in cells]
     measured_alike(done, folder)
     behavior = next((name for name in BEHAVIORS if any(name in record.metrics for record in done)), None)
     ability = next((name for name in _abilities(done) if behavior in done[0].metrics), None)
     if behavior is None or ability is None:
         raise InputError("no cell of this sweep measured a behavior and a general ability")
-    files = save_figure(folder / "figures", "figure4", lambda axes: _methods(axes, done, behavior, ability))
+    files = save_charts(folder / "figures", "figure4", [_methods(done, behavior, ability)])
     return files, [_method_in_words(record, behavior, ability) for record in done]
 
 
-def _cosines(axes: "Axes", record: Record) -> None:
+def _cosines(record: Record) -> Chart:
     told = record.edit["cosines"]
     bins, random = len(told["rows"]), random_counts(told) or []
-    middles = [told["reach"] * (2 * (index + 0.5) / bins - 1) for index in range(bins)]
-    width = 2 * told["reach"] / bins
+    middles = tuple(told["reach"] * (2 * (index + 0.5) / bins - 1) for index in range(bins))
     share = sum(told["region"]) / sum(told["rows"])
-    axes.bar(middles, told["region"], width, color=COLOURS[0], label="selected rows")
-    axes.plot(middles, [count * share for count in random], "--", color="#333333", label="as many random vectors")
-    axes.set(xlabel="cosine with the probe", ylabel="rows", title=record.cell)
-    axes.legend(frameon=False)
+    marks: list[Mark] = [Bars("selected rows", middles, tuple(told["region"]), 2 * told["reach"] / bins, MAIN)]
+    if random:
+        counts = tuple(count * share for count in random)
+        marks.append(Line("as many random vectors", middles, counts, SOFT, dash="dash"))
+    return Chart(Axis("cosine with the probe"), Axis("rows"), tuple(marks), title=record.cell)
 
 
 def _cosines_in_words(record: Record) -> str:
@@ -90,25 +86,19 @@ def _abilities(done: Sequence[Record]) -> list[str]:
     return [name for name in ("lm_eval/average", *texts) if name in known]
 
 
-def _methods(axes: "Axes", done: Sequence[Record], behavior: str, ability: str) -> None:
+def _methods(done: Sequence[Record], behavior: str, ability: str) -> Chart:
     by_method: dict[str, list[Record]] = {}
     for record in done:
         by_method.setdefault(_method(record), []).append(record)
-    x, y = (_number(done[0].metrics[name].base) for name in (ability, behavior))
-    axes.scatter(x, y, marker="D", s=70, color="#c4510b", label="base")
+    base = done[0].metrics
+    at_base = ((base[ability].base,), (base[behavior].base,))
+    marks: list[Mark] = [Points("base", *at_base, BASE, symbol="diamond", size=8.5)]
     for index, (method, records) in enumerate(by_method.items()):
-        xs, ys = ([_number(record.metrics[name].edited) for record in records] for name in (ability, behavior))
-        axes.scatter(xs, ys, marker=MARKERS[index % 6], color=COLOURS[index % 6], s=50, label=method)
-        for record, x, y in zip(records, xs, ys, strict=True):
-            if (epochs := record.keys.get("method.epochs")) is not None:
-                axes.annotate(f"{epochs}", (x, y), textcoords="offset points", xytext=(5, 4), fontsize=8)
-    axes.set(xlabel=ability, ylabel=behavior)
-    axes.legend(frameon=False, fontsize=9)
-
-
-def _number(value: float | None) -> float:
-    """Where nothing was measured nothing is drawn."""
-    return nan if value is None else value
+        xs, ys = (tuple(record.metrics[name].edited for record in records) for name in (ability, behavior))
+        epochs = tuple(str(record.keys.get("method.epochs", "")) for record in records)
+        form = index % len(SERIES)
+        marks.append(Points(method, xs, ys, SERIES[form], symbol=SYMBOLS[form], texts=epochs))
+    return Chart(Axis(ability), Axis(behavior), tuple(marks))
 
 
 def _method_in_words(record: Record, behavior: str, ability: str) -> str:

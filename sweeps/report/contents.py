@@ -12,16 +12,16 @@ import yaml
 from sweeps.records.choice import Choice
 from sweeps.records.metric import Metric
 from sweeps.records.record import AT_CHANCE, Record, in_order, swept_keys
+from sweeps.report.fronts import front_of
 from sweeps.report.page_samples import Samples, embedded_samples
 from sweeps.results.best_cell import choose
 from sweeps.results.broken_text import degenerate
 from sweeps.results.false_discoveries import significant
 from sweeps.results.headlines import headline_metrics, reported_metrics
-from sweeps.results.pareto import pareto_front
 from sweeps.results.pooling import Pooled, pool
 from sweeps.results.possible_values import possible
 from sweeps.results.random_cosines import random_counts
-from sweeps.results.trade_off import better, trade_off
+from sweeps.results.trade_off import better, known_better, trade_off
 
 
 @dataclass(frozen=True)
@@ -62,27 +62,27 @@ def contents(
     headlines = headline_metrics(rows)
     behavior, ability = _drawn_over(rows, headlines, names, choice)
     best = outcome.best if outcome else None
-    front = _front(rows, (behavior, ability), choice)
     differs = significant(rows, headlines)
     swept = swept_keys([row.keys for row in rows])
     drawn = [
         _row(row, by_cell, names, swept)
-        | {"chosen": best is not None and row.cell == best.cell, "front": row.cell in front}
+        | {"chosen": best is not None and row.cell == best.cell}
         | {"significant": [metric for metric in headlines if differs.get((row.cell, metric))]}
         for row in rows
     ]
+    front = front_of(drawn, (behavior, ability), _wanted(choice, names)["better"])
+    drawn = [row | {"front": row["cell"] in front} for row in drawn]
     wanted = [*([best.cell] if best else []), *picked, *(cell for cell in front)]
     values = {
         "sweep": name,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "counts": {kind: sum(record.status == kind for record in records) for kind in ("done", "failed", "pruned")},
         "about": _about(done),
-        "rule": str(choice) if choice else None,
+        **_wanted(choice, names),
         "half": outcome.half if outcome else "",
         "why": outcome.why if outcome else "",
         "metrics": [*headlines, *(metric for metric in names if metric not in headlines)],
         "headlines": headlines,
-        "better": {metric: better(metric, choice) for metric in names},
         "possible": {metric: _possible(rows, metric) for metric in names},
         "behavior": behavior,
         "ability": ability,
@@ -95,6 +95,20 @@ def contents(
         "paper": _paper_points(behavior),
     }
     return Contents(name, values, embedded_samples(folder, list(dict.fromkeys(wanted))))
+
+
+def _wanted(choice: Choice | None, names: Sequence[str]) -> dict[str, Any]:
+    """The rule with its limits, and which way of each metric is the better one: taken as such, and known to be."""
+    limits = [
+        {"metric": one.name, "of": one.of, "bound": one.bound, "words": str(one)}
+        for one in (choice.where if choice else ())
+    ]
+    return {
+        "rule": str(choice) if choice else None,
+        "limits": limits,
+        "better": {metric: better(metric, choice) for metric in names},
+        "wanted": {metric: known_better(metric, choice) for metric in names},
+    }
 
 
 def _drawn_over(
@@ -171,19 +185,6 @@ def _possible(rows: Sequence[Pooled], metric: str) -> list[float | None]:
 
 def _of(rows: Sequence[Pooled], metric: str) -> list[Metric]:
     return [row.metrics[metric] for row in rows if metric in row.metrics]
-
-
-def _front(rows: Sequence[Pooled], names: tuple[str, str], choice: Choice | None) -> list[str]:
-    """The cells on the front of what is drawn: for looking, not for choosing."""
-    sound = [row for row in rows if degenerate(row) is None]
-    if names[0] == names[1]:
-        return []
-    found = pareto_front(
-        [{name: row.metrics[name] for name in names if name in row.metrics} for row in sound],
-        names,
-        [better(name, choice) for name in names],
-    )
-    return [sound[index].cell for index in found]
 
 
 def _about(done: Sequence[Record]) -> dict[str, str]:

@@ -28,45 +28,87 @@
     select.replaceChildren(...entries.map(([key, label]) => el("option", { value: key, textContent: label })));
     if (chosen !== undefined) select.value = chosen;
   }
-  const metricOptions = data.metrics.map((metric) => [metric, metric]);
 
   // A number that leads to its record: a click shows the cell, the link itself is the record's file.
   function linked(row, ...children) {
     return el("a", { className: "number", href: `${row.cell}/result.json`, "data-cell": row.cell }, ...children);
   }
 
-  // ---- plots -------------------------------------------------------------------------------------------------
+  // ---- charts ------------------------------------------------------------------------------------------------
+  // What they show was computed in Python (sweeps/charts); here they are chosen, coloured by theme, and pointed at.
   const redraws = [];
-  // Visible on white and on black, and told apart by people who see colours differently.
-  const SCALE = [[0, "#4f9bd9"], [0.5, "#9467bd"], [1, "#e0484f"]];
-  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
-  function layout(x, y, more = {}) {
+  const CONFIG = { responsive: true, displaylogo: false, displayModeBar: !small(), modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  // Parts that occur often are said once: {"$": N} is the Nth of them.
+  const met = (part) => (part && typeof part === "object" && "$" in part ? data.shared[part.$] : part);
+  function whole(part) {
+    const found = met(part);
+    if (Array.isArray(found)) return found.map(whole);
+    if (found === null || typeof found !== "object") return found;
+    return Object.fromEntries(Object.entries(found).map(([name, inner]) => [name, whole(inner)]));
+  }
+  function themed(layout) {
+    const up = layout.yaxis.title.text;
+    const words = small() ? up.replace(" (", "<br>(") : up;
     const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true };
     return {
+      ...layout,
+      title: { ...layout.title, x: 0, xref: "paper", xanchor: "left" },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: 13, color: colour("--ink") },
-      margin: { l: 56, r: 16, t: 28, b: 48 },
+      margin: { l: 56, r: 16, t: layout.title ? 36 : 16, b: 48 },
       hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--ink") }, align: "left" },
-      legend: { orientation: "h", y: small() ? -0.32 : -0.2, x: 0 },
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent") },
-      ...more,
-      xaxis: { ...axis, title: { text: plain(x) }, ...(more.xaxis || {}) },
-      yaxis: { ...axis, title: { text: plain(y) }, ...(more.yaxis || {}) },
+      xaxis: { ...axis, ...layout.xaxis },
+      yaxis: { ...axis, ...layout.yaxis, title: { text: words, standoff: 8 } },
     };
   }
-  function draw(id, traces, shape) {
-    const place = at(id);
-    place.classList.toggle("empty", traces.length === 0);
-    if (traces.length === 0) {
+  // What stands for cells tells of the one that is pointed at, and opens it at a click.
+  function pointed(trace, metrics) {
+    if (!trace.customdata) return trace;
+    const text = (cell) => (Array.isArray(cell) ? cell.map(text) : cell ? hover(byCell.get(cell), metrics) : "");
+    const dense = trace.type === "heatmap" && small() && trace.z[0].length > 6;
+    return { ...trace, hovertext: trace.customdata.map(text), hovertemplate: "%{hovertext}<extra></extra>", ...(dense ? { texttemplate: "" } : {}) };
+  }
+  function draw(place, figure, otherwise) {
+    place.classList.toggle("empty", !figure);
+    if (!figure) {
       Plotly.purge(place);
-      place.textContent = "nothing of this was measured";
+      place.textContent = otherwise;
       return;
     }
+    const aside = figure.data.map((trace) => trace.visible === "legendonly");
     if (!place.querySelector(".plot-container")) place.textContent = "";
-    Plotly.react(place, traces, shape, CONFIG);
+    Plotly.react(place, figure.data.map((trace) => pointed(trace, figure.metrics)), themed(figure.layout), CONFIG);
+    place.removeAllListeners("plotly_click");
+    place.on("plotly_click", (event) => openCell(event.points[0].customdata));
+    // What is left aside until its name is clicked lies where the axes had no need to reach.
+    place.removeAllListeners("plotly_restyle");
+    place.on("plotly_restyle", ([, traces]) => {
+      if (traces.some((index) => aside[index])) Plotly.relayout(place, { "xaxis.autorange": true, "yaxis.autorange": true });
+    });
   }
-  function keep(redraw) {
+  // A chart and its menus, of which each choice has a figure of its own.
+  function chart(name) {
+    const place = at(`${name}-plot`);
+    if (!data.charts[name]) {
+      place.closest("section").hidden = true;
+      return;
+    }
+    const { menus: told, figures, otherwise } = met(data.charts[name]);
+    const menus = whole(told);
+    for (const menu of menus) {
+      if (at(menu.id)) continue;
+      const select = el("select", { id: menu.id });
+      options(select, Object.entries(menu.options), menu.first);
+      at(`${name}-controls`).append(el("label", {}, `${menu.label} `, select));
+    }
+    const redraw = () => {
+      const figure = menus.reduce((part, menu) => met(part)?.[at(menu.id).value], figures);
+      draw(place, whole(figure ?? null), whole(otherwise));
+    };
+    for (const menu of menus) at(menu.id).addEventListener("change", redraw);
     redraws.push(redraw);
     redraw();
   }
@@ -86,87 +128,7 @@
     return lines.join("<br>");
   }
 
-  // ---- trade-off ----------------------------------------------------------------------------------------------
-  const beats = (a, b, metric) => (data.better[metric] === "minimize" ? a <= b : a >= b);
-  function front(rows, x, y) {
-    const dominated = (row) =>
-      rows.some(
-        (other) =>
-          beats(value(other, x), value(row, x), x) &&
-          beats(value(other, y), value(row, y), y) &&
-          (value(other, x) !== value(row, x) || value(other, y) !== value(row, y)),
-      );
-    return rows.filter((row) => !dominated(row)).sort((a, b) => value(a, x) - value(b, x) || value(a, y) - value(b, y));
-  }
-  function bases(x, y) {
-    const seen = new Map();
-    for (const row of data.rows) {
-      const [a, b] = [value(row, x, BASE), value(row, y, BASE)];
-      if (known(a) && known(b)) seen.set(`${a} ${b}`, [a, b]);
-    }
-    return [...seen.values()];
-  }
-  function tradeOff() {
-    const [x, y] = [at("trade-x").value, at("trade-y").value];
-    const rows = data.rows.filter((row) => known(value(row, x)) && known(value(row, y)));
-    const by = data.grid.includes("alpha") ? "alpha" : data.grid[0];
-    rows.sort((a, b) => a.chosen - b.chosen);
-    const line = x === y ? [] : front(rows.filter((row) => !row.broken), x, y);
-    const onFront = new Set(line.map((row) => row.cell));
-    const symbol = (row) => (row.chosen ? "star" : row.broken ? "x" : onFront.has(row.cell) ? "circle" : "circle-open");
-    const marker = {
-      symbol: rows.map(symbol),
-      size: rows.map((row) => (row.chosen ? 17 : 10)),
-      opacity: rows.map((row) => (row.broken ? 0.55 : 0.95)),
-      line: { width: 1.5, color: rows.map((row) => (row.chosen ? colour("--ink") : row.broken ? undefined : "rgba(0,0,0,0)")) },
-      color: by ? rows.map((row) => row.keys[by]) : colour("--accent"),
-    };
-    if (by) Object.assign(marker, { colorscale: SCALE, showscale: true, colorbar: { title: { text: plain(by) }, thickness: 12, outlinewidth: 0 } });
-    const traces = [];
-    if (line.length > 1) {
-      traces.push({
-        name: "front", mode: "lines", x: line.map((row) => value(row, x)), y: line.map((row) => value(row, y)),
-        line: { color: colour("--soft"), width: 1.5, dash: "dot" }, hoverinfo: "skip",
-      });
-    }
-    traces.push({
-      name: "cells", mode: "markers", x: rows.map((row) => value(row, x)), y: rows.map((row) => value(row, y)),
-      customdata: rows.map((row) => row.cell), text: rows.map((row) => hover(row, [...new Set([y, x, ...data.headlines])])),
-      hovertemplate: "%{text}<extra></extra>", marker,
-    });
-    const base = bases(x, y);
-    if (base.length) {
-      traces.push({
-        name: "base", mode: "markers+text", x: base.map((point) => point[0]), y: base.map((point) => point[1]),
-        text: base.map(() => "base"), textposition: "bottom center", textfont: { color: colour("--warm") },
-        hovertemplate: "unedited model<br>%{x:.3f}, %{y:.3f}<extra></extra>",
-        marker: { symbol: "diamond", size: 13, color: colour("--warm") },
-      });
-    }
-    if (y === data.behavior) {
-      for (const point of data.paper) {
-        const across = point[x.startsWith("perplexity/") ? "perplexity" : x];
-        if (!across) continue;
-        traces.push({
-          name: `paper: ${plain(point.label)}`, mode: "markers+text", visible: "legendonly", x: across, y: point.values,
-          text: ["base", "edited"], textposition: "top center", hovertemplate: "the paper's %{text}<br>%{x:.3f}, %{y:.3f}<extra></extra>",
-          marker: { symbol: "square-open", size: 11, color: colour("--soft") },
-        });
-      }
-    }
-    const shape = layout(x, y, { showlegend: true, legend: { orientation: "h", y: small() ? -0.28 : -0.16 } });
-    draw("trade-plot", rows.length ? traces : [], shape);
-  }
-  options(at("trade-x"), metricOptions, data.ability);
-  options(at("trade-y"), metricOptions, data.behavior);
-  for (const id of ["trade-x", "trade-y"]) at(id).addEventListener("change", tradeOff);
-  keep(tradeOff);
-  if (at("trade-plot").on) {
-    at("trade-plot").on("plotly_click", (event) => {
-      const cell = event.points[0].customdata;
-      if (cell) openCell(cell);
-    });
-  }
+  ["trade", "maps", "curves", "cosines", "layers", "time"].forEach(chart);
 
   // ---- tables -------------------------------------------------------------------------------------------------
   function change(row, metric) {
@@ -229,127 +191,7 @@
     table(at("ablation-table"), difference, CHANGE);
   }
 
-  // ---- heat maps and curves --------------------------------------------------------------------------------------
-  const choice = (label, id, entries, chosen) => {
-    const select = el("select", { id });
-    options(select, entries, chosen);
-    return el("label", {}, `${label} `, select);
-  };
-  const numeric = (a, b) => a - b;
-  const valuesOf = (key) => [...new Set(data.rows.map((row) => row.keys[key]))].filter(known).sort(typeof data.rows[0].keys[key] === "number" ? numeric : undefined);
-  // What is swept beside the axes is held fixed by a menu of its own.
-  function others(place, axes, redraw) {
-    const rest = data.swept.filter((key) => !axes.includes(key) && valuesOf(key).length > 1);
-    const selects = rest.map((key) => [key, choice(key, `${place.id}-${key}`, valuesOf(key).map((v, i) => [i, v]))]);
-    for (const [, label] of selects) {
-      place.append(label);
-      label.querySelector("select").addEventListener("change", redraw);
-    }
-    return (row) => selects.every(([key, label]) => row.keys[key] === valuesOf(key)[label.querySelector("select").value]);
-  }
-  const varied = data.grid.filter((key) => valuesOf(key).length > 1);
-  (function maps() {
-    const controls = at("maps-controls");
-    if (varied.length < 2) {
-      at("maps").hidden = true;
-      return;
-    }
-    const [across, up] = varied.includes("alpha") && varied.includes("top_k") ? ["alpha", "top_k"] : varied;
-    controls.append(choice("metric", "maps-metric", metricOptions, data.behavior));
-    const fixed = others(controls, [across, up], redraw);
-    function redraw() {
-      const metric = at("maps-metric").value;
-      const rows = data.rows.filter((row) => fixed(row) && known(value(row, metric)));
-      const [xs, ys] = [valuesOf(across), valuesOf(up)];
-      const cell = new Map(rows.map((row) => [`${row.keys[across]} ${row.keys[up]}`, row]));
-      const grid = ys.map((y) => xs.map((x) => cell.get(`${x} ${y}`)));
-      const pick = (row) => (row ? value(row, metric) : null);
-      const dense = xs.length > (small() ? 6 : 14);
-      const trace = {
-        type: "heatmap", x: xs.map(String), y: ys.map(String), z: grid.map((line) => line.map(pick)),
-        text: grid.map((line) => line.map((row) => (row ? hover(row, [metric]) : ""))), hovertemplate: "%{text}<extra></extra>",
-        customdata: grid.map((line) => line.map((row) => (row ? row.cell : null))), xgap: 2, ygap: 2,
-        texttemplate: dense ? undefined : "%{z:.3f}", colorscale: "Viridis", colorbar: { thickness: 12, outlinewidth: 0 },
-      };
-      draw("maps-plot", rows.length ? [trace] : [], layout(across, up, { xaxis: { type: "category", showgrid: false }, yaxis: { type: "category", showgrid: false }, title: { text: plain(metric), font: { size: 14 } } }));
-    }
-    at("maps-metric").addEventListener("change", redraw);
-    keep(redraw);
-  })();
-  (function curves() {
-    const controls = at("curves-controls");
-    const axis = varied.includes("alpha") ? "alpha" : varied[0];
-    if (!axis) {
-      at("curves").hidden = true;
-      return;
-    }
-    controls.append(choice("metric", "curves-metric", metricOptions, data.behavior), choice("over", "curves-key", varied.map((key) => [key, key]), axis));
-    const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8b8b00", "#7b68b5"];
-    const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon"];
-    function redraw() {
-      const [metric, key] = [at("curves-metric").value, at("curves-key").value];
-      const groups = new Map();
-      for (const row of data.rows) {
-        if (!known(value(row, metric)) || !known(row.keys[key])) continue;
-        const name = data.swept.filter((other) => other !== key && valuesOf(other).length > 1).map((other) => `${other}=${row.keys[other]}`).join(" ") || metric;
-        groups.set(name, [...(groups.get(name) || []), row]);
-      }
-      // A search rarely visits one value twice: then points say more than lines of one point each.
-      const scattered = groups.size > 8;
-      const lines = scattered ? [["cells", [...groups.values()].flat()]] : [...groups];
-      const traces = lines.map(([name, rows], index) => {
-        rows.sort((a, b) => a.keys[key] - b.keys[key]);
-        // The interval is of the change; around the edited value it ends where the metric itself does.
-        const [lowest, highest] = data.possible[metric];
-        const off = (row, bound) => {
-          if (!known(value(row, metric, bound))) return 0;
-          const end = value(row, metric) + value(row, metric, bound) - value(row, metric, CHANGE);
-          return Math.abs(Math.min(highest ?? Infinity, Math.max(lowest ?? -Infinity, end)) - value(row, metric));
-        };
-        return {
-          name: plain(name), mode: scattered ? "markers" : "lines+markers", x: rows.map((row) => row.keys[key]), y: rows.map((row) => value(row, metric)),
-          error_y: { type: "data", symmetric: false, array: rows.map((row) => off(row, HIGH)), arrayminus: rows.map((row) => off(row, LOW)), thickness: 1.2, width: 3 },
-          text: rows.map((row) => hover(row, [metric])), hovertemplate: "%{text}<extra></extra>", customdata: rows.map((row) => row.cell),
-          line: { color: COLOURS[index % 8], width: 2 }, marker: { color: COLOURS[index % 8], symbol: SYMBOLS[index % 8], size: 8 },
-        };
-      });
-      const levels = [...new Set(data.rows.map((row) => value(row, metric, BASE)).filter(known))];
-      const shapes = levels.map((level) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: level, y1: level, line: { color: colour("--warm"), width: 1.5, dash: "dash" } }));
-      const annotations = levels.slice(0, 1).map((level) => ({ xref: "paper", x: 1, y: level, text: "base", showarrow: false, yanchor: "bottom", xanchor: "right", font: { color: colour("--warm") } }));
-      draw("curves-plot", traces, layout(key, metric, { shapes, annotations, showlegend: traces.length > 1 }));
-    }
-    for (const id of ["curves-metric", "curves-key"]) at(id).addEventListener("change", redraw);
-    keep(redraw);
-  })();
-
-  // ---- region and time ---------------------------------------------------------------------------------------------
   const named = (row) => `${row.cell} ${keysOf(row)}${row.chosen ? " ★" : ""}`;
-  const first = data.rows.find((row) => row.chosen) || data.rows[0];
-  options(at("region-cell"), data.rows.map((row) => [row.cell, named(row)]), first.cell);
-  function region() {
-    const row = byCell.get(at("region-cell").value);
-    const told = row.cosines;
-    if (told) {
-      const width = (2 * told.reach) / told.rows.length;
-      const middles = told.rows.map((_, index) => -told.reach + (index + 0.5) * width);
-      const bars = (name, counts, shade) => ({ type: "bar", name, x: middles, y: counts.map((count) => count || null), width, marker: { color: shade }, hovertemplate: `${name}: %{y} rows at cosine %{x:.3f}<extra></extra>` });
-      const random = told.random ? [{ type: "scatter", mode: "lines", name: "as many random vectors", x: middles, y: told.random.map((count) => (count >= 0.1 ? count : null)), line: { color: colour("--text"), dash: "dash" }, hovertemplate: "random vectors: %{y:.1f} expected at cosine %{x:.3f}<extra></extra>" }] : [];
-      draw("cosines-plot", [bars("all rows", told.rows, colour("--line")), bars("region", told.region, colour("--accent")), ...random], layout("cosine with the probe", "rows", { barmode: "overlay", yaxis: { type: "log", dtick: 1 }, legend: { orientation: "h", y: 1.12 }, bargap: 0 }));
-    } else {
-      draw("cosines-plot", [], {});
-      at("cosines-plot").textContent = "This record was made before cosines were kept.";
-    }
-    const layers = Object.entries(row.layers).map(([layer, count]) => [Number(layer), count]);
-    draw("layers-plot", layers.length ? [{ type: "bar", x: layers.map((entry) => entry[0]), y: layers.map((entry) => entry[1]), marker: { color: colour("--accent") }, hovertemplate: "layer %{x}: %{y} rows<extra></extra>" }] : [], layout("layer", "rows of the region", { xaxis: { tickformat: "d", dtick: layers.length < 20 ? 1 : undefined, range: [0.4, Math.max(0, ...layers.map((entry) => entry[0])) + 0.6] } }));
-    at("region-note").textContent = `${row.region}; how the cosines of all candidate rows lie, where the region is in them, and what as many random vectors would give (logarithmic; the paper's Figure 3); and the layers that the region sits in.`;
-  }
-  at("region-cell").addEventListener("change", region);
-  keep(region);
-  keep(() => {
-    const stages = [...new Set(data.rows.flatMap((row) => Object.keys(row.seconds)))];
-    const sums = stages.map((stage) => data.rows.reduce((sum, row) => sum + (row.seconds[stage] || 0), 0));
-    draw("time-plot", stages.length ? [{ type: "bar", orientation: "h", x: sums, y: stages, text: sums.map((sum) => `${sum.toFixed(1)} s`), textposition: "outside", cliponaxis: false, marker: { color: colour("--accent") }, hovertemplate: "%{y}: %{x:.1f} s<extra></extra>" }] : [], layout("seconds, all cells", "", { xaxis: { range: [0, 1.2 * Math.max(...sums)] }, yaxis: { autorange: "reversed", title: { text: "" } } }));
-  });
 
   // ---- samples -------------------------------------------------------------------------------------------------------
   const samples = data.samples;

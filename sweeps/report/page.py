@@ -9,7 +9,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sweeps.report.contents import Contents
+from sweeps.report.page_charts import page_charts
+from sweeps.report.shared_parts import SharedParts
 from sweeps.terminal.cell_tables import number
+
+ONLY_DRAWN = ("possible", "paper", "cosines", "layers", "region", "seconds")
 
 
 def page(contents: Contents, drawn: Sequence[tuple[str, str]] = ()) -> str:
@@ -23,21 +27,29 @@ def page(contents: Contents, drawn: Sequence[tuple[str, str]] = ()) -> str:
         loader=PackageLoader("sweeps.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["number"] = number
-    samples = contents.samples
-    data = {
-        **contents.values,
-        "samples": {"measurements": samples.measurements, "cells": samples.cells, "left_out": samples.left_out},
-    }
     best = next((row for row in contents.values["rows"] if row["chosen"]), None)
     return environment.get_template("page.html.jinja").render(
         **contents.values,
         best=best,
         drawn=drawn,
-        data=as_json(data),
+        data=as_json(_data(contents)),
         plotly=Markup(_part("plotly", "package_data/plotly.min.js")),
         style=Markup(_part("sweeps.report", "page.css")),
         script=Markup(_part("sweeps.report", "page.js")),
     )
+
+
+def _data(contents: Contents) -> dict[str, Any]:
+    """What page.js reads: tables, texts, and charts; what only charts are made of is not said twice."""
+    values, samples, shared = contents.values, contents.samples, SharedParts()
+    charts = {place: shared.take(chart.as_json()) for place, chart in page_charts(values).items()}
+    return {
+        **{name: value for name, value in values.items() if name not in ONLY_DRAWN},
+        "rows": [{name: value for name, value in row.items() if name not in ONLY_DRAWN} for row in values["rows"]],
+        "charts": charts,
+        "shared": shared.parts,
+        "samples": {"measurements": samples.measurements, "cells": samples.cells, "left_out": samples.left_out},
+    }
 
 
 def as_json(data: Any) -> Markup:

@@ -29,9 +29,11 @@ def pareto_front(rows: Sequence[Metrics], names: Sequence[str], directions: Sequ
         raise ValueError(f"{len(names)} metrics, but {len(directions)} directions")
     found = [[value_of(row, name, "edited") for name in names] for row in rows]
     values = np.array(found, dtype=np.float64).reshape(len(rows), len(names)) * signs
-    complete = np.isfinite(values).all(axis=1)
-    return [
-        index
-        for index in np.flatnonzero(complete).tolist()
-        if not ((values <= values[index]).all(axis=1) & (values < values[index]).any(axis=1) & complete).any()
-    ]
+    complete = np.flatnonzero(np.isfinite(values).all(axis=1))
+    # Equal rows share their fate. Beating is transitive: what a beaten one beats, its better beats too.
+    different, which = np.unique(values[complete], axis=0, return_inverse=True)
+    left = np.arange(len(different))
+    for index in range(len(different)):
+        if index in left:
+            left = left[(different[left] < different[index]).any(axis=1) | (left == index)]
+    return [int(index) for index in complete[np.isin(which.reshape(-1), left)]]

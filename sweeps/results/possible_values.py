@@ -14,6 +14,7 @@ NO_SHARES: tuple[tuple[str, Limits], ...] = (
     ("*loss*", (0.0, None)),
     ("divergence/*", (0.0, None)),
     ("*length*", (0.0, None)),
+    ("guard/*/kappa", (-1.0, 1.0)),
     ("*bits_per_byte*", (0.0, None)),
     ("*likelihood*", (None, None)),
 )

@@ -7,7 +7,16 @@ from sweeps.records.choice import Choice
 from sweeps.records.metric import name_of
 from sweeps.results.pareto import Direction
 
-LOWER_IS_BETTER = ("*toxic_rate", "*toxicity*", "perplexity/*", "fluency/repetition")
+LOWER_IS_BETTER = (
+    "*toxic_rate",
+    "*toxicity*",
+    "*perplexity*",
+    "fluency/repetition",
+    "divergence/*",
+    "*unsafe_rate",
+    "*overrefusal_rate",
+)
+HIGHER_IS_BETTER = ("lm_eval/average", "lm_eval/*/acc*", "fluency/grammatical", "fluency/distinct*", "probe/*_accuracy")
 # General ability, best first: what an edit has to leave alone.
 ABILITY = ("lm_eval/average", "perplexity/", "fluency/")
 
@@ -21,6 +30,14 @@ def better(metric: str, choice: Choice | None) -> Direction:
     if choice is not None and choice.metric == plain:
         return "minimize" if choice.lowest else "maximize"
     return "minimize" if any(fnmatch(plain, pattern) for pattern in LOWER_IS_BETTER) else "maximize"
+
+
+def known_better(metric: str, choice: Choice | None) -> Direction | None:
+    """The better direction where the rule or the metric's name tells it; None where `better` only takes one."""
+    plain = name_of(metric)
+    ruled = choice is not None and choice.metric == plain
+    named = any(fnmatch(plain, pattern) for pattern in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER))
+    return better(metric, choice) if ruled or named else None
 
 
 def trade_off(metrics: Mapping[str, Sequence[float | None]], choice: Choice | None) -> tuple[str, str]:

@@ -26,6 +26,17 @@ from sweeps.run.stage import Stage
 from sweeps.run.states_stage import shown_texts, states_batches
 from sweeps.run.workbench import CellWork
 
+# What is told of the batches that something was done in, and of the judge that did it.
+NOTES = (
+    "tokens_per_batch",
+    "texts_per_batch",
+    "halvings",
+    "prompts_cut",
+    "answers_cut",
+    "judge_texts",
+    "judge_accuracy",
+)
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -131,8 +142,7 @@ def _batches(work: CellWork, measurements: Iterable[Measurement]) -> dict[str, l
     found: dict[str, list[dict[str, Any]]] = {}
 
     def tell(kind: str, batches: Mapping[str, Any]) -> None:
-        names = ("tokens_per_batch", "texts_per_batch", "halvings", "prompts_cut")
-        told = {name: batches[name] for name in names if name in batches}
+        told = {name: batches[name] for name in NOTES if name in batches}
         of_kind = found.setdefault(kind, [])
         of_kind += [] if told in of_kind else [told]
 
@@ -141,7 +151,10 @@ def _batches(work: CellWork, measurements: Iterable[Measurement]) -> dict[str, l
         if "work" in notes:
             tell(notes["work"], notes)
         for judge in notes.get("judges", {}).values():
-            tell("judging", judge)
+            # Judges side by side note what each of them did.
+            each = [one for one in judge.values() if isinstance(one, Mapping)]
+            for one in each or [judge]:
+                tell("judging", one)
     return found
 
 

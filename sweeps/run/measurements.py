@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluation.evaluator import AgainstBase
 from evaluation.measurements.measurement import Measurement
 from evaluation.measurements.measurement_files import load_measurements, save_measurements
 from evaluation.probe_loss import probe_loss
+from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
 from surgery.probe.probe import Probe
 from surgery.texts.text_split import split_texts
@@ -52,7 +55,7 @@ def looks(work: CellWork) -> Iterator[Look]:
         base = work.take(_base_by(work, name))
         if first is not evaluators[name]:
             identity = base_identity(work.cell, name) | {"evaluator": first.identity()}
-            look = work.take(_edited(work, identity, partial(_measure, work, first)))
+            look = work.take(_edited(work, identity, partial(_measure, work, first, name)))
             whole = {(measurement.name, measurement.half): measurement for measurement in base}
             yield [whole[one.name, one.half].only(one.sample_ids) for one in look], look
         yield base, work.take(_edited_by(work, name))
@@ -85,11 +88,15 @@ def _loss_texts(texts: LabelledTexts, test_share: float, seed: int) -> list[int]
 
 
 def _base_by(work: CellWork, name: str) -> Stage[Measured]:
-    return _kept(BASE, base_identity(work.cell, name), partial(_measure, work, work.experiment.evaluators[name]))
+    evaluator = work.experiment.evaluators[name]
+    if isinstance(evaluator, AgainstBase):
+        keep = partial(_keep, work, evaluator)
+        return _kept_with(BASE, base_identity(work.cell, name), keep)
+    return _kept(BASE, base_identity(work.cell, name), partial(evaluator.measure, *work.loaded, work.bench.progress))
 
 
 def _edited_by(work: CellWork, name: str) -> Stage[Measured]:
-    measure = partial(_measure, work, work.experiment.evaluators[name])
+    measure = partial(_measure, work, work.experiment.evaluators[name], name)
     return _edited(work, base_identity(work.cell, name), measure)
 
 
@@ -101,8 +108,19 @@ def _edited_losses(work: CellWork, probe: Probe) -> Stage[Measured]:
     return _edited(work, losses_identity(work.cell, probe.fingerprint), partial(probe_losses, work, probe))
 
 
-def _measure(work: CellWork, evaluator: "Evaluator") -> Measured:
-    return evaluator.measure(*work.loaded, work.bench.progress)
+def _keep(work: CellWork, evaluator: AgainstBase, folder: Path) -> Measured:
+    return evaluator.keep(*work.loaded, folder, work.bench.progress)
+
+
+def _measure(work: CellWork, evaluator: "Evaluator", name: str) -> Measured:
+    """Of the edited model, by an evaluator or its first look; `name` is the evaluator's."""
+    if not isinstance(evaluator, AgainstBase):
+        return evaluator.measure(*work.loaded, work.bench.progress)
+    base = _base_by(work, name)
+    kept = work.entry(base)
+    if kept is None:
+        raise InputError(f"{work.note(base)} went from the store while its cell ran; run the command again")
+    return evaluator.measure_against(kept, *work.loaded, work.bench.progress)
 
 
 def _edited(work: CellWork, base: Mapping[str, Any], measure: Callable[[], Measured]) -> Stage[Measured]:
@@ -111,10 +129,15 @@ def _edited(work: CellWork, base: Mapping[str, Any], measure: Callable[[], Measu
 
 
 def _kept(name: str, identity: Mapping[str, Any], measure: Callable[[], Measured]) -> Stage[Measured]:
+    return _kept_with(name, identity, lambda folder: measure())
+
+
+def _kept_with(name: str, identity: Mapping[str, Any], measure: Callable[[Path], Measured]) -> Stage[Measured]:
+    """`measure` may write further files into the entry's folder."""
     file = f"{name}.parquet"
     return Stage(
         name,
         identity,
-        make=lambda folder: save_measurements(measure(), folder / file),
+        make=lambda folder: save_measurements(measure(folder), folder / file),
         load=lambda folder: load_measurements(folder / file),
     )

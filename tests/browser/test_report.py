@@ -1,5 +1,6 @@
 """The report in a real browser, opened from a file as a reader would."""
 
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -47,13 +48,58 @@ def test_nothing_is_fetched(browser: Any, page: Path) -> None:
 
 def test_the_plot_has_as_many_points_as_cells_and_follows_its_axes(browser: Any, page: Path) -> None:
     browser.open(page)
-    cells = "return document.getElementById('trade-plot').data.find((trace) => trace.name === 'cells')"
-    assert len(browser.js(cells + ".x")) == 6
+    traces = "const traces = document.getElementById('trade-plot').data.filter((trace) => trace.customdata);"
+    ids = traces + "return [...new Set(traces.flatMap((trace) => trace.customdata))].sort()"
+    assert browser.js(ids) == ["c1-4", "c1-8", "c2-4", "c2-8", "c3-4", "c3-8"]
     drawn = "return document.querySelectorAll('#trade-plot .scatterlayer .trace.scatter path.point').length"
-    # Six cells and the base.
-    assert browser.js(drawn) == 7
+    # Six cells, the two of them that are on the front beside the chosen one once more, and the base.
+    assert browser.js(drawn) == 9
     choose(browser, "trade-x", "toxicity/toxic_rate")
-    assert sorted(browser.js(cells + ".x")) == sorted(browser.js(cells + ".y"))
+    found = browser.js(traces + "return traces.map((trace) => [trace.x, trace.y])")
+    assert found and all(x == y for x, y in found)
+
+
+def test_each_menu_shows_a_chart_of_its_own(browser: Any, page: Path) -> None:
+    browser.open(page)
+    scale = "return document.getElementById('maps-plot').layout.coloraxis.colorbar.title.text"
+    assert browser.js(scale) == "toxicity/toxic_rate"
+    choose(browser, "maps-metric", "perplexity/story")
+    assert browser.js(scale) == "perplexity/story"
+    names = "return document.getElementById('curves-plot').data.map((trace) => trace.name)"
+    assert browser.js(names) == ["top_k=4", "top_k=8"]
+    choose(browser, "curves-key", "top_k")
+    assert browser.js(names) == ["alpha=1.0", "alpha=2.0", "alpha=3.0"]
+    bars = "return document.getElementById('layers-plot').data[0].y"
+    choose(browser, "region-cell", "c1-4")
+    assert browser.js(bars) == [1, 3]
+
+
+def test_points_of_the_paper_are_shown_when_their_name_is_clicked(browser: Any, page: Path) -> None:
+    browser.open(page)
+    asked = "const place = document.getElementById('trade-plot'); return "
+    reach = asked + "place.layout.xaxis.range"
+    assert browser.js(reach)[0] > 8
+    click = "[...document.querySelectorAll('#trade-plot .legend .traces')].find((one) => one.textContent.includes({}))"
+    toggle = click.format("'paper: '") + ".querySelector('.legendtoggle')"
+    for event in ("mousedown", "mouseup"):
+        browser.js(f"{toggle}.dispatchEvent(new MouseEvent('{event}', {{bubbles: true}}))")
+    # Plotly waits whether it is a double click.
+    deadline = time.monotonic() + 30
+    while browser.js(reach)[0] > 8 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    # Its perplexities are 6.10 and 6.53.
+    assert browser.js(reach)[0] < 6.1
+
+
+def test_a_click_on_a_point_opens_its_cell(browser: Any, page: Path) -> None:
+    browser.open(page)
+    browser.js(
+        "const place = document.getElementById('trade-plot');"
+        "const trace = place.data.findIndex((one) => one.name.startsWith('chosen'));"
+        "place.emit('plotly_click', {points: [{customdata: place.data[trace].customdata[0]}]});"
+    )
+    assert browser.js("return document.getElementById('cell').open") is True
+    assert "c2-8" in browser.js("return document.getElementById('cell-body').textContent")
 
 
 def test_the_hostile_text_did_not_run_and_is_shown_as_text(browser: Any, page: Path) -> None:

@@ -292,6 +292,7 @@ def test_folders_and_names_that_can_not_be_used_say_why_in_one_line(task_folder:
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_registered_tasks_are_known_by_name() -> None:
     LmEval("arc_easy, gsm8k").check()
     with pytest.raises(InputError, match="nearest name is 'hellaswag'"):

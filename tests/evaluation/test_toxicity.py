@@ -83,6 +83,7 @@ def test_an_empty_or_an_endless_text_is_scored_too(toxicity: Toxicity) -> None:
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
+@pytest.mark.slow
 def test_it_loads_without_a_network_from_any_folder_by_relative_paths(
     detoxify_files: DetoxifyFiles, tmp_path: Path
 ) -> None:

@@ -16,8 +16,9 @@ from surgery import Edit, fingerprint, load_model, rank_rows
 from surgery.changes.factors import Factors
 from surgery.edits.low_rank import LowRankChange
 from surgery.files.gguf_file import GgufFile
+from surgery.files.gguf_place import ADAPTER_FILE, MODEL_FILE
 from surgery.gguf.gguf_content import GgufField
-from surgery.gguf.gguf_export import ADAPTER_FILE, MODEL_FILE, adapter_content, model_content, save_gguf
+from surgery.gguf.gguf_export import adapter_content, model_content, save_gguf
 from surgery.gguf.gguf_layout import GgufLayout
 from surgery.gguf.gguf_llama import llama_content
 from validation.fetch import catalogue, fetch, models_folder

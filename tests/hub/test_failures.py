@@ -52,12 +52,14 @@ def test_a_login_that_has_not_accepted_the_licence_is_told_so_and_never_shown(hu
     assert "hf_somebody" not in line
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_says_so(surgery: Command, arguments: list[str]) -> None:
     line = told(surgery(*arguments, HF_TOKEN="hf_somebody"))
     assert f"model.path '{LLAMA}' is no model that the hub shows you" in line
     assert "spelling" in line and "give the path of a folder" in line
 
 
+@pytest.mark.slow
 def test_data_that_is_not_there_says_so(hub: Hub, surgery: Command) -> None:
     assert "is no dataset that the hub shows you" in told(surgery(*DATA))
     add_behaviors(hub)

@@ -316,6 +316,7 @@ def test_a_failure_in_the_middle_leaves_nothing(base: Path, make_edit: Callable[
     assert sorted(os.listdir(tmp_path)) == ["base"]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_checkpoint(base: Path, make_edit: Callable[..., Edit], tmp_path: Path) -> None:
     edit = make_edit(load(base))
     edit.save(tmp_path / "edit.safetensors")
@@ -340,6 +341,7 @@ Edit.load({str(tmp_path / "edit.safetensors")!r}).save_checkpoint({str(base)!r},
     assert not list(tmp_path.glob(".edited.*"))
 
 
+@pytest.mark.slow
 def test_a_process_killed_between_two_renames_loses_neither_folder(
     base: Path, make_edit: Callable[..., Edit], tmp_path: Path
 ) -> None:

@@ -89,6 +89,7 @@ def python(code: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_a_hub_name_without_a_network_is_one_sentence(tmp_path: Path) -> None:
     said = python(
         "from surgery import load_model, InputError\n"

@@ -175,6 +175,7 @@ def test_what_is_read_from_the_models_own_files_needs_no_folder(folder, place) -
     assert not any(place.iterdir())
 
 
+@pytest.mark.slow
 def test_what_is_written_anew_lies_there_as_long_as_the_model_and_no_longer(
     tokenizer, started, place, tmp_path
 ) -> None:

@@ -206,6 +206,7 @@ def named(text: str) -> str | None:
 
 @given(made=CELLS, where=WHERE, toxic=st.booleans() | st.just(True))
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
 def test_compare_best_report_search_and_the_end_of_a_sweep_name_the_same_cell(
     sweeps, tmp_path, made: list[Made], where: list[str], toxic: bool
 ) -> None:

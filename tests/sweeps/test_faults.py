@@ -50,7 +50,9 @@ def size(folder: Path) -> int:
     return sum(-(-path.lstat().st_size // 4096) * 4096 for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("share", [0.02, 0.2, 0.4, 0.6, 0.8, 0.95])
+@pytest.mark.parametrize(
+    "share", [0.4, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.02, 0.2, 0.6, 0.8, 0.95))]
+)
 def test_a_full_disk_is_said_and_costs_only_the_cell_in_flight(share, surgery, arguments, disk, tmp_path) -> None:
     """At every point of a sweep: while hidden states, a probe, measurements or records are written."""
     assert surgery(*arguments, *GRID).code == 0
@@ -108,6 +110,7 @@ def test_a_flipped_bit_in_a_record_is_noticed_and_its_cell_run_again(name, surge
     assert table(tmp_path / "outputs") == before
 
 
+@pytest.mark.slow
 def test_a_clock_that_was_moved_back_changes_nothing(surgery, arguments, tmp_path) -> None:
     assert surgery(*arguments, "-m", "alpha=-1", "top_k=4,8").code == 0
     tomorrow = time.time() + 86_400

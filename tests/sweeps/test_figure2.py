@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from evaluation.measurements.measurement import Measurement
 from surgery import InputError
-from sweeps.paper.figure2_drawing import draw_cosines, draw_shifts
+from sweeps.charts.chart import Grid
+from sweeps.charts.pictures import save_charts
+from sweeps.paper.figure2_charts import cosine_charts, shift_charts
 from sweeps.paper.neuron_shift import NeuronShift, shifts_in_words
 from sweeps.paper.probe_cosines import ProbeCosines
 from sweeps.paper.prompt_sets import MOST_PROMPTS, PromptSet, behavior_prompts, evenly, task_prompts
 from sweeps.records.record import CONFIG, SAMPLES, Record
 from sweeps.records.samples import write_samples
-from sweeps.report.figures import save_figure
 
 KINDS: tuple[Any, ...] = ("behavior", "task")
 HOSTILE_PROMPT = "[red]ann[/red] \x1b[31m said"
@@ -301,8 +301,7 @@ def test_the_words_for_a_shift(own: int, task: int, words: tuple[str, str]) -> N
 def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
     name = "$x_{ [red]b"
     shifts = [NeuronShift(PromptSet(name, kind, ("p",)), 9, [np.array([3])], [np.array([3])]) for kind in KINDS]
-    found = partial(draw_shifts, behavior=name, shifts=shifts)
-    png, svg = save_figure(tmp_path, f"figure2-{name}", found, widths=(1, 1))
+    png, svg = save_charts(tmp_path, f"figure2-{name}", shift_charts(shifts))
     assert png.name == "figure2-_x__red_b.png" and png.is_file()
     # Matplotlib writes the characters of every text it draws as shapes, and the text as a comment.
     assert f"<!-- behavior prompts: {name} -->" in svg.read_text()
@@ -310,4 +309,8 @@ def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
         {name: torch.ones(4), "other": -torch.ones(4)}, [(shifts[1].prompts, {1: torch.zeros(4)})]
     )
     assert cosines.between.tolist() == [[1, -1], [-1, 1]] and not cosines.attention.any()
-    assert save_figure(tmp_path, "c", partial(draw_cosines, cosines=cosines), size=cosines.size, widths=cosines.widths)
+    charts = cosine_charts(cosines)
+    assert [chart.marks[0].values for chart in charts if isinstance(chart.marks[0], Grid)] == [
+        tuple(map(tuple, found.tolist())) for found in (cosines.attention.reshape(2, 1), cosines.between)
+    ]
+    assert save_charts(tmp_path, "c", charts, size=cosines.size, widths=cosines.widths)

@@ -168,6 +168,7 @@ def test_what_is_no_sum_of_thin_matrices_has_no_gguf(
     assert len(ran.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_wrong_file_stops_the_command_before_anything_runs(
     surgery: Command, make_gguf: Make, run: list[str], tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def test_what_a_method_has_no_use_for_makes_no_other_cell(surgery, arguments, re
     assert len(results()) == 1
 
 
+@pytest.mark.slow
 def test_one_sweep_holds_several_methods(surgery, sweeps, arguments, results) -> None:
     ran = surgery(*arguments, "-m", f"method=surgery,{','.join(METHODS)}", "top_k=5")
     assert ran.code == 0, ran.err

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.report.figures import HIGH, LOW, _reach
+from sweeps.report.drawn_sweep import DrawnSweep
 from sweeps.results.possible_values import possible
 
 
@@ -45,11 +45,8 @@ def test_no_interval_is_drawn_beyond_what_is_possible(
     change = edited - base
     row = {"metrics": {metric: [base, edited, change, change - below, change + above]}}
     low, high = possible(metric, [base, edited])
-    drawn = [_reach(row, metric, bound, {metric: [low, high]}) for bound in (LOW, HIGH)]
-    assert all(reach >= 0 for reach in drawn)
-    ends = edited - drawn[0], edited + drawn[1]
-    assert ends[0] >= (-math.inf if low is None else low) - 1e-9
-    assert ends[1] <= (math.inf if high is None else high) + 1e-9
-    # And nothing is cut that is possible.
-    assert ends[0] == pytest.approx(max(edited - below, -math.inf if low is None else low), abs=1e-9)
-    assert ends[1] == pytest.approx(min(edited + above, math.inf if high is None else high), abs=1e-9)
+    drawn = DrawnSweep({"rows": [row], "possible": {metric: [low, high]}}).interval(row, metric)
+    assert drawn is not None
+    lowest, highest = (-math.inf if low is None else low), (math.inf if high is None else high)
+    # Nothing that is not possible is drawn, and nothing is cut that is.
+    assert drawn == pytest.approx((max(edited - below, lowest), min(edited + above, highest)), rel=1e-5, abs=1e-6)

@@ -153,6 +153,7 @@ def with_pad_beyond(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps({**config, "pad_token": "[PAD]"}))
 
 
+@pytest.mark.slow
 def test_a_pad_without_an_embedding_changes_nothing_and_in_a_text_it_is_named(
     surgery, variant, judged, world, results, tmp_path
 ) -> None:

@@ -39,6 +39,30 @@ def data_of(page: Path) -> dict[str, Any]:
     return json.loads(found[1])  # type: ignore[no-any-return]
 
 
+def figure(data: dict[str, Any], place: str, *choices: str) -> Any:
+    """The plotly figure that page.js shows at a place when its menus are set so; None where there is none."""
+
+    def met(part: Any) -> Any:
+        return data["shared"][part["$"]] if isinstance(part, dict) and "$" in part else part
+
+    def whole(part: Any) -> Any:
+        found = met(part)
+        if isinstance(found, dict):
+            return {name: whole(inner) for name, inner in found.items()}
+        return [whole(inner) for inner in found] if isinstance(found, list) else found
+
+    found = met(met(data["charts"][place])["figures"])
+    for choice in choices:
+        found = met(found[choice])
+    return whole(found)
+
+
+def counts(data: dict[str, Any], cell: str) -> dict[str, list[int]]:
+    """The bars of a cell's cosines by their name."""
+    bars = [trace for trace in figure(data, "cosines", cell)["data"] if trace.get("type") == "bar"]
+    return {trace["name"]: [count or 0 for count in trace["y"]] for trace in bars}
+
+
 @pytest.fixture
 def page(made_sweep: Path, sweeps: Any) -> Path:
     ran = sweeps("report", "made", "-o", str(made_sweep.parent.parent))
@@ -55,14 +79,18 @@ def test_every_number_of_the_page_is_the_records(page: Path, made_sweep: Path) -
         record = done[row["cell"]]
         assert row["keys"] == {key: record.keys[key] for key in ("top_k", "alpha")}
         assert row["commands"] == [record.command]
-        assert row["seconds"] == record.seconds
-        assert row["cosines"] == record.edit["cosines"]
-        assert row["layers"] == record.edit["rows_per_layer"]
+        told = record.edit["cosines"]
+        assert counts(data, record.cell) == {"all rows": told["rows"], "region": told["region"]}
+        [layers] = figure(data, "layers", record.cell)["data"]
+        assert dict(zip(map(str, layers["x"]), layers["y"], strict=True)) == record.edit["rows_per_layer"]
         for name in ("toxicity/toxic_rate", "perplexity/story"):
             metric = record.metrics[name]
             wanted = [metric.base, metric.edited, metric.delta, metric.low, metric.high, metric.p, metric.n]
             assert row["metrics"][name][:7] == pytest.approx(wanted, rel=1e-5)
         assert not any(name.startswith("selection/") for name in row["metrics"])
+    [stages] = figure(data, "time")["data"]
+    # Each of alpha 1, 2 and 3 twice, 1.5 seconds times alpha; and half a second for every record.
+    assert stages["x"] == [18.0, 3.0]
     assert data["counts"] == {"done": 6, "failed": 1, "pruned": 1}
     assert {cell["cell"] for cell in data["ended"]} == {"failed-cell", "pruned-cell"}
 
@@ -131,6 +159,7 @@ def test_figures_are_written_as_pictures(page: Path, made_sweep: Path) -> None:
         assert "<svg" in (made_sweep / "figures" / f"{name}.svg").read_text()
 
 
+@pytest.mark.slow
 def test_a_thousand_cells_make_a_page_of_at_most_ten_megabytes(made_sweep: Path) -> None:
     records = [record for record in load_records(made_sweep) if record.status == "done"]
     many = []
@@ -172,7 +201,7 @@ def test_records_of_before_cosines_and_machines_were_kept_make_a_page(made_sweep
         edit = {key: value for key, value in record.edit.items() if key != "cosines"}
         old.append(replace(record, edit=edit, machine={}))
     data = data_of(write_report(made_sweep, old, None, figures=True))
-    assert {row["cosines"] for row in data["rows"]} == {None}
+    assert [figure(data, "cosines", row["cell"]) for row in data["rows"]] == [None] * 6
     assert data["about"]["machine"] == "not recorded"
     assert data["rule"] is None
 
@@ -244,9 +273,10 @@ def test_a_sweep_leaves_its_page(surgery: Any, arguments: list[str], tmp_path: P
     assert [row["keys"]["top_k"] for row in data["rows"]] == [4, 8]
     for row in data["rows"]:
         # Four layers of forty gate rows; the region is counted in the same bins.
-        assert sum(row["cosines"]["rows"]) == 160
-        assert sum(row["cosines"]["region"]) == row["keys"]["top_k"]
+        found = counts(data, row["cell"])
+        assert sum(found["all rows"]) == 160
+        assert sum(found["region"]) == row["keys"]["top_k"]
         # The region is what is lowest: its first bin with a row is the first of all.
-        first = [next(i for i, count in enumerate(row["cosines"][which]) if count) for which in ("rows", "region")]
+        first = [next(i for i, count in enumerate(bins) if count) for bins in found.values()]
         assert first[0] == first[1]
     assert "threads" in data["about"]["machine"]

@@ -64,7 +64,9 @@ def test_a_search_asks_for_so_many_cells_and_goes_on_where_it_stopped(surgery, s
     assert first.items() <= later.items()
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random"])
+@pytest.mark.parametrize(
+    "sampler", ["random", *(pytest.param(one, marks=pytest.mark.slow) for one in ("tpe", "nsga2", "gp"))]
+)
 def test_every_sampler_searches_for_several_goals_at_once(sampler, surgery, arguments, tmp_path) -> None:
     goals = "hydra.sweeper.directions={perplexity/story: minimize, probe/loss_avoided: maximize}"
     found = (goals, f"hydra.sweeper.sampler={sampler}", "hydra.sweeper.n_trials=6")
@@ -109,6 +111,7 @@ def test_a_learning_sampler_comes_nearer_than_chance(surgery, arguments, faults,
     assert min(abs(k - 10) for k in in_order) <= 5
 
 
+@pytest.mark.slow
 def test_conditional_ranges_are_followed(surgery, arguments, tmp_path) -> None:
     when = "hydra.sweeper.when={alpha_unit: {unit: {alpha: 'interval(5,6)'}}}"
     ran = surgery(
@@ -148,6 +151,7 @@ def calls_of_perplexity(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return calls
 
 
+@pytest.mark.slow
 def test_a_hopeless_cell_is_given_up_after_a_part_and_before_dearer_measurements(
     surgery, arguments, faults, sweeps, tmp_path
 ) -> None:
@@ -296,6 +300,7 @@ def test_a_damaged_journal_is_named_and_the_cells_are_kept(surgery, arguments, t
     assert len(cells(tmp_path / FOLDER)) >= 4
 
 
+@pytest.mark.slow
 def test_a_half_written_line_is_dropped(surgery, arguments, tmp_path) -> None:
     given = (*arguments, *SEARCH, *SPACE, GOAL)
     assert surgery(*given, "hydra.sweeper.n_trials=3").code == 0

@@ -37,6 +37,7 @@ def test_runs_logged_offline_are_sent_once_with_tags_project_and_entity(cells, s
     assert {name: run.uploads for name, run in account.runs.items()} == before
 
 
+@pytest.mark.slow
 def test_cells_run_without_tracking_are_sent_from_their_records(cells, sweeps, account, tmp_path) -> None:
     records = cells("tracking=none")
     assert "sent 2 of 2 cells" in sweeps("sync", "grid", "--project", "mine").out

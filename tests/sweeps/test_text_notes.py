@@ -87,7 +87,7 @@ def test_a_random_direction_is_held_to_the_probe_that_ranks_its_rows(surgery, on
     assert ran.code == 0, ran.out + ran.err
 
 
-@pytest.mark.parametrize("nothing", ["NA", "NaN", "-1"])
+@pytest.mark.parametrize("nothing", ["-1", *(pytest.param(one, marks=pytest.mark.slow) for one in ("NA", "NaN"))])
 def test_rows_without_a_judgement_are_told_at_the_start_and_in_the_record(surgery, on, tmp_path, nothing: str) -> None:
     rows = [(f"mirel is a kind person number {i}", "0") for i in range(20)]
     rows += [(f"mirel is a rude person number {i}", "1") for i in range(20)]

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from toyworld import language_model
 from toyworld.build import ASSETS, build
 from toyworld.grammar import vocabulary
-from toyworld.hashes import changed_files, shipped
+from toyworld.hashes import changed_files, shipped, write_hashes
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +30,19 @@ def test_a_build_leaves_the_files_that_are_shipped(built: Path) -> None:
     assert changed_files(built) == []
 
 
-def test_a_changed_or_missing_file_is_noticed(built: Path) -> None:
-    original = (built / "prompts.jsonl").read_bytes()
-    (built / "prompts.jsonl").write_bytes(original[:-1])
-    assert changed_files(built) == ["prompts.jsonl"]
-    (built / "prompts.jsonl").unlink()
-    assert changed_files(built) == ["prompts.jsonl"]
-    (built / "prompts.jsonl").write_bytes(original)
-    assert changed_files(built) == []
+def test_a_changed_or_missing_file_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    for name in ("prompts.jsonl", "tasks/sums.yaml"):
+        (tmp_path / name).write_text(f"what is in {name}\n")
+    write_hashes(tmp_path)
+    assert changed_files(tmp_path) == []
+    (tmp_path / "prompts.jsonl").write_text("what is in prompts.jsonl")
+    assert changed_files(tmp_path) == ["prompts.jsonl"]
+    (tmp_path / "prompts.jsonl").unlink()
+    assert changed_files(tmp_path) == ["prompts.jsonl"]
 
 
+@pytest.mark.slow
 def test_what_was_built_loads_and_speaks(built: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(built / "model")
     model = AutoModelForCausalLM.from_pretrained(built / "model")
@@ -48,6 +51,7 @@ def test_what_was_built_loads_and_speaks(built: Path) -> None:
     assert tokens.shape[1] > prompt["input_ids"].shape[1]
 
 
+@pytest.mark.slow
 def test_a_build_measures_itself(built: Path) -> None:
     metrics = json.loads((built / "metrics.json").read_text())
     assert (metrics["seed"], metrics["steps"]) == (0, 2)
@@ -56,6 +60,7 @@ def test_a_build_measures_itself(built: Path) -> None:
     assert metrics["ability"]["toy_recall/exact_match"] < 0.5  # nothing is learned in two steps
 
 
+@pytest.mark.slow
 def test_the_texts_and_tasks_do_not_depend_on_the_steps(built: Path) -> None:
     for name in ("probe.csv", "prompts.jsonl", "heldout.txt", "tasks/toy_sums.jsonl", "tasks/toy_recall.yaml"):
         assert (built / name).read_bytes() == (ASSETS / name).read_bytes()

@@ -1,0 +1,29 @@
+"""What `evaluation.judge=…` may name, and the metric that an edit is then after; nothing is loaded for that."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation.judge.guard_file import FOLDER, guard_path, read_guard
+from surgery.files.local_paths import name_from
+
+PROBE_TEXTS = "probe-texts"
+
+
+def is_guard(name: str) -> bool:
+    """Whether a name is that of a guard that comes with this package, or of a YAML file."""
+    return (FOLDER / f"{name}.yaml").is_file() or Path(name).suffix in (".yaml", ".yml")
+
+
+def called(file: str) -> str:
+    """What a guard's metrics are called by, unless it is given a name."""
+    return name_from(guard_path(file).stem)
+
+
+def judge_metric(judge: str | Sequence[str], judged_class: str | int | None = None) -> str:
+    """The metric that an edit is after by a judge; by several, of the first."""
+    name = judge if isinstance(judge, str) else next(iter(judge))
+    if name == PROBE_TEXTS:
+        return f"guard/{PROBE_TEXTS}/avoided_rate"
+    if is_guard(name):
+        return f"guard/{called(name)}/{read_guard(name).pairs[0][0]}_rate"
+    return f"guard/{name_from(Path(name).name)}/{name_from(str(judged_class))}_rate"
