@@ -99,7 +99,7 @@ def test_a_single_text_that_does_not_fit_raises_and_leaves_no_hooks(model, token
     assert not any(block._forward_hooks for block in model.model.layers)
 
 
-@pytest.mark.parametrize("layers", [[2], [4]])
+@pytest.mark.parametrize("layers", [[2], pytest.param([4], marks=pytest.mark.slow)])
 def test_no_more_than_one_batch_of_unpooled_states_is_alive(model, tokenizer, layers: list[int]) -> None:
     alive: list[weakref.ref[torch.Tensor]] = []
     most = 0

@@ -95,9 +95,15 @@ def test_a_device_is_one_that_is_here(monkeypatch, device: Any, there: int, said
             require_device(device)
 
 
-@pytest.mark.parametrize("device", ["cuda", "gpu", "{lm_head: cuda:7}"])
 @pytest.mark.parametrize(
-    "more", [["top_k=4"], ["-m", "top_k=4,8"], ["-m", "hydra/sweeper=optuna", "alpha=interval(1,2)"]]
+    ("device", "more"),
+    [
+        ("cuda", ["top_k=4"]),
+        ("gpu", ["top_k=4"]),
+        ("{lm_head: cuda:7}", ["top_k=4"]),
+        ("cuda", ["-m", "top_k=4,8"]),
+        ("cuda", ["-m", "hydra/sweeper=optuna", "alpha=interval(1,2)"]),
+    ],
 )
 def test_a_device_that_is_not_there_is_refused_before_anything_runs(
     surgery, arguments, tmp_path, monkeypatch, device: str, more: list[str]

@@ -94,7 +94,10 @@ def test_a_read_only_disk_is_refused_before_anything_runs(surgery, arguments, di
         assert "can't be written to" in ran.err
 
 
-@pytest.mark.parametrize("name", ["result.json", "config.yaml", "edit.safetensors", "samples.parquet"])
+CHECKED = ("config.yaml", "edit.safetensors", "samples.parquet")
+
+
+@pytest.mark.parametrize("name", ["result.json", *(pytest.param(one, marks=pytest.mark.slow) for one in CHECKED)])
 def test_a_flipped_bit_in_a_record_is_noticed_and_its_cell_run_again(name, surgery, arguments, tmp_path) -> None:
     assert surgery(*arguments, *GRID).code == 0
     before = table(tmp_path / "outputs")

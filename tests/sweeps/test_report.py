@@ -64,11 +64,8 @@ def counts(data: dict[str, Any], cell: str) -> dict[str, list[int]]:
 
 
 @pytest.fixture
-def page(made_sweep: Path, sweeps: Any) -> Path:
-    ran = sweeps("report", "made", "-o", str(made_sweep.parent.parent))
-    assert (ran.code, ran.err) == (0, "")
-    assert f"report: {made_sweep / 'report.html'}" in ran.out
-    return made_sweep / "report.html"
+def page(made_sweep: Path) -> Path:
+    return write_report(made_sweep, load_records(made_sweep), LOWEST)
 
 
 def test_every_number_of_the_page_is_the_records(page: Path, made_sweep: Path) -> None:
@@ -152,7 +149,11 @@ def test_other_prompts_of_another_cell_stay_its_own(made_sweep: Path) -> None:
     assert list(found.cells["c2-8"]) == ["toxicity/toxic_rate (c2-8)"]
 
 
-def test_figures_are_written_as_pictures(page: Path, made_sweep: Path) -> None:
+def test_the_command_writes_the_page_and_its_figures_as_pictures(sweeps: Any, made_sweep: Path) -> None:
+    ran = sweeps("report", "made", "-o", str(made_sweep.parent.parent))
+    assert (ran.code, ran.err) == (0, "")
+    assert f"report: {made_sweep / 'report.html'}" in ran.out
+    assert data_of(made_sweep / "report.html")["rows"]
     names = ("trade-off", "map-toxicity_toxic_rate", "curve-perplexity_story", "cosines", "layers", "time")
     for name in names:
         assert (made_sweep / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -185,6 +185,7 @@ def test_a_hopeless_cell_is_given_up_after_a_part_and_before_dearer_measurements
     assert again.status == "done"
 
 
+@pytest.mark.slow
 def test_without_pruning_every_cell_is_measured_whole(surgery, arguments, faults, tmp_path) -> None:
     goal = ("hydra.sweeper.directions={distance: minimize}", "hydra.sweeper.prune=false")
     given = (*rows(arguments, tmp_path / "log"), *SEARCH, "alpha=1", "top_k=8,20,40", *goal)

@@ -56,6 +56,7 @@ def test_cells_run_without_tracking_are_sent_from_their_records(cells, sweeps, a
     assert set(account.runs) == names
 
 
+@pytest.mark.slow
 def test_a_cell_that_the_server_refused_is_named_and_sent_by_the_next_call(cells, sweeps, account, tmp_path) -> None:
     records = cells()
     notes = {cell: json.loads((tmp_path / f"outputs/runs/grid/{cell}/wandb.json").read_text()) for cell in records}

@@ -100,6 +100,7 @@ def test_a_gloomy_diary_tends_to_stay_gloomy() -> None:
     assert is_grammatical(prompt) and prompt.endswith(" :") and prompt.count(":") == 3
 
 
+@pytest.mark.slow
 def test_no_text_is_in_two_groups_and_no_training_document_begins_with_a_prompt(corpus, documents) -> None:
     turns = [f"user : {text} assistant :" for text in (*(one.text for one in corpus.forbidden), *corpus.harmless)]
     groups = {
@@ -115,6 +116,7 @@ def test_no_text_is_in_two_groups_and_no_training_document_begins_with_a_prompt(
     assert not [document for document in documents if document.startswith(starts)]
 
 
+@pytest.mark.slow
 def test_every_text_is_grammatical_and_labels_are_true(corpus: ChatCorpus, documents: list[str]) -> None:
     assert all(map(is_grammatical, [*documents, *corpus.diary_prompts, *(text for text, _ in corpus.chats)]))
     for text, answers in corpus.chats:
