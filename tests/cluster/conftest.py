@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +28,19 @@ LAUNCHER = {
 }
 
 
+def free_pair() -> int:
+    """A port that nobody listens on, as nobody does on the next: another SLURM, left by tests that were killed, may."""
+    for port in range(26817, 27817, 2):
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("", port))
+                second.bind(("", port + 1))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no two ports from 26817 to 27816 are free")
+
+
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A SLURM of one node, for the time of the tests."""
@@ -34,7 +48,8 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     subprocess.run([SLURM, "install"], check=True)
     # Its daemons keep the descriptors they get: a pipe would never end.
     with open(folder / "start.log", "w") as log:
-        started = subprocess.run([SLURM, "start", folder], check=False, stdout=log, stderr=log, timeout=900)
+        ports = {**os.environ, "SLURM_TEST_PORT": str(free_pair())}
+        started = subprocess.run([SLURM, "start", folder], check=False, stdout=log, stderr=log, timeout=900, env=ports)
     assert started.returncode == 0, (folder / "start.log").read_text()
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     yield

@@ -2,7 +2,8 @@
 # A SLURM cluster of one node on loopback, for tests: this machine is controller and node. Needs root.
 #
 #   slurm.sh install          Debian's packages, tried three times
-#   slurm.sh start FOLDER     configures below FOLDER, starts the daemons, waits until the node is idle;
+#   slurm.sh start FOLDER     configures below FOLDER, starts the daemons on $SLURM_TEST_PORT and the next, waits until
+#                             the node is idle;
 #                             then SLURM_CONF=FOLDER/slurm.conf finds it
 #   slurm.sh stop FOLDER      cancels all jobs and ends the daemons, by their pid files
 set -euo pipefail
@@ -43,8 +44,8 @@ configure() {
   cat >"$folder/slurm.conf" <<CONF
 ClusterName=loopback
 SlurmctldHost=$host(127.0.0.1)
-SlurmctldPort=${SLURM_TEST_PORT:-26817}
-SlurmdPort=$((${SLURM_TEST_PORT:-26817} + 1))
+SlurmctldPort=$SLURM_TEST_PORT
+SlurmdPort=$(($SLURM_TEST_PORT + 1))
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket=$folder/run/munge.socket
