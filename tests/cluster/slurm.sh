@@ -3,8 +3,7 @@
 #
 #   slurm.sh install          Debian's packages, tried three times
 #   slurm.sh start FOLDER     configures below FOLDER, starts the daemons on $SLURM_TEST_PORT and the next, waits until
-#                             the node is idle;
-#                             then SLURM_CONF=FOLDER/slurm.conf finds it
+#                             the node is idle; then SLURM_CONF=FOLDER/slurm.conf finds it
 #   slurm.sh stop FOLDER      cancels all jobs and ends the daemons, by their pid files
 set -euo pipefail
 
