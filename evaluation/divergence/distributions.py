@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from evaluation.inputs.model_input import evaluation_mode, padded
 from evaluation.position_logits import position_logits
+from surgery.files.opened_tensors import read_tensors
+from surgery.files.safetensors_file import save_tensors
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import run_in_batches
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-FILE = "distributions.safetensors"
+FILE, ANSWERS = "distributions.safetensors", "answers"
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,18 @@ class Distributions:
     def save(self, folder: Path) -> None:
         """Writes one file."""
         import torch
-        from safetensors.torch import save_file
 
-        said = {"samples": json.dumps(self.samples), "answers": json.dumps(self.answers)}
+        # One word of metadata: safetensors writes several in an order of chance, and equal answers are equal files.
+        said = {ANSWERS: json.dumps({"samples": self.samples, "answers": self.answers})}
         tensors = {"tokens": self.tokens.to(torch.int32).contiguous(), "logs": self.logs.contiguous()}
-        save_file(tensors, folder / FILE, metadata=said)
+        save_tensors(tensors, folder / FILE, metadata=said)
 
     @classmethod
     def load(cls, folder: Path) -> Distributions:
-        """Reads what `save` wrote."""
-        from safetensors import safe_open
-
-        with safe_open(folder / FILE, "pt") as file:
-            said = file.metadata()
-            tokens, logs = file.get_tensor("tokens").long(), file.get_tensor("logs")
-        return cls(tuple(json.loads(said["samples"])), tuple(json.loads(said["answers"])), tokens, logs)
+        """Reads what `save` wrote; raises InputError where it can't be read."""
+        tensors, metadata = read_tensors(folder / FILE, f"'{folder / FILE}'")
+        said = json.loads(metadata[ANSWERS])
+        return cls(tuple(said["samples"]), tuple(said["answers"]), tensors["tokens"].long(), tensors["logs"])
 
     def only(self, samples: Sequence[str]) -> Distributions:
         """Those of some samples, in the order given; KeyError for one that is not there."""

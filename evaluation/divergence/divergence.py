@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evaluation.continuations import Continuations, Sample
 from evaluation.divergence.distributions import Distributions, divergences, likeliest, read_answers
-from evaluation.generation import encode_prompts, generate, prompt_rows
+from evaluation.generation import continue_rows, encode_prompts, prompt_rows
 from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
 from surgery.states.batch_budget import BatchBudget
@@ -81,16 +81,16 @@ class Divergence:
         """Answers the prompts with the base and keeps its distributions; see `evaluation.evaluator.AgainstBase`.
 
         Raises:
-            InputError: see `evaluation.generation.generate`.
+            InputError: see `evaluation.generation.check_prompts`.
         """
         import torch
 
         samples = self.answers.samples()
         texts = [sample.text for sample in samples]
         settings = self.answers.generation
-        answers = generate(model, tokenizer, texts, settings, progress).ids
         encoded = encode_prompts(model, tokenizer, texts, settings)
         prompts = prompt_rows(model, tokenizer, encoded)
+        _, answers, _ = continue_rows(model, tokenizer, prompts, settings, progress)
         budget = BatchBudget.of(model, "loglikelihood", settings.tokens_per_batch)
 
         def of_piece(logits: "torch.Tensor", places: "torch.Tensor") -> tuple["torch.Tensor", ...]:

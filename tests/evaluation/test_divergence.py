@@ -105,6 +105,19 @@ def test_the_likeliest_tokens_and_one_bin_are_a_lower_bound_within_two_percent(
     assert sums[1] < 0.98 * whole
 
 
+def test_what_is_kept_of_equal_answers_is_an_equal_file_that_others_may_read(
+    model: Any, tokenizer: Any, file: Path, tmp_path: Path
+) -> None:
+    kept = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        divergence(file).keep(model, tokenizer, tmp_path / name)
+        [written] = (tmp_path / name).iterdir()
+        assert written.stat().st_mode == file.stat().st_mode
+        kept.append(written.read_bytes())
+    assert kept[0] == kept[1]
+
+
 def test_an_unchanged_model_did_not_move_at_all(model: Any, tokenizer: Any, file: Path, tmp_path: Path) -> None:
     evaluator = divergence(file, kept=4)
     evaluator.keep(model, tokenizer, tmp_path)
