@@ -12,7 +12,7 @@ from surgery.changes.factors import Factored
 from surgery.errors import InputError
 from surgery.files.safetensors_file import save_tensors
 from surgery.files.whole_folders import folder_written_whole
-from surgery.model.model_identity import chain_fingerprint
+from surgery.model.model_identity import misplaced
 
 FORMAT = "surgery.adapter/1"
 CONFIG_FILE = "adapter_config.json"
@@ -94,13 +94,12 @@ def require_one_base(edits: Sequence[Factored]) -> None:
     if not edits:
         raise InputError("an adapter holds at least one edit, and none was given")
     base = edits[0].base_fingerprint
-    for position, edit in enumerate(edits):
-        stacked = chain_fingerprint(base, [before.fingerprint for before in edits[:position]])
-        if edit.base_fingerprint not in (base, stacked):
-            raise InputError(
-                f"edit {position + 1} was made for model {edit.base_fingerprint}, but the first for {base}; "
-                "one adapter holds edits of one base, oldest first"
-            )
+    if found := misplaced(base, edits):
+        place, _ = found
+        raise InputError(
+            f"edit {place + 1} was made for model {edits[place].base_fingerprint}, but the first for {base}; "
+            "one adapter holds edits of one base, oldest first"
+        )
 
 
 def stacked_matrices(edits: Sequence[Factored], rank: int) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], bool]:

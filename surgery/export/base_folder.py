@@ -9,7 +9,7 @@ from surgery.errors import InputError
 from surgery.files.safetensors_file import INDEX, SINGLE
 from surgery.model.fingerprints import model_identity
 from surgery.model.model_files import skeleton
-from surgery.model.model_identity import chain_fingerprint
+from surgery.model.model_identity import misplaced
 from surgery.model.weight_digests import stored_homes
 
 FORMAT = "surgery.checkpoint/1"
@@ -33,13 +33,11 @@ def require_base(edits: Sequence[Factored], base: Path, trust_remote_code: bool 
             "apply the edit to the loaded model and save that"
         )
     found = model_identity(base, trust_remote_code, shapes).fingerprint
-    for position, edit in enumerate(edits):
-        stacked = chain_fingerprint(found, [before.fingerprint for before in edits[:position]])
-        if edit.base_fingerprint not in (found, stacked):
-            raise InputError(
-                f"the edit was made for model {edit.base_fingerprint}, but '{base}' is {found}; give the folder of "
-                "the model it was made for"
-            )
+    if wrong := misplaced(found, edits):
+        raise InputError(
+            f"the edit was made for model {edits[wrong[0]].base_fingerprint}, but '{base}' is {found}; give the folder "
+            "of the model it was made for"
+        )
     return found
 
 

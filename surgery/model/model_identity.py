@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from surgery.files.whole_files import sha256_of_parts
 
@@ -64,6 +64,36 @@ def model_fingerprint(weights: str, config: str, code: str = "") -> str:
 def chain_fingerprint(base: str, edits: Sequence[str]) -> str:
     """The fingerprint of a base with edits applied, oldest first, from theirs."""
     return sha256_of_parts([base, *edits]) if edits else base
+
+
+class MadeFor(Protocol):
+    """What was made for a model and changes it: an edit, say."""
+
+    @property
+    def base_fingerprint(self) -> str:
+        """Of the model it was made for."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that decides what it does."""
+        ...
+
+
+def misplaced(base: str, edits: Sequence[MadeFor]) -> tuple[int, str] | None:
+    """The first edit that was made neither for the base nor for it with the edits before.
+
+    Args:
+        base: the fingerprint of the model that they are applied to, oldest first.
+
+    Returns:
+        Its place, and the fingerprint of the model that it would be applied to; None where all fit.
+    """
+    for place, edit in enumerate(edits):
+        stacked = chain_fingerprint(base, [before.fingerprint for before in edits[:place]])
+        if edit.base_fingerprint not in (base, stacked):
+            return place, stacked
+    return None
 
 
 def config_digest(class_name: str, config: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from surgery.model.digest_cache import Keep
 from surgery.model.fingerprints import model_identity
 from surgery.model.gguf_identity import gguf_identity
 from surgery.model.model_files import model_folder, require_fit, skeleton, sound_weights
-from surgery.model.model_identity import ModelIdentity, chain_fingerprint
+from surgery.model.model_identity import ModelIdentity, chain_fingerprint, misplaced
 from surgery.model.quantisation import unpacking
 from surgery.probe.probe import Probe
 from surgery.rows.locator import layer_count, locate
@@ -89,14 +89,13 @@ class ModelReading:
         key = canonical_json(settings.composition)
         if key not in self._earlier:
             self._earlier[key] = tuple(read_named(settings.composition))
-        chain, base = self._earlier[key], self.facts(settings).fingerprint
-        for position, one in enumerate(chain):
-            stacked = chain_fingerprint(base, [before.fingerprint for before in chain[:position]])
-            if one.base_fingerprint not in (base, stacked):
-                raise InputError(
-                    f"composition: number {position + 1} was made for model {one.base_fingerprint}, "
-                    f"but here it is applied to {stacked}"
-                )
+        chain = self._earlier[key]
+        if found := misplaced(self.facts(settings).fingerprint, chain):
+            place, applied_to = found
+            raise InputError(
+                f"composition: number {place + 1} was made for model {chain[place].base_fingerprint}, "
+                f"but here it is applied to {applied_to}"
+            )
         return chain
 
     def shapes(self, settings: Settings) -> tuple[Path | GgufFile, PreTrainedModel]:
