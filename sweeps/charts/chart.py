@@ -4,6 +4,7 @@ Whatever draws a `Chart` computes nothing: `sweeps.charts.pictures` writes it as
 `sweeps.charts.plotly_figure` makes the JSON of it that plotly shows in a page.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -197,6 +198,18 @@ class Chart:
         coloured = any(isinstance(mark, Grid) or isinstance(getattr(mark, "colour", ""), tuple) for mark in self.marks)
         if coloured and self.scale is None:
             raise ValueError("a mark's colours are numbers, but the chart has no scale for them")
+
+
+def reach(middles: Column, intervals: Sequence[Interval | None]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """How far each interval goes down and up from its middle; 0 where there is none."""
+    down, up = (
+        tuple(
+            0.0 if ends is None or middle is None else max(0.0, sign * (ends[side] - middle))
+            for middle, ends in zip(middles, intervals, strict=True)
+        )
+        for side, sign in ((0, -1), (1, 1))
+    )
+    return down, up
 
 
 def _equally_long(*parts: tuple[object, ...]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgery.files.whole_files import written_whole
-from sweeps.charts.chart import Axis, Bars, Chart, Column, Grid, Interval, Level, Line, Points, Scale
+from sweeps.charts.chart import Axis, Bars, Chart, Column, Grid, Level, Line, Points, Scale, reach
 from sweeps.charts.palette import NEUTRAL
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _points(axes: "Axes", mark: Points, scale: Scale | None, over: float) -> Non
     for x_ends, y_ends in ((mark.x_intervals, ()), ((), mark.y_intervals)):
         if x_ends or y_ends:
             bars: dict[str, Any] = {"ecolor": line, "elinewidth": 1.2, "capsize": 3}
-            bars |= {"xerr": _reach(mark.x, x_ends)} if x_ends else {"yerr": _reach(mark.y, y_ends)}
+            bars |= {"xerr": reach(mark.x, x_ends)} if x_ends else {"yerr": reach(mark.y, y_ends)}
             axes.errorbar(xs, ys, fmt="none", zorder=over, **bars)
     if mark.joined:
         axes.plot(xs, ys, DASHES[mark.joined], color=line, zorder=over)
@@ -166,16 +166,6 @@ def _points(axes: "Axes", mark: Points, scale: Scale | None, over: float) -> Non
     axes.scatter(xs, ys, label=mark.name or None, **style)
     for text, x, y in zip(mark.texts, xs, ys, strict=False):
         axes.annotate(text, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=9, zorder=over)
-
-
-def _reach(middles: Column, intervals: tuple[Interval | None, ...]) -> list[list[float]]:
-    """How far each interval goes down and up from its middle."""
-    reach: list[list[float]] = [[], []]
-    for middle, ends in zip(middles, intervals, strict=True):
-        for side, sign in ((0, -1), (1, 1)):
-            away = 0.0 if ends is None or middle is None else sign * (ends[side] - middle)
-            reach[side].append(max(0.0, away))
-    return reach
 
 
 def _bars(axes: "Axes", mark: Bars, over: float) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from sweeps.charts.chart import Axis, Bars, Chart, Column, Grid, Interval, Level, Line, Points, Scale
+from sweeps.charts.chart import Axis, Bars, Chart, Column, Grid, Interval, Level, Line, Points, Scale, reach
 from sweeps.charts.palette import NEUTRAL
 
 SYMBOLS = {
@@ -161,14 +161,8 @@ def _for_the_legend(mark: Points) -> dict[str, Any]:
 
 
 def _reach(middles: Column, intervals: Sequence[Interval | None]) -> dict[str, Any]:
-    pairs = list(zip(middles, intervals, strict=True))
-    up, down = (
-        tuple(
-            0 if ends is None or middle is None else max(0, float(f"{sign * (ends[side] - middle):.6g}"))
-            for middle, ends in pairs
-        )
-        for side, sign in ((1, 1), (0, -1))
-    )
+    # A page says no more places than it has room for.
+    down, up = (tuple(float(f"{away:.6g}") for away in side) for side in reach(middles, intervals))
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
 
 

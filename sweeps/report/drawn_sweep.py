@@ -59,6 +59,11 @@ class DrawnSweep:
         """Those whose values are numbers: what can be an axis."""
         return [key for key in self.differing if key in self.values["grid"]]
 
+    @property
+    def first_key(self) -> str:
+        """Of the swept numbers, of which there are some, the one that curves are drawn over at first."""
+        return "alpha" if "alpha" in self.numeric else self.numeric[0]
+
     def values_of(self, key: str) -> list[float]:
         """The different values of a swept number, from the lowest."""
         return self.once(("values", key), lambda: sorted({row["keys"][key] for row in self.rows}))
@@ -115,6 +120,11 @@ def column(rows: Sequence[Row], metric: str, which: int = EDITED) -> Column:
     """A metric's values; None for what was not measured."""
     found = (value(row, metric, which) for row in rows)
     return tuple(None if math.isnan(one) else one for one in found)
+
+
+def measured(rows: Sequence[Row], *metrics: str) -> list[Row]:
+    """The cells that measured all of these."""
+    return [row for row in rows if not any(math.isnan(value(row, metric)) for metric in metrics)]
 
 
 def cells(rows: Sequence[Row]) -> tuple[str, ...]:

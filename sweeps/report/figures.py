@@ -5,7 +5,7 @@ from pathlib import Path
 from sweeps.charts.chart import Chart
 from sweeps.charts.pictures import save_charts
 from sweeps.report.contents import Contents
-from sweeps.report.drawn_sweep import DrawnSweep, column
+from sweeps.report.drawn_sweep import DrawnSweep, measured
 from sweeps.report.key_charts import curve_chart, held_rows, map_chart, map_keys
 from sweeps.report.region_charts import cosines_chart, layers_chart, time_chart
 from sweeps.report.trade_off_chart import trade_off_chart
@@ -24,16 +24,13 @@ def write_figures(contents: Contents, folder: Path) -> list[Path]:
     sweep = DrawnSweep(contents.values)
     both = contents.values["ability"], contents.values["behavior"]
     charts: dict[str, Chart | None] = {}
-    if len(set(both)) == 2 and any(
-        None not in (*column([row], both[0]), *column([row], both[1])) for row in sweep.rows
-    ):
+    if len(set(both)) == 2 and measured(sweep.rows, *both):
         charts["trade-off"] = trade_off_chart(sweep, *both)
     for metric in contents.values["headlines"]:
         if map_keys(sweep) is not None and len(held_rows(sweep)) == 1:
             charts[f"map-{metric}"] = map_chart(sweep, metric, sweep.rows)
         if sweep.numeric:
-            over = "alpha" if "alpha" in sweep.numeric else sweep.numeric[0]
-            charts[f"curve-{metric}"] = curve_chart(sweep, metric, over)
+            charts[f"curve-{metric}"] = curve_chart(sweep, metric, sweep.first_key)
     charts["cosines"] = cosines_chart(sweep.first)
     charts["layers"] = layers_chart(sweep.first)
     charts["time"] = time_chart(sweep.rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sweeps.charts.chart import Axis, Chart, Grid, Level, Line, Mark, Points, Scale
 from sweeps.charts.palette import BASE, BETTER, NEUTRAL, PALE, SERIES, SOFT, SYMBOLS, VIRIDIS, WORSE, around
-from sweeps.report.drawn_sweep import DrawnSweep, Row, cells, column, rounded, value, with_words
+from sweeps.report.drawn_sweep import DrawnSweep, Row, cells, column, measured, rounded, value, with_words
 from sweeps.report.metric_axes import intervals, metric_axis, rule_levels
 
 # More numbers than so many can't be read in one heat map; more lines not be told apart.
@@ -55,7 +55,7 @@ def map_chart(sweep: DrawnSweep, metric: str, rows: Sequence[Row]) -> Chart | No
         None where no cell measured it.
     """
     keys = map_keys(sweep)
-    rows = [row for row in rows if column([row], metric)[0] is not None]
+    rows = measured(rows, metric)
     if keys is None or not rows:
         return None
     scale, title = _scale(sweep, metric, rows)
@@ -145,7 +145,7 @@ def curve_chart(sweep: DrawnSweep, metric: str, key: str) -> Chart | None:
     Returns:
         None where no cell measured it.
     """
-    rows = [row for row in sweep.rows if column([row], metric)[0] is not None and key in row["keys"]]
+    rows = [row for row in measured(sweep.rows, metric) if key in row["keys"]]
     beside = [other for other in sweep.differing if other != key]
     groups: dict[str, list[Row]] = {}
     for row in rows:

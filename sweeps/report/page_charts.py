@@ -111,10 +111,9 @@ def _maps(sweep: DrawnSweep) -> PageChart:
 
 
 def _curves(sweep: DrawnSweep) -> PageChart:
-    over = "alpha" if "alpha" in sweep.numeric else sweep.numeric[0]
     menus = (
         Menu.of("curves-metric", "metric", sweep.values["metrics"], sweep.values["behavior"]),
-        Menu.of("curves-key", "over", sweep.numeric, over),
+        Menu.of("curves-key", "over", sweep.numeric, sweep.first_key),
     )
     charts: dict[tuple[str, ...], Chart | None] = {
         (metric, key): curve_chart(sweep, metric, key) for metric in sweep.values["metrics"] for key in sweep.numeric
