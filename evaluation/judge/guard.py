@@ -13,7 +13,7 @@ from evaluation.continuations import Judged
 from evaluation.generation import Generation, continue_rows
 from evaluation.inputs.isolation import preserved_random_state
 from evaluation.inputs.model_input import evaluation_mode, padded
-from evaluation.judge.guard_file import LEAST, GuardFile, read_guard
+from evaluation.judge.guard_file import LEAST, UNPARSED, GuardFile, read_guard
 from evaluation.judge.guard_model import Loaded, check_rendering, digests, encoded, load_guard, places, tokenizer_of
 from evaluation.judge.known_judges import called
 from evaluation.measurements.measurement import JSON
@@ -24,8 +24,6 @@ from surgery.states.batching import run_in_batches
 
 if TYPE_CHECKING:
     import torch
-
-UNPARSED = "unparsed"
 
 
 @dataclass(frozen=True)
@@ -108,13 +106,12 @@ class Guard:
 
         Of a further pair of classes the unparsed are `…/unparsed_<first class>`; grades are `…/score` too.
         """
-        verdicts = self.verdicts(prompts, continuations)
+        guard, verdicts = read_guard(self.file), self.verdicts(prompts, continuations)
         scores: dict[str, NDArray[np.float64]] = {}
-        for index, (pair, said) in enumerate(zip(read_guard(self.file).pairs, verdicts.said, strict=True)):
+        for place, (pair, said) in enumerate(zip(guard.pairs, verdicts.said, strict=True)):
             for one in pair:
                 scores[f"guard/{self.called}/{one}_rate"] = _share(said, one)
-            ending = UNPARSED if index == 0 else f"{UNPARSED}_{pair[0]}"
-            scores[f"guard/{self.called}/{ending}"] = _share(said, UNPARSED)
+            scores[f"guard/{self.called}/{guard.unparsed(place)}"] = _share(said, UNPARSED)
         if verdicts.scores is not None:
             scores[f"guard/{self.called}/score"] = verdicts.scores
         return Judged(scores, verdicts.batches)
@@ -142,15 +139,17 @@ class Guard:
                 found = [[_written(text, pair) for text in texts] for pair in guard.verdict["written"]]
                 return Verdicts(found, None, {**notes, **cut})
             budget = BatchBudget.of(model, "judging", self.tokens_per_batch)
-            said, scores = _by_likelihood(guard, self._likelihoods(guard, rows, budget))
+            said, scores = _by_likelihood(guard, self._likelihoods(guard, (model, tokenizer), rows, budget))
         graded = scores if guard.rule == "grades" else None
         return Verdicts([said], graded, {"tokens_per_batch": budget.tokens, "halvings": budget.halvings, **cut})
 
-    def _likelihoods(self, guard: GuardFile, rows: list[list[int]], budget: BatchBudget) -> NDArray[np.float64]:
+    def _likelihoods(
+        self, guard: GuardFile, loaded: Loaded, rows: list[list[int]], budget: BatchBudget
+    ) -> NDArray[np.float64]:
         """The probability of each verdict's first token after the rows, [n, words]."""
         import torch
 
-        model, tokenizer = self._loaded()
+        model, tokenizer = loaded
         words = guard.verdict["tokens"].values() if guard.rule == "tokens" else guard.verdict["grades"]
         tokens = [_first_token(tokenizer, str(word)) for word in words]
         if len(set(tokens)) < len(tokens):

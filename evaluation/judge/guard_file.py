@@ -14,6 +14,7 @@ from surgery.errors import InputError
 from surgery.files.text_file import read_text
 
 FOLDER = Path(__file__).parent / "guards"
+UNPARSED = "unparsed"
 # Both verdicts together have to have so much of the probability, else the guard says something else.
 LEAST = 0.1
 RULES = ("tokens", "written", "grades")
@@ -63,6 +64,14 @@ class GuardFile:
             return [(first, second) for first, second in map(tuple, self.verdict["written"])]
         first, second = self.verdict["tokens"] if self.rule == "tokens" else ("unsafe", "safe")
         return [(str(first), str(second))]
+
+    def pair_with(self, name: str) -> int | None:
+        """Which pair has a class of that name; None where none has."""
+        return next((place for place, pair in enumerate(self.pairs) if name in pair), None)
+
+    def unparsed(self, place: int) -> str:
+        """What the answers without a verdict by a pair are called."""
+        return UNPARSED if place == 0 else f"{UNPARSED}_{self.pairs[place][0]}"
 
     def fill(self, template: str, prompt: str, answer: str) -> str:
         """A template with prompt and answer in their places; what stands in these is no place."""

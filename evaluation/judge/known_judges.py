@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluation.judge.guard_file import FOLDER, guard_path, read_guard
+from evaluation.judge.guard_file import guard_path, known_guards, read_guard
 from surgery.files.local_paths import name_from
 
 PROBE_TEXTS = "probe-texts"
@@ -11,7 +11,7 @@ PROBE_TEXTS = "probe-texts"
 
 def is_guard(name: str) -> bool:
     """Whether a name is that of a guard that comes with this package, or of a YAML file."""
-    return (FOLDER / f"{name}.yaml").is_file() or Path(name).suffix in (".yaml", ".yml")
+    return name in known_guards() or Path(name).suffix in (".yaml", ".yml")
 
 
 def called(file: str) -> str:

@@ -60,6 +60,6 @@ def overrefusal_judges(judges: Mapping[str, Scorer]) -> dict[str, Scorer]:
         guard
         for judge in judges.values()
         for guard in (judge.judges if isinstance(judge, SideBySide) else [judge])
-        if isinstance(guard, Guard) and any(REFUSAL in pair for pair in read_guard(guard.file).pairs)
+        if isinstance(guard, Guard) and read_guard(guard.file).pair_with(REFUSAL) is not None
     ]
     return {f"refused by {guard.called}": RefusedBy(guard) for guard in guards}

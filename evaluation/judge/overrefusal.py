@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evaluation.continuations import Judged
-from evaluation.judge.guard import UNPARSED, Guard
+from evaluation.judge.guard import Guard
 from evaluation.judge.guard_file import read_guard
 from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
@@ -25,7 +25,7 @@ class RefusedBy:
     def check(self) -> None:
         """Raises InputError for a guard that can't be used, or tells no refusals."""
         self.guard.check()
-        if not any(REFUSAL in pair for pair in read_guard(self.guard.file).pairs):
+        if read_guard(self.guard.file).pair_with(REFUSAL) is None:
             raise InputError(f"the guard '{self.guard.file}' tells no refusals; wildguard and qwen3guard do")
 
     def prepare(self) -> None:
@@ -38,13 +38,11 @@ class RefusedBy:
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """`guard/<name>/overrefusal_rate` and `…/overrefusal_unparsed`: 0 or 1; [n] each."""
-        judged = self.guard.score(prompts, continuations)
-        name = f"guard/{self.guard.called}"
-        pairs = read_guard(self.guard.file).pairs
-        place = next(place for place, pair in enumerate(pairs) if REFUSAL in pair)
-        unparsed = UNPARSED if place == 0 else f"{UNPARSED}_{pairs[place][0]}"
+        judged, guard = self.guard.score(prompts, continuations), read_guard(self.guard.file)
+        name, place = f"guard/{self.guard.called}", guard.pair_with(REFUSAL)
+        assert place is not None, "check was not called"
         scores = {
             f"{name}/overrefusal_rate": judged[f"{name}/{REFUSAL}_rate"],
-            f"{name}/overrefusal_unparsed": judged[f"{name}/{unparsed}"],
+            f"{name}/overrefusal_unparsed": judged[f"{name}/{guard.unparsed(place)}"],
         }
         return Judged(scores, judged.batches)

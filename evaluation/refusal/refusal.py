@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evaluation.measurements.measurement import JSON
 from evaluation.refusal.modern_phrases import ANSWERS, ELSE, REFUSES, VERSION
-from evaluation.refusal.reply import BEGINNING, ITEMS, SAID, Reply, read_reply
+from evaluation.refusal.reply import BEGINNING, ITEMS, SAID, read_reply
 from surgery.errors import InputError
 
 # The ten of Section 4 of the paper (Wang et al. 2025), as spelled there: case counts.
@@ -119,6 +119,3 @@ class Overrefused(Refusal):
 
 def _numbers(values: Sequence[bool]) -> NDArray[np.float64]:
     return np.array(values, dtype=np.float64)
-
-
-__all__ = ["LISTS", "PHRASES", "Answered", "Overrefused", "Refusal", "Reply"]
