@@ -1,11 +1,11 @@
 """The study's tables, from the records alone."""
 
-import os
-import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from sweeps.records.machine import machine
 from sweeps.records.metric import Metric, key_of
 from sweeps.records.record import Record, load_records, sweep_folders
 from sweeps.records.sweep import Sweep
@@ -70,7 +70,7 @@ def pages(output: Path, quick: bool, sweeps: Callable[..., str]) -> dict[str, st
 
 def source(name: str, output: Path) -> str:
     """How many samples a sweep's numbers rest on, the commands that make them, and on which machine they were made."""
-    records = [one for one in load_records(output / "runs" / name) if one.status == "done"]
+    records = Sweep.named(name, output).done()
     counts = {key: record.metrics[key].n for record in records for key in _COUNTED if key in record.metrics}
     lines = [f"n: {', '.join(f'{key} {count}' for key, count in counts.items())}", ""]
     lines += [f"`{command}`\n" for command in commands(records)]
@@ -208,9 +208,8 @@ def _command(record: Record) -> str:
 def _here() -> str:
     import torch
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    system = f"{platform.system()} {platform.machine()}"
-    return f"system {system}, cores {os.cpu_count()}, device {device}, torch {torch.__version__}"
+    here = machine("cuda" if torch.cuda.is_available() else "cpu")
+    return _told_of(here, {"torch": torch.__version__})
 
 
 def _machines(records: Sequence[Record]) -> list[str]:
@@ -220,4 +219,8 @@ def _machines(records: Sequence[Record]) -> list[str]:
 
 def _machine(record: Record) -> str:
     libraries = {name: record.versions[name] for name in ("torch", "transformers") if name in record.versions}
-    return ", ".join(f"{key} {value}" for key, value in {**record.machine, **libraries}.items())
+    return _told_of(record.machine, libraries)
+
+
+def _told_of(ran_on: Mapping[str, Any], libraries: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in {**ran_on, **libraries}.items())

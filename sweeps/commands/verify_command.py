@@ -9,7 +9,7 @@ from surgery.errors import InputError
 from sweeps.commands.options import Name, Output
 from sweeps.config.resolvers import register
 from sweeps.records.record import RESULT, cell_folders
-from sweeps.records.sweep import Sweep, one_cell
+from sweeps.records.sweep import Sweep, one_cell, one_id
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 from sweeps.verify.verification import check_files, check_identities, check_records, check_table, check_versions
@@ -36,7 +36,8 @@ def verify(
     finished = [place for place in cell_folders(folder) if (place / RESULT).is_file()]
     if not finished:
         raise InputError(f"sweep '{name}' has no finished cell yet")
-    asked = [_asked(start, finished) for start in cell or []]
+    cells = [place.name for place in finished]
+    asked = [folder / one_id(start, cells) for start in cell or []]
     read, records = check_records(asked or finished)
     chosen = _rerun_of(again, records) if again else None
     checks = [read, check_files(folder, records), check_versions(records)]
@@ -57,14 +58,6 @@ def verify(
     if wrong := sum(len(check.wrong) for check in checks):
         raise InputError(f"{wrong} of what was checked {'does' if wrong == 1 else 'do'} not match, as said above")
     to.print("all that was checked matches")
-
-
-def _asked(start: str, folders: list[Path]) -> Path:
-    found = [folder for folder in folders if folder.name.startswith(start)]
-    if len(found) != 1:
-        known = ", ".join(folder.name for folder in found or folders)
-        raise InputError(f"'{start}' names {len(found)} cells; there are {known}")
-    return found[0]
 
 
 def _rerun_of(start: str, records: "list[Record]") -> "Record":

@@ -76,10 +76,15 @@ class Sweep:
 
 def one_cell(start: str, records: Sequence[Record]) -> Record:
     """The record whose cell's id begins so; raises InputError when there is none, or several."""
-    found = [record for record in records if record.cell.startswith(start)]
+    by_cell = {record.cell: record for record in records}
+    return by_cell[one_id(start, list(by_cell))]
+
+
+def one_id(start: str, cells: Sequence[str]) -> str:
+    """The id of a cell that begins so; raises InputError when there is none, or several."""
+    found = [cell for cell in cells if cell.startswith(start)]
     if len(found) != 1:
-        known = ", ".join(record.cell for record in found or records)
-        raise InputError(f"'{start}' names {len(found)} cells; there are {known}")
+        raise InputError(f"'{start}' names {len(found)} cells; there are {', '.join(found or cells)}")
     return found[0]
 
 
