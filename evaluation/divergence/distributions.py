@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from evaluation.inputs.model_input import evaluation_mode, padded
 from evaluation.position_logits import position_logits
-from surgery.files.opened_tensors import read_tensors
-from surgery.files.safetensors_file import save_tensors
+from surgery.files.tensor_file import read_tensors, save_tensors
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import run_in_batches
 

@@ -15,7 +15,7 @@ from surgery.edits.steering import Steering
 from surgery.errors import InputError
 from surgery.export.base_folder import FORMAT, MANIFEST, other_files
 from surgery.files.hashed_file import HASH, hash_of_file
-from surgery.files.safetensors_file import save_tensors
+from surgery.files.tensor_file import save_tensors
 from surgery.files.whole_folders import folder_written_whole
 from surgery.model.loading import load_model
 

@@ -16,8 +16,7 @@ from surgery.changes.row_change import RowChange, add_to_rows
 from surgery.errors import InputError
 from surgery.export.adapter import save_adapter
 from surgery.export.checkpoint import save_checkpoint
-from surgery.files.opened_tensors import read_tensors
-from surgery.files.safetensors_file import save_tensors
+from surgery.files.tensor_file import read_tensors, save_tensors
 from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import pop_edit, push_edit, require_base, tensor_bytes
 from surgery.model.offload import Weights

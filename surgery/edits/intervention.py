@@ -14,7 +14,7 @@ from surgery.edits.edit import Edit
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import NewWeights
 from surgery.edits.steering import Steering
-from surgery.files.opened_tensors import opened_tensors
+from surgery.files.tensor_file import opened_tensors
 
 
 class Intervention(Protocol):

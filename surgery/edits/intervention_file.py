@@ -8,8 +8,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from surgery.errors import InputError
-from surgery.files.opened_tensors import read_tensors
-from surgery.files.safetensors_file import save_tensors
+from surgery.files.tensor_file import read_tensors, save_tensors
 from surgery.files.whole_files import written_whole
 
 

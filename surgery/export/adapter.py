@@ -10,7 +10,7 @@ import torch
 
 from surgery.changes.factors import Factored
 from surgery.errors import InputError
-from surgery.files.safetensors_file import save_tensors
+from surgery.files.tensor_file import save_tensors
 from surgery.files.whole_folders import folder_written_whole
 from surgery.model.model_identity import misplaced
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from surgery.errors import InputError
 from surgery.files.saved_files import require_no_pointer
@@ -33,20 +32,6 @@ class StoredTensor:
     dtype: str
     start: int
     size: int
-
-
-def save_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Writes a file that whoever may read other files made here may read, too: the library's own is the owner's alone.
-
-    Args:
-        tensors: contiguous, by name.
-        path: written anew; whole or not at all is up to the caller.
-        metadata: texts for the header.
-    """
-    path.touch()
-    mode = path.stat().st_mode
-    save_file(tensors, path, metadata)
-    path.chmod(mode)
 
 
 def read_header(path: Path) -> tuple[StoredTensor, ...]:

@@ -10,8 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
-from surgery.files.opened_tensors import read_tensors
-from surgery.files.safetensors_file import save_tensors
+from surgery.files.tensor_file import read_tensors, save_tensors
 from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import fingerprint, tensor_bytes
 from surgery.states.hidden_states import POOLING

@@ -9,8 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from surgery.errors import InputError
-from surgery.files.opened_tensors import read_tensors
-from surgery.files.safetensors_file import save_tensors
+from surgery.files.tensor_file import read_tensors, save_tensors
 from surgery.files.whole_files import written_whole
 from surgery.model.fingerprints import fingerprint
 from surgery.model.offload import Weights

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from surgery.errors import InputError
 from surgery.files.gguf_place import gguf_of
 from surgery.files.local_paths import names_a_file, names_a_folder, require_folder
-from surgery.files.opened_tensors import opened_tensors
+from surgery.files.tensor_file import opened_tensors
 from surgery.files.whole_files import verify_checksums
 from surgery.texts.texts import LabelledTexts, read_texts
 from sweeps.cell.canonical_json import canonical_json

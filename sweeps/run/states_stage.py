@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from surgery.files.safetensors_file import save_tensors
+from surgery.files.tensor_file import save_tensors
 from surgery.states.hidden_states import HiddenStates, collect_hidden_states
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.run.stage import Stage
