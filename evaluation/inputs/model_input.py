@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from surgery.model.offload import input_device
+from surgery.tokens import padding
 
 if TYPE_CHECKING:
     import torch
@@ -15,17 +16,7 @@ def padded(
     model: "PreTrainedModel", rows: Sequence[list[int]], side: Literal["left", "right"], pad: int
 ) -> dict[str, "torch.Tensor"]:
     """`input_ids` and `attention_mask` [b, longest row], where the model's embeddings are."""
-    import torch
-
-    device = input_device(model)
-    width = max(len(row) for row in rows)
-    ids = torch.full((len(rows), width), pad, dtype=torch.long)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
-    for index, row in enumerate(rows):
-        place = slice(0, len(row)) if side == "right" else slice(width - len(row), width)
-        ids[index, place] = torch.tensor(row)
-        mask[index, place] = 1
-    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+    return padding.padded(rows, pad, input_device(model), side)
 
 
 @contextmanager

@@ -14,12 +14,12 @@ from transformers.pytorch_utils import Conv1D
 from surgery.changes.factors import Factors
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import layer_of_parameters
-from surgery.edits.probe_ascent import padded
 from surgery.edits.training import Training
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
 from surgery.states.text_batches import encode_texts, reading_of_texts
 from surgery.tokens.encoding import padding_id
+from surgery.tokens.padding import padded
 
 
 def finetune_lora(

@@ -14,6 +14,7 @@ from surgery.probe.probe import Probe
 from surgery.states.hidden_states import pooled_batch
 from surgery.states.text_batches import encode_texts, reading_of_texts
 from surgery.tokens.encoding import padding_id
+from surgery.tokens.padding import padded
 
 
 def ascend_probe_loss(
@@ -80,11 +81,3 @@ def _ascend(model: PreTrainedModel, probe: Probe, encoded: Sequence[list[int]], 
                 optimizer.zero_grad()
                 (-probe.losses(features, torch.ones(len(features))).mean()).backward()
                 optimizer.step()
-
-
-def padded(encoded: Sequence[list[int]], pad: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """A batch of token ids [b, t], padded on the right, with its attention mask."""
-    width = max(map(len, encoded))
-    ids = torch.tensor([one + [pad] * (width - len(one)) for one in encoded])
-    mask = torch.tensor([[1] * len(one) + [0] * (width - len(one)) for one in encoded])
-    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}

@@ -12,6 +12,7 @@ from surgery.model.offload import input_device
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import run_in_batches
 from surgery.tokens.encoding import Encoded, Reading, encode, longest_input
+from surgery.tokens.padding import padded
 
 Result = TypeVar("Result")
 
@@ -81,11 +82,9 @@ def run_on_texts(
     device = input_device(model)
 
     def run(indices: list[int]) -> Result:
-        width = max(lengths[i] for i in indices)
-        ids = torch.tensor([encoded[i] + [pad] * (width - lengths[i]) for i in indices])
-        mask = torch.tensor([[1] * lengths[i] + [0] * (width - lengths[i]) for i in indices])
+        inputs = padded([encoded[i] for i in indices], pad, device)
         with torch.no_grad():
-            return function({"input_ids": ids.to(device), "attention_mask": mask.to(device)})
+            return function(inputs)
 
     with tqdm(total=sum(lengths), desc=description, unit="token", unit_scale=True, disable=not progress) as bar:
         for indices, result in run_in_batches(lengths, budget, run):

@@ -3,5 +3,6 @@
 __all__ = [
     "chat",
     "encoding",
+    "padding",
     "tokenizer",
 ]
