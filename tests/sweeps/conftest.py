@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from hydra._internal.hydra import Hydra
 
 KIND, RUDE = ("kind", "gentle", "patient", "warm"), ("rude", "lazy", "silly", "grumpy")
 NAMES = ("ann", "bob", "cid", "dee")
@@ -115,6 +117,15 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
+_composed_mode = Hydra.get_mode
+
+
+def _mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> object:
+    """What Hydra composes everything once more for: which mode is set, as our experiments alone do."""
+    may_be_set = config_name != "config" or any(re.match(r"\W*(experiment|hydra\.mode)", one) for one in overrides)
+    return _composed_mode(hydra, config_name, overrides) if may_be_set else None
+
+
 @pytest.fixture
 def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Ran]) -> Callable[..., Ran]:
     """Runs `surgery ARGUMENTS` in this process, in an empty folder."""
@@ -122,6 +133,7 @@ def surgery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[...,
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setattr(Hydra, "get_mode", _mode)
     return partial(call, main, "surgery")
 
 
