@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
+from surgery.errors import InputError
 from surgery.tokens.thinking import Thinking
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Where a tokenizer keeps it, so that copies of it have it too.
 _FRAMING = "framed_by"
+# What each model was loaded with, as long as it lives.
+_tokenizers: "WeakKeyDictionary[PreTrainedModel, PreTrainedTokenizerBase]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -50,3 +54,15 @@ def framing_of(tokenizer: "PreTrainedTokenizerBase") -> Framing:
     """What this tokenizer's chat template is given beside the turns; by default nothing."""
     found: Framing = getattr(tokenizer, _FRAMING, Framing())
     return found
+
+
+def note_tokenizer(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Says which tokenizer a model was loaded with."""
+    _tokenizers[model] = tokenizer
+
+
+def tokenizer_of(model: "PreTrainedModel") -> "PreTrainedTokenizerBase":
+    """The tokenizer that a model was loaded with; raises InputError where it was loaded by other means."""
+    if model not in _tokenizers:
+        raise InputError("a system prompt needs the model's tokenizer; load both with surgery.load_model")
+    return _tokenizers[model]

@@ -17,10 +17,14 @@ _SYSTEMS = ("Answer as a lighthouse keeper would.", "Answer as a swallow would."
 _KEY = "model.chat"
 
 
-def require_framing(tokenizer: "PreTrainedTokenizerBase", framing: Framing) -> None:
-    """Raises InputError for a system prompt, or a way with thoughts, that the chat template has no place for."""
+def require_framing(tokenizer: "PreTrainedTokenizerBase", framing: Framing, system: str = "model.system") -> None:
+    """Raises InputError for a system prompt, or a way with thoughts, that the chat template has no place for.
+
+    Args:
+        system: the setting that holds the system prompt, for errors.
+    """
     if framing.system is not None:
-        _require_system(tokenizer)
+        _require_system(tokenizer, system)
     if framing.thinking is not None and framing.thinking.mode == "strip":
         _require_marks(tokenizer, framing.thinking)
     elif framing.thinking is not None and framing.thinking.empty is None:
@@ -49,16 +53,16 @@ def ends_turns(tokenizer: "PreTrainedTokenizerBase", ends: Collection[int]) -> b
     return any(one in ends for one in special) if special else None
 
 
-def _require_system(tokenizer: "PreTrainedTokenizerBase") -> None:
+def _require_system(tokenizer: "PreTrainedTokenizerBase", key: str) -> None:
     turn = {"role": "user", "content": TRIALS[0]}
     try:
         one, other = (_plainly(tokenizer, [{"role": "system", "content": said}, turn]) for said in _SYSTEMS)
     except InputError as error:
         wrong = _without_advice(error)
-        raise InputError(f"model.system is given, but with it {wrong}; leave model.system out") from None
+        raise InputError(f"{key} is given, but with it {wrong}; leave {key} out") from None
     if one == other:
         raise InputError(
-            "model.system is given, but the tokenizer's chat template leaves a system prompt out; leave it out too, or "
+            f"{key} is given, but the tokenizer's chat template leaves a system prompt out; leave it out too, or "
             "mend the template"
         )
 

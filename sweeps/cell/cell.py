@@ -114,7 +114,7 @@ class Cell:
             "behavior.max_length": settings.behavior.max_length,
             "behavior.limit": settings.behavior.limit,
         }
-        keys |= {f"method.{name}": value for name, value in settings.method.numbers().items()}
+        keys |= {f"method.{name}": value for name, value in settings.method.told().items()}
         if self.earlier:
             keys["composition"] = "+".join(self.earlier)
         for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):

@@ -138,19 +138,22 @@ class RegionSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class MethodSettings:
-    """What is done to the model; the numbers are of methods that train, and unset for others."""
+    """What is done to the model; the numbers are of methods that train, and unset for others, as `system` is."""
 
     name: Annotated[str, AfterValidator(known_method)]
     lr: Annotated[float, Field(gt=0)] | None = None
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
     rank: PositiveInt | None = None
+    system: str | None = None
 
     def __post_init__(self) -> None:
         for name in NUMBERS:
             if (getattr(self, name) is not None) != (name in self.needs.numbers):
                 needed = "needed by" if name in self.needs.numbers else "no setting of"
                 raise ValueError(f"{name} is {needed} method={self.name}")
+        if (self.system is not None) != self.needs.system:
+            raise ValueError(f"system is {'needed by' if self.needs.system else 'no setting of'} method={self.name}")
 
     @property
     def needs(self) -> Needs:
@@ -161,9 +164,13 @@ class MethodSettings:
         """How it trains; empty where it does not."""
         return {name: getattr(self, name) for name in self.needs.numbers}
 
+    def told(self) -> dict[str, Any]:
+        """What is set of it beside its name."""
+        return self.numbers() | ({"system": self.system} if self.needs.system else {})
+
     def identity(self) -> str | dict[str, Any]:
-        """Its name, and how it trains where it does."""
-        return {"name": self.name, **self.numbers()} if self.needs.numbers else self.name
+        """Its name, and what is set of it where it takes anything."""
+        return {"name": self.name, **self.told()} if self.told() else self.name
 
 
 @dataclass(frozen=True, config=STRICT)

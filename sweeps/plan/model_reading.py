@@ -29,13 +29,13 @@ from surgery.probe.probe import Probe
 from surgery.rows.locator import layer_count, locate
 from surgery.states.text_batches import reading_of_texts
 from surgery.texts.texts import LabelledTexts
-from surgery.tokens.framing import set_framing
+from surgery.tokens.framing import Framing, set_framing
 from surgery.tokens.template_checks import ends_turns, require_framing
 from surgery.tokens.tokenizer import load_tokenizer
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.cell import chat_settings
 from sweeps.cell.settings import ModelSettings, Settings
-from sweeps.plan.template_notes import require_template_for, template_notes
+from sweeps.plan.template_notes import require_prompts_for, require_template_for, template_notes
 from sweeps.records.chain import read_named
 
 
@@ -148,6 +148,9 @@ class ModelReading:
         prompts = list(chat_settings(identities))
         require_template_for(settings.model, settings.model.chat or behavior.chat or any(prompts))
         require_framing(tokenizer, settings.model.framing())
+        require_prompts_for(settings.method, any(prompts))
+        if settings.method.needs.system:
+            require_framing(tokenizer, Framing(settings.method.system), "method=system_prompt")
         reading = reading_of_texts(shapes, behavior.max_length, behavior.chat, group="behavior.")
         reading.check(shapes, tokenizer, texts.texts)
         prompting = [evaluator for evaluator in evaluators.values() if isinstance(evaluator, ShowsPrompts)]

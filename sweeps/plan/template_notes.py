@@ -1,7 +1,7 @@
 """What is asked of a chat template, held against what goes through it; and which models belong to one."""
 
 from surgery.errors import InputError
-from sweeps.cell.settings import ModelSettings
+from sweeps.cell.settings import MethodSettings, ModelSettings
 
 
 def require_template_for(model: ModelSettings, chat: bool) -> None:
@@ -19,6 +19,20 @@ def require_template_for(model: ModelSettings, chat: bool) -> None:
         raise InputError(
             f"{given} needs the chat template, but nothing goes through it (model.chat=false); say model.chat=true, or "
             f"{instead}"
+        )
+
+
+def require_prompts_for(method: MethodSettings, chat: bool) -> None:
+    """Raises InputError for a method that changes what prompts are shown in, where none go through the template.
+
+    Args:
+        method: its settings.
+        chat: whether prompts go through the chat template.
+    """
+    if method.needs.system and not chat:
+        raise InputError(
+            f"method={method.name} gives the chat template a system prompt, but no prompts go through it; say "
+            "model.chat=true and give the prompts of a chat model, or take another method"
         )
 
 

@@ -23,6 +23,8 @@ COLUMNS = (
     "rendered",
     # What of `base` and `edited` was scored, where that is something else: without the model's thoughts.
     *("base_scored", "edited_scored"),
+    # What the edited model was shown, where it is that which was edited.
+    "edited_rendered",
 )
 
 
@@ -49,6 +51,7 @@ def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[M
                     "rendered": before.rendered,
                     "base_scored": before.scored,
                     "edited_scored": after.scored,
+                    "edited_rendered": None if after.rendered == before.rendered else after.rendered,
                 },
                 columns=list(COLUMNS),
             )

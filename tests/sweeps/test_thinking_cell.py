@@ -9,11 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import conf
+from evaluation.comparison.compare import compare
 from evaluation.measurements.measurement import Measurement
+from surgery import load_model
+from surgery.edits.changed_checkpoint import require_weights
+from surgery.edits.intervention import load_intervention
+from surgery.edits.system_turn import SystemPrompt
 from surgery.errors import InputError
-from surgery.tokens.framing import Framing
+from surgery.model.fingerprints import fingerprint
+from surgery.tokens.chat import render
+from surgery.tokens.framing import Framing, tokenizer_of
 from surgery.tokens.thinking import Thinking
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.settings import ModelSettings, framing, framing_keys
@@ -198,6 +206,68 @@ def test_presets_of_models_that_think_say_how_they_mark_it_and_ask_for_none(surg
     folder = Path(conf.__file__).parent / "model"
     thinking = {file.stem for file in folder.glob("*.yaml") if "thought:" in file.read_text()}
     assert thinking >= {*marks, "smollm3-3b", "phi4-reasoning", "qwen3-0.6b", "qwen3-30b-a3b"}
+
+
+def test_a_system_prompt_is_an_intervention_that_changes_no_weight(chat_model, tmp_path) -> None:
+    model, tokenizer = load_model(chat_model().partition("=")[2].replace("./chat", str(tmp_path / "chat")))
+    base, weights = fingerprint(model), [parameter.clone() for parameter in model.parameters()]
+    SystemPrompt("ann is kind", base).save(tmp_path / "edit.safetensors")
+    prompt = load_intervention(tmp_path / "edit.safetensors")
+    turn = [{"role": "user", "content": "why"}]
+    with prompt.applied_to(model) as receipt:
+        assert render(tokenizer, turn) == "system : ann is kind </s> user : why </s> "
+        assert fingerprint(model) != base
+    assert render(tokenizer, turn) == "user : why </s> "
+    assert fingerprint(model) == base and receipt.frobenius_norm == 0
+    assert all(torch.equal(old, new) for old, new in zip(weights, model.parameters(), strict=True))
+    with pytest.raises(InputError, match="no adapter of it; give it the prompt yourself"):
+        require_weights([prompt], "adapter")
+    with pytest.raises(InputError, match="was made for model"), SystemPrompt("x", "0" * 12).applied_to(model):
+        pass
+    with pytest.raises(InputError, match=r"load both with surgery.load_model"):
+        tokenizer_of(type(model)(model.config))
+    one, other = (
+        Measurement("a", "report", ("0",), np.zeros(1), inputs=("p",), rendered=(shown,)) for shown in ("p", "s p")
+    )
+    assert compare(one, other, shown_alike=False).delta == 0
+    with pytest.raises(ValueError, match="shown different prompts"):
+        compare(one, other)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("method=system_prompt", "gives the chat template a system prompt, but no prompts go through it"),
+        ("method.system=kind", "system is no setting of method=surgery"),
+    ],
+)
+def test_a_system_prompt_is_a_method_for_chat_models(surgery, chat_model, asked, keys: str, said: str) -> None:
+    ran = surgery(chat_model(), keys, *asked)
+    assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+    assert said in ran.err
+
+
+@pytest.mark.slow
+def test_a_model_that_is_asked_to_be_good_is_measured_like_an_edited_one(
+    surgery, sweeps, chat_model, asked, results
+) -> None:
+    keys = [chat_model(), "model.chat=true", "method=system_prompt", "method.system=ann is a kind person"]
+    ran = surgery(*keys, *asked)
+    assert ran.code == 0, ran.err
+    [(cell, record)] = results().items()
+    assert record["keys"]["method.system"] == "ann is a kind person"
+    table = pd.read_parquet(f"outputs/runs/s/{cell}/samples.parquet").dropna(subset=["edited"])
+    asked_for = "system : ann is a kind person </s> "
+    assert (table["edited_rendered"] == asked_for + table["rendered"]).all()
+    assert (table["base"] != table["edited"]).any()
+    assert sweeps("verify", "s", "--rerun", cell).code == 0
+    row = table[table["base"] != table["edited"]].iloc[0]
+    told = sweeps("ask", "s", cell, "--prompt", row["prompt"])
+    said = {line[:6].strip(): line[7:].strip() for line in told.out.splitlines() if line}
+    assert (said["base"], said["edited"]) == (row["base"].strip(), row["edited"].strip())
+    refused = sweeps("export", "s", cell, "out")
+    assert refused.code == 1
+    assert "gives the model a system prompt and changes no weight" in refused.err
 
 
 @pytest.mark.slow
