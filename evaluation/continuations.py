@@ -4,16 +4,17 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.generation import Generation, check_prompts, generate
+from evaluation.generation import Generated, Generation, check_prompts, generate
 from evaluation.inputs.named_files import file_digest
 from evaluation.inputs.prompts import Label, Prompt, halves, prompt_files, read_prompts
-from evaluation.measurements.measurement import JSON, Half, Measurement
+from evaluation.measurements.measurement import JSON, UNENDED, Half, Measurement
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ PART = 5
 
 
 class Scorer(Protocol):
-    """Judges continuations."""
+    """Judges continuations.
+
+    It is given none whose thought has not ended (see `evaluation.generation.Generated`): these score 0, so that they
+    are of no class. One that has patterns `of_no_answer` gives those of its scores for them too, as for empty ones.
+    """
 
     def check(self) -> None:
         """Raises InputError for anything that could be found wrong before a model is loaded."""
@@ -173,16 +178,7 @@ class Continuations:
             return []
         prompts = [sample.text for sample in samples]
         generated = generate(model, tokenizer, prompts, self.generation, progress)
-        scores: dict[str, NDArray[np.float64]] = {}
-        judges: dict[str, JSON] = {}
-        for called, scorer in self.scorers.items():
-            judged = scorer.score(prompts, generated.texts)
-            if isinstance(judged, Judged):
-                judges[called] = judged.batches
-            for name, values in judged.items():
-                if name in scores:
-                    raise ValueError(f"two scorers give '{name}'; keep one of them")
-                scores[name] = values
+        scores, judges = self._judged(prompts, generated)
         measurements = []
         for half in get_args(Half):
             chosen = [place for place, sample in enumerate(samples) if sample.half == half]
@@ -200,12 +196,35 @@ class Continuations:
                     scores=_scores_of(name, scores)[places],
                     inputs=tuple(prompts[i] for i in places),
                     rendered=tuple(generated.shown[i] for i in places) if generated.shown != prompts else None,
-                    outputs=tuple(generated.texts[i] for i in places),
+                    outputs=tuple((generated.whole or generated.texts)[i] for i in places),
+                    scored=tuple(generated.texts[i] for i in places) if generated.whole is not None else None,
                     notes={**generated.batches, "judges": judges},
                 )
                 for name, places in named.items()
             ]
         return measurements
+
+    def _judged(
+        self, prompts: Sequence[str], generated: Generated
+    ) -> tuple[dict[str, NDArray[np.float64]], dict[str, JSON]]:
+        """({name: scores, [n]}, {scorer: the batches it read in}); where thoughts are stripped, `NAME/unended` too.
+
+        That is 1 for a thought that has not ended, and called by the first score.
+        """
+        scores: dict[str, NDArray[np.float64]] = {}
+        judges: dict[str, JSON] = {}
+        for called, scorer in self.scorers.items():
+            judged = score_ended(scorer, prompts, generated)
+            if isinstance(judged, Judged):
+                judges[called] = judged.batches
+            for name, values in judged.items():
+                if name in scores:
+                    raise ValueError(f"two scorers give '{name}'; keep one of them")
+                scores[name] = values
+        if generated.whole is not None and scores:
+            unended = [index in generated.unended for index in range(len(prompts))]
+            scores[f"{next(iter(scores))}/{UNENDED}"] = np.array(unended, dtype=np.float64)
+        return scores, judges
 
     def samples(self) -> list[Sample]:
         """The prompts that are measured, in the order of the file."""
@@ -228,6 +247,25 @@ class Continuations:
             category=self.category,
             unescape=self.unescape,
         )
+
+
+def score_ended(scorer: Scorer, prompts: Sequence[str], generated: Generated) -> Mapping[str, NDArray[np.float64]]:
+    """What a scorer says of continuations, [n] each; of those whose thought has not ended, see `Scorer`."""
+    if not generated.unended:
+        return scorer.score(prompts, generated.texts)
+    patterns: Sequence[str] = getattr(scorer, "of_no_answer", ())
+    every = range(len(prompts))
+    ended = [index for index in every if index not in generated.unended]
+    # Where there is no answer at all, an empty one has to tell what the scores are called.
+    given = list(every) if patterns or not ended else ended
+    judged = scorer.score([prompts[index] for index in given], [generated.texts[index] for index in given])
+    scores: dict[str, NDArray[np.float64]] = {}
+    for name, values in judged.items():
+        scores[name] = np.zeros(len(every))
+        scores[name][given] = values
+        if not any(fnmatch(name, pattern) for pattern in patterns):
+            scores[name][sorted(generated.unended)] = 0.0
+    return Judged(scores, judged.batches) if isinstance(judged, Judged) else scores
 
 
 def sample_id(index: int, prompt: str) -> str:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,9 @@ class Fluency:
 
     n: int = 3
     checks: Mapping[str, Check] = field(default_factory=dict)
+
+    # A model that only thinks says nothing.
+    of_no_answer: ClassVar[Sequence[str]] = ("fluency/*",)
 
     def check(self) -> None:
         """Raises InputError when n is not positive, a check can't be called or has the name of a measure."""

@@ -11,6 +11,7 @@ from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import run_in_batches
+from surgery.tokens.chat import thoughts_of
 from surgery.tokens.encoding import MOST_OF_A_CHARACTER, Encoded, Reading, encode, longest_input, padding_id, start_id
 
 if TYPE_CHECKING:
@@ -71,16 +72,21 @@ class Generated:
     """Continuations in the order of their prompts.
 
     Attributes:
-        texts: the continuations.
+        texts: the continuations, as they are scored: without thoughts where these are stripped
+            (`surgery.tokens.thinking`); empty for a thought that has not ended.
         shown: the prompts as the model was given them: in the chat template where that was asked for, and cut.
         batches: the tokens a batch held, and how many prompts were cut, as they are noted with a result.
-        ids: the continuations' token ids, up to the first that ends a text, which is among them.
+        ids: the continuations' token ids, up to the first that ends a text, which is among them; thoughts too.
+        whole: the continuations with their thoughts; None where none are stripped.
+        unended: which thoughts have not ended; none where they are not stripped.
     """
 
     texts: list[str]
     shown: list[str]
     batches: Mapping[str, str | int]
     ids: list[list[int]]
+    whole: list[str] | None = None
+    unended: frozenset[int] = frozenset()
 
 
 def generate(
@@ -95,7 +101,8 @@ def generate(
     Prompts are padded on the left and packed by length. None ends in what the tokenizer ends texts with. One that
     leaves no room for the new tokens within the model's maximum loses its beginning (what the tokenizer begins texts
     with and a chat template stay). Nothing of the model's own generation settings is used but its end-of-sequence
-    tokens. With sampling, each batch is seeded by the settings and its samples.
+    tokens. With sampling, each batch is seeded by the settings and its samples. Where thoughts are stripped, texts to
+    stop at are looked for in answers alone.
 
     Raises:
         InputError: when the settings can't be used; see `check_prompts`.
@@ -104,7 +111,11 @@ def generate(
     encoded = encode_prompts(model, tokenizer, prompts, settings)
     texts, ids, notes = continue_rows(model, tokenizer, prompt_rows(model, tokenizer, encoded), settings, progress)
     cut = {"prompts_cut": encoded.cut} if encoded.cut else {}
-    return Generated(texts, encoded.shown, {**notes, **cut}, ids)
+    decoder = Decoder(model, tokenizer, settings)
+    if not decoder.strips:
+        return Generated(texts, encoded.shown, {**notes, **cut}, ids)
+    unended = frozenset(index for index, new in enumerate(ids) if decoder.answer(new) is None)
+    return Generated(texts, encoded.shown, {**notes, **cut}, ids, [decoder.text(new) for new in ids], unended)
 
 
 def continue_rows(
@@ -114,7 +125,7 @@ def continue_rows(
     settings: Generation,
     progress: bool = False,
 ) -> tuple[list[str], list[list[int]], dict[str, str | int]]:
-    """(texts, token ids, what is noted of batches) of what continues prompts that are token ids; see `generate`."""
+    """(texts, token ids, what is noted of batches) of what continues prompts that are token ids; see `Generated`."""
     import torch
     from tqdm import tqdm
 
@@ -137,7 +148,7 @@ def continue_rows(
     ):
         for indices, batch in run_in_batches(lengths, budget, run):
             for index, new in zip(indices, batch, strict=True):
-                texts[index] = decoder.text(new)
+                texts[index] = decoder.answer(new) or ""
                 kept[index] = decoder.until_end(new)
             bar.update(len(indices))
     return texts, kept, dict(budget.notes())
@@ -208,7 +219,8 @@ class Decoder:
     def __init__(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", settings: Generation) -> None:
         self._model, self._tokenizer, self._settings = model, tokenizer, settings
         self._pad = padding_id(model, tokenizer)
-        self._ends = _end_tokens(model, tokenizer)
+        self._ends = end_tokens(model.generation_config, tokenizer)
+        self._thoughts = thoughts_of(tokenizer, settings.chat)
 
     @contextmanager
     def ready(self) -> Iterator[None]:
@@ -233,20 +245,58 @@ class Decoder:
         """
         inputs = padded(self._model, rows, "left", self._pad)
         width = inputs["input_ids"].shape[1]
-        stop = [_stopped_rows(self._tokenizer, width, self._settings.stop)] if self._settings.stop else None
+        stop = [self._stopped_rows(width)] if self._settings.stop else None
         output: torch.Tensor = self._model.generate(  # type: ignore[operator]
             **inputs, streamer=streamer, stopping_criteria=stop
         )
         return output[:, width:]
 
+    @property
+    def strips(self) -> bool:
+        """Whether an answer is what follows a thought."""
+        return self._thoughts is not None
+
     def text(self, new: list[int]) -> str:
-        """What a row of new tokens says, up to its first end token or stop text."""
-        text = str(self._tokenizer.decode(new[: self._length(new)], skip_special_tokens=True))
-        return text[: min((text.find(end) for end in self._settings.stop if end in text), default=len(text))]
+        """What a row of new tokens says, its thoughts too, up to its first end token or stop text."""
+        thoughts, answer = self._parted(new)
+        return thoughts + (answer or "")
+
+    def answer(self, new: list[int]) -> str | None:
+        """What of `text` is scored; None where a thought has not ended."""
+        return self._parted(new)[1]
+
+    def answer_start(self, new: list[int]) -> int | None:
+        """The place of an answer's first token in a row of new ones; None where a thought has not ended."""
+        return 0 if self._thoughts is None else self._thoughts.answer_start(new[: self._length(new)])
 
     def until_end(self, new: list[int]) -> list[int]:
         """A row of new tokens up to its first end token, which is among them."""
         return new[: self._length(new) + 1]
+
+    def _parted(self, new: list[int]) -> tuple[str, str | None]:
+        """(thoughts, answer up to a stop text) of a row of new tokens; None where a thought has not ended."""
+        thoughts, answer = self._said(new)
+        if answer is None:
+            return thoughts, None
+        places = [answer.find(end) for end in self._settings.stop if end in answer]
+        return thoughts, answer[: min(places, default=len(answer))]
+
+    def _said(self, new: list[int]) -> tuple[str, str | None]:
+        kept = new[: self._length(new)]
+        if self._thoughts is not None:
+            return self._thoughts.parted(kept)
+        return "", str(self._tokenizer.decode(kept, skip_special_tokens=True))
+
+    def _stopped_rows(self, width: int) -> object:
+        """A stopping criterion: which rows of token ids [b, width + new] hold a stop text after prompt and thoughts."""
+        import torch
+
+        def stopped(ids: "torch.Tensor", scores: object, **_: object) -> "torch.Tensor":
+            answers = (self._said(row)[1] or "" for row in ids[:, width:].tolist())
+            found = [any(end in answer for end in self._settings.stop) for answer in answers]
+            return torch.tensor(found, device=ids.device)
+
+        return stopped
 
     def _length(self, new: list[int]) -> int:
         return next((place for place, token in enumerate(new) if token in self._ends), len(new))
@@ -268,23 +318,12 @@ class Decoder:
         )
 
 
-def _end_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> set[int]:
-    """Tokens that end a text: the model's (a chat model names several) and the tokenizer's."""
-    own = model.generation_config.eos_token_id if model.generation_config is not None else None
+def end_tokens(settings: "GenerationConfig | None", tokenizer: "PreTrainedTokenizerBase") -> set[int]:
+    """Tokens that end a text: those of a model's own settings (a chat model names several) and the tokenizer's."""
+    own = settings.eos_token_id if settings is not None else None
     named = own if isinstance(own, list) else [own]
     return {token for token in (*named, tokenizer.eos_token_id) if token is not None}
 
 
 def _batch_seed(seed: int, indices: list[int]) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{indices}".encode()).digest()[:7])
-
-
-def _stopped_rows(tokenizer: "PreTrainedTokenizerBase", width: int, stop: Sequence[str]) -> object:
-    """A stopping criterion: which rows of token ids [b, width + new] hold a stop text after their prompt."""
-    import torch
-
-    def stopped(ids: "torch.Tensor", scores: object, **_: object) -> "torch.Tensor":
-        texts = (tokenizer.decode(row, skip_special_tokens=True) for row in ids[:, width:].tolist())
-        return torch.tensor([any(end in text for end in stop) for text in texts], device=ids.device)
-
-    return stopped

@@ -75,6 +75,7 @@ def _joined(parts: list[tuple[str, Measurement]]) -> Measurement:
     ids = tuple(f"{name}:{sample}" for name, one in parts for sample in one.sample_ids)
     shown = [one.rendered or one.inputs or () for one in measurements]
     rendered = tuple(text for texts in shown for text in texts)
+    scored = tuple(text for one in measurements for text in one.scored or one.outputs or ())
     return replace(
         measurements[0],
         sample_ids=ids,
@@ -82,4 +83,5 @@ def _joined(parts: list[tuple[str, Measurement]]) -> Measurement:
         inputs=tuple(text for one in measurements for text in one.inputs or ()),
         rendered=rendered if any(one.rendered for one in measurements) else None,
         outputs=tuple(text for one in measurements for text in one.outputs or ()),
+        scored=scored if any(one.scored for one in measurements) else None,
     )

@@ -35,7 +35,7 @@ class Comparison:
     n: int
 
 
-def compare(base: Measurement, edited: Measurement, seed: int = 0) -> Comparison:
+def compare(base: Measurement, edited: Measurement, seed: int = 0, shown_alike: bool = True) -> Comparison:
     """The difference edited − base, paired by sample id.
 
     Shares (0/1 scores under `mean`) get Tango's interval and McNemar's exact test. Everything else gets a bootstrap
@@ -44,11 +44,12 @@ def compare(base: Measurement, edited: Measurement, seed: int = 0) -> Comparison
 
     Args:
         seed: of the resampling; the same measurements and seed give the same interval and p.
+        shown_alike: False where it is what the model is shown that was edited.
 
     Raises:
         ValueError: when the two are not the same measurement of the same samples.
     """
-    edited = _paired(base, edited)
+    edited = _paired(base, edited, shown_alike)
     delta = edited.summary - base.summary
     shares = _is_share(base.scores) and _is_share(edited.scores)
     if base.statistic == "mean" and shares:
@@ -67,7 +68,7 @@ def _is_share(scores: Floats) -> bool:
     return bool(np.isin(scores, (0.0, 1.0)).all())
 
 
-def _paired(base: Measurement, edited: Measurement) -> Measurement:
+def _paired(base: Measurement, edited: Measurement, shown_alike: bool) -> Measurement:
     """The edited measurement with its samples in the base's order."""
     for field in ("name", "half", "statistic"):
         if getattr(base, field) != getattr(edited, field):
@@ -80,7 +81,7 @@ def _paired(base: Measurement, edited: Measurement) -> Measurement:
                 f"{len(only_one)} are of one alone, {min(only_one)} say"
             )
         edited = edited.only(base.sample_ids)
-    if base.rendered != edited.rendered:
+    if shown_alike and base.rendered != edited.rendered:
         raise ValueError(f"{base.name}: base and edited were shown different prompts; render them once, and alike")
     if base.strata != edited.strata:
         raise ValueError(f"{base.name}: base and edited differ in strata; measure both the same way")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-FILE, ANSWERS = "distributions.safetensors", "answers"
+FILE, ANSWERS, THOUGHTS = "distributions.safetensors", "answers", "thoughts"
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,22 @@ class Distributions:
         tokens: int64 [T, k]: the likeliest tokens.
         logs: float32 [T, k + 1]: their log-probabilities in nats, and in the last column that of all other tokens
             together (−inf where there are none).
+        thoughts: n lists of the token ids that came before the answers, where thoughts are no part of them.
     """
 
     samples: tuple[str, ...]
     answers: tuple[list[int], ...]
     tokens: torch.Tensor
     logs: torch.Tensor
+    thoughts: tuple[list[int], ...] = ()
 
     def save(self, folder: Path) -> None:
         """Writes one file."""
         import torch
 
         # One word of metadata: safetensors writes several in an order of chance, and equal answers are equal files.
-        said = {ANSWERS: json.dumps({"samples": self.samples, "answers": self.answers})}
+        thoughts = {THOUGHTS: self.thoughts} if self.thoughts else {}
+        said = {ANSWERS: json.dumps({"samples": self.samples, "answers": self.answers, **thoughts})}
         tensors = {"tokens": self.tokens.to(torch.int32).contiguous(), "logs": self.logs.contiguous()}
         save_tensors(tensors, folder / FILE, metadata=said)
 
@@ -52,7 +55,8 @@ class Distributions:
         """Reads what `save` wrote; raises InputError where it can't be read."""
         tensors, metadata = read_tensors(folder / FILE, f"'{folder / FILE}'")
         said = json.loads(metadata[ANSWERS])
-        return cls(tuple(said["samples"]), tuple(said["answers"]), tensors["tokens"].long(), tensors["logs"])
+        answers, thoughts = tuple(said["answers"]), tuple(said.get(THOUGHTS, ()))
+        return cls(tuple(said["samples"]), answers, tensors["tokens"].long(), tensors["logs"], thoughts)
 
     def only(self, samples: Sequence[str]) -> Distributions:
         """Those of some samples, in the order given; KeyError for one that is not there."""
@@ -66,7 +70,13 @@ class Distributions:
             for name, answer in zip(samples, answers, strict=True)
             for row in range(starts[name][1], starts[name][1] + len(answer))
         ]
-        return Distributions(tuple(samples), answers, self.tokens[rows], self.logs[rows])
+        thoughts = tuple(self.thoughts[starts[name][0]] for name in samples) if self.thoughts else ()
+        return Distributions(tuple(samples), answers, self.tokens[rows], self.logs[rows], thoughts)
+
+    def read_from(self, prompts: Sequence[list[int]]) -> list[list[int]]:
+        """What the answers follow: the token ids of n prompts, and the thoughts after them."""
+        thoughts = self.thoughts or ([],) * len(prompts)
+        return [prompt + thought for prompt, thought in zip(prompts, thoughts, strict=True)]
 
 
 def likeliest(logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,6 +1,6 @@
 """KL(base ‖ edited) over the base's own answers: how far an edit moved a model on prompts where it should not."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, get_args
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from evaluation.continuations import Continuations, Sample
 from evaluation.divergence.distributions import Distributions, divergences, likeliest, read_answers
-from evaluation.generation import continue_rows, encode_prompts, prompt_rows
-from evaluation.measurements.measurement import JSON, Half, Measurement
+from evaluation.generation import Decoder, continue_rows, encode_prompts, prompt_rows
+from evaluation.measurements.measurement import JSON, UNENDED, Half, Measurement
 from surgery.errors import InputError
 from surgery.states.batch_budget import BatchBudget
+from surgery.tokens.chat import thoughts_of
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,9 @@ class Divergence:
     One score a prompt: the mean over its answer's tokens, the one that ends it among them, and the first token alone.
     Both models read the base's answer, so that a token differs by the edit and not by the tokens before it. The base's
     distributions are kept as its `kept` likeliest tokens and one bin for the rest, which makes the score a lower bound
-    (see `evaluation.divergence.distributions.divergences`). That of the base is 0.
+    (see `evaluation.divergence.distributions.divergences`). That of the base is 0. Where thoughts are stripped, the
+    base's are read too, and the score is of the tokens that follow them; prompts on which none follow have no score,
+    and their share is `divergence/kl/unended`.
 
     Attributes:
         answers: harmless prompts, and how many tokens are answered (`generation.max_new_tokens`); greedy, no scorers.
@@ -90,18 +93,25 @@ class Divergence:
         settings = self.answers.generation
         encoded = encode_prompts(model, tokenizer, texts, settings)
         prompts = prompt_rows(model, tokenizer, encoded)
-        _, answers, _ = continue_rows(model, tokenizer, prompts, settings, progress)
+        _, written, _ = continue_rows(model, tokenizer, prompts, settings, progress)
+        starts = [Decoder(model, tokenizer, settings).answer_start(new) for new in written]
+        answered = [i for i, start in enumerate(starts) if start is not None and start < len(written[i])]
+        self._require_answers(samples, answered)
+        thoughts = [written[i][: starts[i]] for i in answered]
+        answers = [written[i][starts[i] :] for i in answered]
+        rows = [prompts[i] + thought for i, thought in zip(answered, thoughts, strict=True)]
         budget = BatchBudget.of(model, "loglikelihood", settings.tokens_per_batch)
 
         def of_piece(logits: "torch.Tensor", places: "torch.Tensor") -> tuple["torch.Tensor", ...]:
             tokens, logs = likeliest(logits, self.kept)
             return tokens.cpu(), logs.cpu()
 
-        made = dict(read_answers(model, prompts, answers, budget, of_piece))
-        tokens, logs = (torch.cat([made[i][part] for i in range(len(samples))]) for part in (0, 1))
-        kept = Distributions(tuple(sample.id for sample in samples), tuple(answers), tokens, logs)
+        made = dict(read_answers(model, rows, answers, budget, of_piece))
+        tokens, logs = (torch.cat([made[i][part] for i in range(len(rows))]) for part in (0, 1))
+        names = tuple(samples[i].id for i in answered)
+        kept = Distributions(names, tuple(answers), tokens, logs, tuple(thoughts) if any(thoughts) else ())
         kept.save(folder)
-        zeros = np.zeros(len(samples))
+        zeros = np.zeros(len(answered))
         return self._measurements(tokenizer, samples, kept, encoded.shown, {"kl": zeros, "kl_first": zeros}, budget)
 
     def measure_against(
@@ -116,20 +126,34 @@ class Divergence:
         if not samples:
             return []
         settings = self.answers.generation
-        base = Distributions.load(kept).only([sample.id for sample in samples])
-        texts = [sample.text for sample in samples]
-        encoded = encode_prompts(model, tokenizer, texts, settings)
+        base = Distributions.load(kept)
+        there = set(base.samples)
+        answered = [i for i, sample in enumerate(samples) if sample.id in there]
+        self._require_answers(samples, answered)
+        base = base.only([samples[i].id for i in answered])
+        encoded = encode_prompts(model, tokenizer, [sample.text for sample in samples], settings)
         prompts = prompt_rows(model, tokenizer, encoded)
+        rows = base.read_from([prompts[i] for i in answered])
         budget = BatchBudget.of(model, "loglikelihood", settings.tokens_per_batch)
 
         def of_piece(logits: "torch.Tensor", places: "torch.Tensor") -> tuple["torch.Tensor", ...]:
             found = divergences(base.logs[places].to(logits.device), base.tokens[places].to(logits.device), logits)
             return (found.cpu(),)
 
-        mean, first = np.zeros(len(samples)), np.zeros(len(samples))
-        for index, (found,) in read_answers(model, prompts, list(base.answers), budget, of_piece):
+        mean, first = np.zeros(len(answered)), np.zeros(len(answered))
+        for index, (found,) in read_answers(model, rows, list(base.answers), budget, of_piece):
             mean[index], first[index] = float(found.mean()), float(found[0])
         return self._measurements(tokenizer, samples, base, encoded.shown, {"kl": mean, "kl_first": first}, budget)
+
+    def _require_answers(self, samples: Sequence[Sample], answered: Sequence[int]) -> None:
+        """Raises InputError for a half on whose prompts no thought has ended."""
+        for half in dict.fromkeys(sample.half for sample in samples):
+            if not any(samples[i].half == half for i in answered):
+                raise InputError(
+                    f"the divergence has no answer to read on the {half} half: no thought ended within "
+                    f"{self.answers.generation.max_new_tokens} tokens; allow more (evaluation.divergence_tokens), or "
+                    "say model.thinking=off"
+                )
 
     def _measurements(
         self,
@@ -140,24 +164,43 @@ class Divergence:
         scores: dict[str, NDArray[np.float64]],
         budget: BatchBudget,
     ) -> list[Measurement]:
-        texts = [str(tokenizer.decode(answer, skip_special_tokens=True)) for answer in base.answers]
+        strips = thoughts_of(tokenizer, self.answers.generation.chat) is not None
+        place_of = {name: place for place, name in enumerate(base.samples)}
+        said = [str(tokenizer.decode(answer, skip_special_tokens=True)) for answer in base.answers]
+        thought = [str(tokenizer.decode(one)) for one in base.thoughts] or [""] * len(said)
         rendered = list(shown) != [sample.text for sample in samples]
         measurements = []
         for half in get_args(Half):
-            places = [place for place, sample in enumerate(samples) if sample.half == half]
-            if not places:
+            of_half = [i for i, sample in enumerate(samples) if sample.half == half]
+            if not of_half:
                 continue
+            answered = [i for i in of_half if samples[i].id in place_of]
+            places = [place_of[samples[i].id] for i in answered]
             measurements += [
                 Measurement(
                     name=f"divergence/{name}",
                     half=half,
-                    sample_ids=tuple(samples[i].id for i in places),
+                    sample_ids=tuple(samples[i].id for i in answered),
                     scores=values[places],
-                    inputs=tuple(samples[i].text for i in places),
-                    rendered=tuple(shown[i] for i in places) if rendered else None,
-                    outputs=tuple(texts[i] for i in places),
+                    inputs=tuple(samples[i].text for i in answered),
+                    rendered=tuple(shown[i] for i in answered) if rendered else None,
+                    outputs=tuple(thought[place] + said[place] for place in places),
+                    scored=tuple(said[place] for place in places) if strips else None,
                     notes=budget.notes(),
                 )
                 for name, values in scores.items()
             ]
+            if strips:
+                measurements.append(_unended(half, [samples[i] for i in of_half], place_of))
         return measurements
+
+
+def _unended(half: Half, samples: Sequence[Sample], answered: Container[str]) -> Measurement:
+    """The share of prompts on which the base's thought has not ended, or nothing follows it."""
+    return Measurement(
+        name=f"divergence/kl/{UNENDED}",
+        half=half,
+        sample_ids=tuple(sample.id for sample in samples),
+        scores=np.array([sample.id not in answered for sample in samples], dtype=np.float64),
+        inputs=tuple(sample.text for sample in samples),
+    )

@@ -12,29 +12,49 @@ from tqdm import tqdm
 from evaluation.inputs.model_input import padded
 from evaluation.position_logits import position_logits
 from surgery.errors import InputError
-from surgery.tokens.chat import render
+from surgery.tokens.chat import render, thoughts_of
 from surgery.tokens.encoding import embedding_rows, padding_id, require_embeddings, start_id, start_ids, token_ids
+from surgery.tokens.thinking import Thoughts
 
 if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Stands for an answer that is not there; no text to stop at is a part of it.
+_UNENDED = "\ue000"
 
 
 class ModelInMemory(HFLM):  # type: ignore[misc]
     """lm-eval's model, but that no context ends in what the tokenizer ends texts with, no token is fed that the model
-    has no embedding of, and chat templates are rendered on the tokenizer's date.
+    has no embedding of, and chat templates are rendered on the tokenizer's date and with its framing.
+
+    Where thoughts are stripped, what is written is what follows them, and texts to stop at are looked for there alone.
+    lm-eval's own `think_end_token` stops within thoughts, takes one that has not ended for an answer, and can't see
+    marks that are special tokens.
 
     Args:
         model, tokenizer: as loaded; lm-eval sets the tokenizer's padding and truncation, and gets a copy.
         max_length: most tokens of a question with its examples; None is the model's maximum.
+        chat: questions go through the chat template.
+
+    Attributes:
+        thoughts: what parts thoughts from answers; None where they are not stripped.
+        unended: the contexts after which a thought has not ended.
     """
 
     def __init__(
-        self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", max_length: int | None = None
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        max_length: int | None = None,
+        chat: bool = False,
     ) -> None:
         own: Any = copy.deepcopy(tokenizer)
         if own.pad_token_id != (pad := padding_id(model, own)):
             own.pad_token = own.convert_ids_to_tokens(pad)
         self._prefix, self._begin, self._rows = start_id(model, own), start_ids(own), embedding_rows(model)
+        self.thoughts: Thoughts | None = thoughts_of(own, chat)
+        self.unended: set[str] = set()
         super().__init__(pretrained=model, tokenizer=own, max_length=max_length)
 
     @property
@@ -53,6 +73,25 @@ class ModelInMemory(HFLM):  # type: ignore[misc]
             if others == turns:
                 raise
             return render(self.tokenizer, others, key="model.chat", **options)
+
+    def tok_decode(self, tokens: int | list[int], skip_special_tokens: bool = True) -> str:
+        """What tokens say; of what the model wrote its answer, or _UNENDED where a thought has not ended."""
+        if self.thoughts is None or isinstance(tokens, int) or not skip_special_tokens:
+            return str(super().tok_decode(tokens, skip_special_tokens=skip_special_tokens))
+        answer = self.thoughts.parted(tokens)[1]
+        return _UNENDED if answer is None else answer
+
+    def generate_until(self, requests: "list[Instance]", disable_tqdm: bool = False) -> list[str]:
+        """What is written after each context; nothing where a thought has not ended."""
+        written: list[str] = super().generate_until(requests, disable_tqdm)
+        self.unended |= {request.args[0] for request, text in zip(requests, written, strict=True) if text == _UNENDED}
+        return ["" if text == _UNENDED else text for text in written]
+
+    def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any) -> torch.Tensor:
+        """As lm-eval does it; where thoughts are stripped it goes on to the end, and is cut at a stop text later."""
+        stop = stop if self.thoughts is None else []
+        made: torch.Tensor = super()._model_generate(context, max_length, stop, **settings)
+        return made
 
     def tok_encode(
         self,

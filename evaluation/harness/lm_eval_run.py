@@ -1,9 +1,9 @@
 """lm-eval's tasks loaded once a process, and run on a model in memory."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,9 @@ import numpy as np
 
 from evaluation.harness.lm_eval_batches import run_within_budgets
 from evaluation.inputs.isolation import preserved_random_state, quiet
-from evaluation.measurements.measurement import JSON, Half, Measurement
+from evaluation.measurements.measurement import JSON, UNENDED, Half, Measurement
 from surgery.errors import InputError
+from surgery.tokens.framing import framing_of
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -133,7 +134,7 @@ def run_tasks(
     training = model.training
     try:
         with _as_lm_eval_runs(progress):
-            lm = ModelInMemory(model, tokenizer, run.max_length)
+            lm = ModelInMemory(model, tokenizer, run.max_length, run.chat)
             batches = run_within_budgets(lm, model, run.batch_size, progress)
             for task in tasks.values():
                 task.set_fewshot_seed(seed=_SEED)
@@ -145,6 +146,7 @@ def run_tasks(
                 if run.sampled is None
                 else {name: _places(name, tasks[name], run.sampled) for name in tasks},
                 bootstrap_iters=0,
+                system_instruction=framing_of(tokenizer).system if run.chat else None,
                 log_samples=True,
                 apply_chat_template=run.chat,
                 fewshot_as_multiturn=run.chat,
@@ -153,12 +155,26 @@ def run_tasks(
         model.train(training)
     assert results is not None, "lm-eval gives results on the first process only"
     called = {name: run.renamed.get(name, name) for name in tasks}
-    return {
-        called[name]: _measurements(
-            called[name], task, results["samples"][name], run.half, batches.get(_requests(task), {}), run.chat
-        )
-        for name, task in tasks.items()
-    }
+    measured = {}
+    for name, task in tasks.items():
+        samples = results["samples"][name]
+        found = _measurements(called[name], task, samples, run.half, batches.get(_requests(task), {}), run.chat)
+        if lm.thoughts is not None and _requests(task) == "generate_until":
+            found.append(_unended(called[name], found[0], lm.unended))
+        measured[called[name]] = found
+    return measured
+
+
+def _unended(name: str, measured: Measurement, unended: Collection[str]) -> Measurement:
+    """The share of a task's questions whose thought has not ended."""
+    contexts = measured.inputs or ()
+    return replace(
+        measured,
+        name=f"lm_eval/{name}/{UNENDED}",
+        scores=np.array([context in unended for context in contexts], dtype=np.float64),
+        statistic="mean",
+        weights=None,
+    )
 
 
 def _requests(task: "Task") -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ class ProbeTexts:
     share: float = 0.1
     name: str = "probe-texts"
     threshold: float = 0.5
+
+    # The judge's own, whatever it reads.
+    of_no_answer: ClassVar[Sequence[str]] = ("*/accuracy",)
 
     def check(self) -> None:
         """Reads the texts; raises InputError when too few are held out."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ class SideBySide:
     """
 
     judges: Sequence[Guard]
+
+    # Of all that both have read, where nothing was answered too.
+    of_no_answer: ClassVar[Sequence[str]] = ("*/agreement", "*/kappa")
 
     def check(self) -> None:
         """Raises InputError for a judge that can't be used, and for two of one name."""

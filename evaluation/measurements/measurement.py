@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
 Half = Literal["report", "selection"]
 Statistic = Literal["mean", "perplexity", "mean_of_means"]
+# `NAME/unended` is the share of samples on which a model's thought has not ended.
+UNENDED = "unended"
 
 
 def _frozen(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -35,6 +37,7 @@ class Measurement:
         inputs: each sample as it was given.
         rendered: what the model was shown of it, where that is something else: in a chat template, or cut.
         outputs: what it said.
+        scored: what of that was scored, where that is something else: without the model's thoughts.
         notes: anything to be kept with the result, such as {"halvings": 2}.
 
     Raises:
@@ -51,13 +54,14 @@ class Measurement:
     inputs: tuple[str, ...] | None = None
     rendered: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
+    scored: tuple[str, ...] | None = None
     notes: Mapping[str, JSON] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scores", _frozen(self.scores))
         if self.weights is not None:
             object.__setattr__(self, "weights", _frozen(self.weights))
-        for name in ("sample_ids", "strata", "inputs", "rendered", "outputs"):
+        for name in ("sample_ids", "strata", "inputs", "rendered", "outputs", "scored"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check()
@@ -67,7 +71,7 @@ class Measurement:
             raise ValueError(f"{self.name}: half {self.half!r} or statistic {self.statistic!r} is unknown")
         if self.scores.ndim != 1 or not len(self.scores):
             raise ValueError(f"{self.name}: scores have the shape {self.scores.shape}; they need one a sample")
-        for name in ("sample_ids", "weights", "strata", "inputs", "rendered", "outputs"):
+        for name in ("sample_ids", "weights", "strata", "inputs", "rendered", "outputs", "scored"):
             values = getattr(self, name)
             if values is not None and len(values) != self.n:
                 raise ValueError(f"{self.name}: {self.n} scores, but {len(values)} {name}")
@@ -100,6 +104,7 @@ class Measurement:
             inputs=some(self.inputs),
             rendered=some(self.rendered),
             outputs=some(self.outputs),
+            scored=some(self.scored),
         )
 
     @property

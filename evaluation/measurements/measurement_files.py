@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 _KEY = b"evaluation.measurements/1"
-_OPTIONAL = {"weight": "weights", "stratum": "strata", "input": "inputs", "rendered": "rendered", "output": "outputs"}
+_OPTIONAL = {
+    **{"weight": "weights", "stratum": "strata", "input": "inputs", "rendered": "rendered", "output": "outputs"},
+    "scored": "scored",
+}
 
 
 def to_table(measurements: Sequence[Measurement]) -> "pyarrow.Table":

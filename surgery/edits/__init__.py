@@ -10,4 +10,5 @@ __all__ = [
     "new_weights",
     "probe_ascent",
     "steering",
+    "system_turn",
 ]

@@ -10,7 +10,7 @@ from shutil import copy2
 
 from safetensors import safe_open
 
-from surgery.edits.intervention import Intervention
+from surgery.edits.intervention import Intervention, shown_alike
 from surgery.edits.steering import Steering
 from surgery.errors import InputError
 from surgery.export.base_folder import FORMAT, MANIFEST, other_files
@@ -21,7 +21,12 @@ from surgery.model.loading import load_model
 
 
 def require_weights(interventions: Sequence[Intervention], what: str) -> None:
-    """Raises InputError when one of them is done while the model runs."""
+    """Raises InputError when one of them is done while the model runs, or to what it is shown."""
+    if not shown_alike(interventions):
+        raise InputError(
+            f"this cell gives the model a system prompt and changes no weight, so there is no {what} of it; give it "
+            "the prompt yourself, which is method.system in the cell's config.yaml"
+        )
     if any(isinstance(one, Steering) for one in interventions):
         raise InputError(
             f"this cell steers hidden states while the model runs and changes no weight, so there is no {what} of it; "

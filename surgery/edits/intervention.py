@@ -1,6 +1,6 @@
 """What can be done to a model and taken back exactly: an edit, and the methods it is compared with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -14,11 +14,12 @@ from surgery.edits.edit import Edit
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import NewWeights
 from surgery.edits.steering import Steering
+from surgery.edits.system_turn import SystemPrompt
 from surgery.files.tensor_file import opened_tensors
 
 
 class Intervention(Protocol):
-    """An `Edit`, a `Steering`, or a `WeightChange`: an `Ablation`, `NewWeights`, a `LowRankChange`."""
+    """An `Edit`, a `Steering`, a `SystemPrompt`; or a `WeightChange`: `Ablation`, `NewWeights`, `LowRankChange`."""
 
     @property
     def base_fingerprint(self) -> str:
@@ -44,6 +45,11 @@ def described(intervention: Intervention) -> str:
     return intervention.region.how if isinstance(intervention, Edit) else str(intervention)
 
 
+def shown_alike(chain: Iterable[Intervention]) -> bool:
+    """Whether the model is shown the same prompts with a chain of interventions as without."""
+    return not any(isinstance(one, SystemPrompt) for one in chain)
+
+
 def load_intervention(path: str | Path) -> Intervention:
     """Reads whichever intervention a file holds.
 
@@ -55,6 +61,7 @@ def load_intervention(path: str | Path) -> Intervention:
     loaders: dict[str, Callable[[str | Path], Intervention]] = {
         EDIT_FORMAT: Edit.load,
         Steering.FORMAT: Steering.load,
+        SystemPrompt.FORMAT: SystemPrompt.load,
         Ablation.FORMAT: Ablation.load,
         NewWeights.FORMAT: NewWeights.load,
         LowRankChange.FORMAT: LowRankChange.load,

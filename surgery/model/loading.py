@@ -15,6 +15,7 @@ from surgery.model.model_files import model_folder
 from surgery.model.weights import load_weights, make_ready
 from surgery.tokens.chat import DEFAULT_DATE
 from surgery.tokens.encoding import padding_id
+from surgery.tokens.framing import note_tokenizer
 from surgery.tokens.tokenizer import load_tokenizer
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -113,4 +114,5 @@ def load_model(
         note_source(model, folder, as_saved=dtype == "auto", trust_remote_code=trust_remote_code, keep=keep)
     if tokenizer.pad_token_id != (pad := padding_id(model, tokenizer)):
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
+    note_tokenizer(model, tokenizer)
     return model, tokenizer

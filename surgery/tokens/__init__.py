@@ -3,6 +3,9 @@
 __all__ = [
     "chat",
     "encoding",
+    "framing",
     "padding",
+    "template_checks",
+    "thinking",
     "tokenizer",
 ]

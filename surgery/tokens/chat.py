@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
+from surgery.tokens.framing import framing_of
+from surgery.tokens.thinking import Thoughts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,7 +27,7 @@ _FLAGS, _LETTERS = ("", "-", "_", "0", "^", "#", "E", "O"), "aAbBcCdDeFgGhHIjklm
 # Where a tokenizer keeps the date, so that copies of it have it too.
 _DATE = "rendered_on"
 # Two texts that no template has a reason to refuse or to write alike.
-_TRIALS = ("What is a lighthouse?", "Where do swallows go in winter?")
+TRIALS = ("What is a lighthouse?", "Where do swallows go in winter?")
 
 
 def require_date(value: str) -> str:
@@ -62,7 +64,7 @@ def render(
     """A conversation in the tokenizer's chat template: the same whenever and wherever it is rendered.
 
     Clocks stand at midnight of the tokenizer's date (`set_date`), and what a template draws by chance it draws alike
-    each time.
+    each time. A system prompt and how thoughts are asked for are the tokenizer's too (`set_framing`).
 
     Args:
         turns: each with `role` and `content`.
@@ -73,25 +75,33 @@ def render(
     Raises:
         InputError: when there is no template, or none of several is the default; when it can't be read, or refuses.
     """
-    date = date_of(tokenizer)
+    date, framing = date_of(tokenizer), framing_of(tokenizer)
+    arguments = framing.thinking.template_arguments() if framing.thinking else {}
     with _seeded():
         try:
             template = _template(tokenizer, key)
-            return str(
+            rendered = str(
                 tokenizer.apply_chat_template(
-                    [dict(turn) for turn in turns],
+                    [dict(turn) for turn in _with_system(turns, framing.system)],
                     chat_template=_clock(date) + template,
                     add_generation_prompt=answer_follows,
                     continue_final_message=last_goes_on,
                     tokenize=False,
                     **_dates(date),
+                    **arguments,
                 )
             )
+            return rendered + (framing.thinking.begun(rendered) if framing.thinking and answer_follows else "")
         except InputError:
             raise
         except Exception as error:  # a template is a program: it may fail in any way
             reason = _reason(error)
     raise InputError(f"{key}=true, but the tokenizer's chat template {reason}; mend the template, or say {key}=false")
+
+
+def _with_system(turns: Sequence[Mapping[str, str]], system: str | None) -> list[Mapping[str, str]]:
+    own = system is None or (bool(turns) and turns[0].get("role") == "system")
+    return [*turns] if own else [{"role": "system", "content": str(system)}, *turns]
 
 
 def _reason(error: Exception) -> str:
@@ -118,12 +128,28 @@ def in_chat_template(
 
 def require_template(tokenizer: "PreTrainedTokenizerBase", *, answer_follows: bool = False, key: str = "chat") -> None:
     """Raises InputError when texts can't be put into the chat template, or get lost in it."""
-    one, other = in_chat_template(tokenizer, _TRIALS, answer_follows=answer_follows, key=key)
+    one, other = in_chat_template(tokenizer, TRIALS, answer_follows=answer_follows, key=key)
     if one == other:
         raise InputError(
             f"{key}=true, but the tokenizer's chat template leaves out what the user says (it may want messages of "
             f"another form); mend the template, or say {key}=false"
         )
+
+
+def thoughts_of(tokenizer: "PreTrainedTokenizerBase", chat: bool = True) -> Thoughts | None:
+    """What parts thoughts from answers; None where answers are taken as they are.
+
+    Args:
+        chat: whether prompts go through the chat template; without it there are no thoughts.
+
+    Raises:
+        InputError: see `render`.
+    """
+    thinking = framing_of(tokenizer).thinking
+    if not chat or thinking is None or thinking.mode != "strip":
+        return None
+    [prompt] = in_chat_template(tokenizer, TRIALS[:1], answer_follows=True, key="model.chat")
+    return Thoughts(tokenizer, thinking, opened=prompt.rstrip().endswith(thinking.begin))
 
 
 def _template(tokenizer: "PreTrainedTokenizerBase", key: str) -> str:

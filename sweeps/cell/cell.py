@@ -1,6 +1,6 @@
 """One experiment, fully resolved and validated."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from functools import cached_property
 from hashlib import sha256
@@ -47,7 +47,8 @@ class Cell:
     @property
     def protocol(self) -> str:
         """12 hexadecimal digits of the hash of what is measured and how; equal where results may stand in one table."""
-        return sha256(canonical_json(self.evaluation).encode()).hexdigest()[:12]
+        framing = self.settings.model.framing().measured() if self.renders_chat else {}
+        return sha256(canonical_json({**self.evaluation, **framing}).encode()).hexdigest()[:12]
 
     def identity(self) -> dict[str, Any]:
         """What can change the result."""
@@ -56,7 +57,7 @@ class Cell:
         return {
             "version": VERSION,
             "model": [*self.model_identity.parts().values(), settings.model.dtype, settings.model.chat],
-            **({"date": settings.model.date} if self.renders_chat else {}),
+            **({"date": settings.model.date, **settings.model.framing().identity()} if self.renders_chat else {}),
             "texts": self.texts_identity(),
             "probe": probe | {"fingerprint": self.probe_fingerprint},
             **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.needs.region else {}),
@@ -86,9 +87,11 @@ class Cell:
         return chain_fingerprint(self.model_fingerprint, self.earlier)
 
     def texts_identity(self) -> list[Any]:
-        """What the model is shown of the behavior: the texts, cut, and on which date in its chat template."""
-        behavior = self.settings.behavior
-        return [self.texts_fingerprint, behavior.max_length, *["chat", self.settings.model.date] * behavior.chat]
+        """What the model is shown of the behavior: the texts, cut; in its chat template on which date and with what."""
+        behavior, model = self.settings.behavior, self.settings.model
+        shown = model.framing().shown()
+        chat = ["chat", model.date, *([shown] if shown else [])]
+        return [self.texts_fingerprint, behavior.max_length, *chat * behavior.chat]
 
     def keys(self) -> dict[str, Any]:
         """The keys that were composed, flat, as a person would type them: for tables and results.csv."""
@@ -107,10 +110,11 @@ class Cell:
             "seed": settings.seed,
             "model.dtype": settings.model.dtype,
             **({"model.date": settings.model.date} if self.renders_chat else {}),
+            **({f"model.{name}": getattr(settings.model, name) for name in settings.model.framing().identity()}),
             "behavior.max_length": settings.behavior.max_length,
             "behavior.limit": settings.behavior.limit,
         }
-        keys |= {f"method.{name}": value for name, value in settings.method.numbers().items()}
+        keys |= {f"method.{name}": value for name, value in settings.method.told().items()}
         if self.earlier:
             keys["composition"] = "+".join(self.earlier)
         for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):
@@ -126,6 +130,14 @@ class Cell:
 
 def renders_chat(evaluator: Any) -> bool:
     """Whether the identity of an evaluator, or of several, says that prompts go into the chat template."""
+    return any(chat_settings(evaluator))
+
+
+def chat_settings(evaluator: Any) -> Iterator[bool]:
+    """Of all prompts that an evaluator's identity, or several's, tells of: whether they go into the chat template."""
     if isinstance(evaluator, Mapping):
-        return bool(evaluator.get("chat")) or any(renders_chat(value) for value in evaluator.values())
-    return isinstance(evaluator, list | tuple) and any(renders_chat(value) for value in evaluator)
+        yield from [bool(evaluator["chat"])] if "chat" in evaluator else []
+        evaluator = list(evaluator.values())
+    if isinstance(evaluator, list | tuple):
+        for value in evaluator:
+            yield from chat_settings(value)

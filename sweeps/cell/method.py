@@ -17,11 +17,13 @@ class Needs:
         region: it edits the rows of a region; others know no `region` and no `top_k`.
         probe: a probe decides what it does to the model; fine-tuning looks at the texts alone.
         numbers: those of NUMBERS that it takes; a method that takes any trains the model.
+        system: it takes a system prompt, which the chat template is given.
     """
 
     region: bool = False
     probe: bool = True
     numbers: tuple[str, ...] = ()
+    system: bool = False
 
 
 # Each is a file of this name in `sweeps/methods/`.
@@ -33,6 +35,7 @@ METHODS: Mapping[str, Needs] = {
     "gradient_ascent": Needs(numbers=("lr", "epochs", "batch_size")),
     "lora": Needs(probe=False, numbers=NUMBERS),
     "task_vector": Needs(probe=False, numbers=NUMBERS),
+    "system_prompt": Needs(probe=False, system=True),
 }
 
 

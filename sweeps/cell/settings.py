@@ -1,17 +1,22 @@
 """The keys of one experiment as they were given, each valid by itself."""
 
-from dataclasses import field
+from collections.abc import Mapping
+from dataclasses import asdict, field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from surgery.changes.alpha import require_alpha
 from surgery.tokens.chat import DEFAULT_DATE, require_date
+from surgery.tokens.framing import Framing
+from surgery.tokens.thinking import NO_THOUGHTS, Thinking
 from sweeps.cell.method import NUMBERS, Needs, known_method, method_needs
 
 # The keys of `model` that say how it is loaded, as `surgery.load_model` calls them too.
 LOADING = ("path", "revision", "gguf", "dtype", "device", "trust_remote_code", "date")
+# Those that say what its chat template is given beside the turns.
+FRAMING = ("system", "thinking", "thought")
 # Those that an exported adapter tells of its base; whose code may run, and where, is for who loads it to say.
 TOLD_OF_BASE = ("revision", "dtype", "date")
 
@@ -21,6 +26,22 @@ STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 Share = Annotated[float, Field(gt=0, lt=1)]
 # As a table or a config file writes it; None is an empty cell.
 Label = str | int | float | bool | None
+
+
+# YAML takes an `off` without quotation marks for false.
+ThinkingMode = Annotated[
+    Literal["off", "strip", "keep"] | None, BeforeValidator(lambda given: "off" if given is False else given)
+]
+
+
+@dataclass(frozen=True, config=STRICT)
+class ThoughtSettings:
+    """How the model marks its thoughts, and is asked for none; see `surgery.tokens.thinking.Thinking`."""
+
+    begin: Annotated[str, Field(min_length=1)] = "<think>"
+    end: Annotated[str, Field(min_length=1)] = "</think>"
+    arguments: Annotated[dict[str, Any], Field(min_length=1)] = field(default_factory=lambda: dict(NO_THOUGHTS))
+    empty: Annotated[str, Field(min_length=1)] | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -38,10 +59,35 @@ class ModelSettings:
     checksums: str | None
     date: Annotated[str, AfterValidator(require_date)] = DEFAULT_DATE
     gguf: str | None = None
+    system: str | None = None
+    thinking: ThinkingMode = None
+    thought: ThoughtSettings = field(default_factory=ThoughtSettings)
 
     def loading(self) -> dict[str, Any]:
         """What `surgery.load_model` takes of it."""
         return {name: getattr(self, name) for name in LOADING}
+
+    def framing(self) -> Framing:
+        """What its chat template is given beside the turns."""
+        return framing(self.system, self.thinking, asdict(self.thought))
+
+
+def framing(
+    system: str | None = None,
+    thinking: Literal["off", "strip", "keep"] | None = None,
+    thought: Mapping[str, Any] | None = None,
+) -> Framing:
+    """What the keys of FRAMING mean, as settings or a recorded config have them."""
+    if thinking is None or thinking == "keep":
+        return Framing(system)
+    return Framing(system, Thinking(thinking, **(thought or {})))
+
+
+def framing_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `framing` takes, of a recorded config; empty where nothing is set."""
+    model = config.get("model") or {}
+    found = {name: value for name in FRAMING if (value := model.get(name)) is not None}
+    return found if framing(**found).identity() else {}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -92,19 +138,22 @@ class RegionSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class MethodSettings:
-    """What is done to the model; the numbers are of methods that train, and unset for others."""
+    """What is done to the model; the numbers are of methods that train, and unset for others, as `system` is."""
 
     name: Annotated[str, AfterValidator(known_method)]
     lr: Annotated[float, Field(gt=0)] | None = None
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
     rank: PositiveInt | None = None
+    system: str | None = None
 
     def __post_init__(self) -> None:
         for name in NUMBERS:
             if (getattr(self, name) is not None) != (name in self.needs.numbers):
                 needed = "needed by" if name in self.needs.numbers else "no setting of"
                 raise ValueError(f"{name} is {needed} method={self.name}")
+        if (self.system is not None) != self.needs.system:
+            raise ValueError(f"system is {'needed by' if self.needs.system else 'no setting of'} method={self.name}")
 
     @property
     def needs(self) -> Needs:
@@ -115,9 +164,13 @@ class MethodSettings:
         """How it trains; empty where it does not."""
         return {name: getattr(self, name) for name in self.needs.numbers}
 
+    def told(self) -> dict[str, Any]:
+        """What is set of it beside its name."""
+        return self.numbers() | ({"system": self.system} if self.needs.system else {})
+
     def identity(self) -> str | dict[str, Any]:
-        """Its name, and how it trains where it does."""
-        return {"name": self.name, **self.numbers()} if self.needs.numbers else self.name
+        """Its name, and what is set of it where it takes anything."""
+        return {"name": self.name, **self.told()} if self.told() else self.name
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -21,7 +21,7 @@ from sweeps.engines.import_path import import_packages_only
 from sweeps.records.choice import Choice
 from sweeps.records.metric import key_of
 from sweeps.records.record import RESULT, SAMPLES, cell_folders, load_records, sweep_folders
-from sweeps.records.samples import read_samples
+from sweeps.records.samples import read_samples, told_with_scored
 from sweeps.records.sweep import Sweep, one_cell
 from sweeps.report.write import FIGURES, write_report
 from sweeps.results.best_cell import choose
@@ -136,7 +136,7 @@ def samples(
     record = sweep.cell(cell)
     if not (sweep.folder / record.cell / SAMPLES).is_file():
         raise InputError(f"cell {record.cell} has no samples: it {record.status}")
-    table = read_samples(sweep.folder / record.cell)
+    table = told_with_scored(read_samples(sweep.folder / record.cell))
     with_text = table[table["edited"].notna() & (table["half"] == half)]
     names = list(dict.fromkeys(with_text["measurement"]))
     wanted = measurement or (names[0] if names else "")

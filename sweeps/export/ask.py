@@ -14,6 +14,8 @@ from evaluation.streaming import stream
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
 from surgery.model.loading import load_model
+from surgery.tokens.framing import set_framing
+from sweeps.cell.settings import framing
 from sweeps.records.base_model import load_cell_model
 from sweeps.records.chain import applied, read_chain
 from sweeps.records.recorded_generation import NEW_TOKENS, as_measured
@@ -59,6 +61,7 @@ class Pair:
             raise InputError(f"'{folder}' does not name its base; ask the cell it came from")
         origin = _origin(folder)
         model, tokenizer = load_model(str(base), **origin.get("loaded", {}))
+        set_framing(tokenizer, framing(**origin.get("framed", {})))
         _require_its_base(folder, origin, fingerprint(model))
         adapted: Any = PeftModel.from_pretrained(model, folder)
         generation = Generation(**origin.get("asked", {"max_new_tokens": NEW_TOKENS}))

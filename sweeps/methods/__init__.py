@@ -7,5 +7,6 @@ __all__ = [
     "gradient_ascent",
     "lora",
     "surgery",
+    "system_prompt",
     "task_vector",
 ]

@@ -9,6 +9,7 @@ from surgery.activity.neuron_activity import require_gates
 from surgery.edits.edit import Edit
 from surgery.errors import InputError
 from sweeps.cell.canonical_json import canonical_json
+from sweeps.cell.settings import framing_keys
 from sweeps.paper.prompt_sets import PromptSet, behavior_prompts, task_prompts
 from sweeps.paper.table import one_of, settings_of
 from sweeps.records.base_model import model_arguments
@@ -75,7 +76,7 @@ def behaviors_of(folder: Path, done: Sequence[Record]) -> list[Behavior]:
     cells = {name: one_of(records, folder, f"of behavior '{name}'") for name, records in groups.items()}
     measured_alike(list(cells.values()), folder)
     found = [_behavior(name, record, folder / record.cell) for name, record in cells.items()]
-    if len({canonical_json(model_arguments(one.config)) for one in found}) > 1:
+    if len({canonical_json([model_arguments(one.config), framing_keys(one.config)]) for one in found}) > 1:
         raise InputError("the cells of this sweep are of several models; figure 2 is of one, so name a sweep of one")
     for behavior in found:
         require_gates(behavior.edit.region)

@@ -113,9 +113,11 @@ class Materials:
         """What a person should know of how texts and prompts are shown to the model, in sentences; checks them."""
         model, evaluation = settings.model, values["evaluation"]["measurements"]
         source = [model.path, model.gguf, model.revision, model.trust_remote_code, model.date]
-        key = canonical_json([source, str(settings.behavior), settings.seed, evaluation])
+        framing = [model.chat, model.framing().identity()]
+        key = canonical_json([source, framing, str(settings.behavior), settings.seed, evaluation])
         if key not in self._shown:
-            self._shown[key] = self.models.shown(settings, self.texts(settings), self.evaluators(values).made)
+            found = self.evaluators(values)
+            self._shown[key] = self.models.shown(settings, self.texts(settings), found.made, found.identities)
         return self._shown[key]
 
     @cached_property

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from evaluation.evaluator import Evaluator, ShowsPrompts
+from evaluation.generation import end_tokens
 from surgery.edits.intervention import Intervention
-from surgery.errors import InputError
+from surgery.errors import InputError, foreign_errors
 from surgery.files.gguf_file import GgufFile
 from surgery.files.gguf_place import gguf_of, told
 from surgery.from_gguf.gguf_model import gguf_skeleton, own_dtype
@@ -26,9 +29,13 @@ from surgery.probe.probe import Probe
 from surgery.rows.locator import layer_count, locate
 from surgery.states.text_batches import reading_of_texts
 from surgery.texts.texts import LabelledTexts
+from surgery.tokens.framing import Framing, set_framing
+from surgery.tokens.template_checks import ends_turns, require_framing
 from surgery.tokens.tokenizer import load_tokenizer
 from sweeps.cell.canonical_json import canonical_json
+from sweeps.cell.cell import chat_settings
 from sweeps.cell.settings import ModelSettings, Settings
+from sweeps.plan.template_notes import require_prompts_for, require_template_for, template_notes
 from sweeps.records.chain import read_named
 
 
@@ -113,25 +120,44 @@ class ModelReading:
             self._shapes[key] = folder, shapes
         return self._shapes[key]
 
-    def shown(self, settings: Settings, texts: LabelledTexts, evaluators: Mapping[str, Evaluator]) -> list[str]:
+    def shown(
+        self,
+        settings: Settings,
+        texts: LabelledTexts,
+        evaluators: Mapping[str, Evaluator],
+        identities: Mapping[str, Any],
+    ) -> list[str]:
         """Holds texts and prompts against the tokenizer, as they will be shown to the model.
+
+        Args:
+            settings, texts: of the cell.
+            evaluators, identities: what is measured, by name.
 
         Returns:
             What a person should know of it, in sentences.
 
         Raises:
-            InputError: for a tokenizer or chat template that can't be used, one that leaves no room for a text, and a
-                token that the model has no embedding of.
+            InputError: for a tokenizer or chat template that can't be used, one that leaves no room for a text, a
+                system prompt or a way with thoughts that it has no place for, and a token that the model has no
+                embedding of.
         """
-        source, shapes = self.shapes(settings)
+        behavior, (source, shapes) = settings.behavior, self.shapes(settings)
         # A model that can't be edited at all is told first.
         locate(shapes, settings.region.component)
         tokenizer = self._tokenizer(source, settings)
-        behavior = settings.behavior
+        prompts = list(chat_settings(identities))
+        require_template_for(settings.model, settings.model.chat or behavior.chat or any(prompts))
+        require_framing(tokenizer, settings.model.framing())
+        require_prompts_for(settings.method, any(prompts))
+        if settings.method.needs.system:
+            require_framing(tokenizer, Framing(settings.method.system), "method=system_prompt")
         reading = reading_of_texts(shapes, behavior.max_length, behavior.chat, group="behavior.")
         reading.check(shapes, tokenizer, texts.texts)
         prompting = [evaluator for evaluator in evaluators.values() if isinstance(evaluator, ShowsPrompts)]
         said = [sentence for one in prompting for sentence in one.check_prompts(shapes, tokenizer)]
+        if prompts:
+            made_for_it = ends_turns(tokenizer, _ends(source, shapes, tokenizer))
+            said += template_notes(settings.model, made_for_it, any(prompts))
         return [*said, *_slow(settings.model, source, shapes)]
 
     def probe(self, settings: Settings) -> Probe | None:
@@ -149,7 +175,7 @@ class ModelReading:
 
     def _tokenizer(self, source: Path | GgufFile, settings: Settings) -> PreTrainedTokenizerBase:
         model = settings.model
-        key = canonical_json([_key(settings), model.date])
+        key = canonical_json([_key(settings), model.date, model.framing().identity()])
         if key in self._tokenizers:
             return self._tokenizers[key]
         if isinstance(source, Path):
@@ -158,6 +184,7 @@ class ModelReading:
             )
         else:
             self._tokenizers[key] = gguf_tokenizer(source, told(model.path, model.gguf), model.date)
+        set_framing(self._tokenizers[key], model.framing())
         return self._tokenizers[key]
 
     def facts(self, settings: Settings) -> ModelFacts:
@@ -171,6 +198,14 @@ class ModelReading:
                 identity = gguf_identity(source, shapes, self._keep)
             self._models[key] = ModelFacts(shapes, identity)
         return self._models[key]
+
+
+def _ends(source: Path | GgufFile, shapes: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The tokens at which the model stops."""
+    if not isinstance(source, Path) or not (source / GENERATION_CONFIG_NAME).is_file():
+        return end_tokens(shapes.generation_config, tokenizer)
+    with foreign_errors(f"'{source / GENERATION_CONFIG_NAME}' can't be read"):
+        return end_tokens(GenerationConfig.from_pretrained(source), tokenizer)
 
 
 def _slow(model: ModelSettings, source: Path | GgufFile, shapes: PreTrainedModel) -> list[str]:

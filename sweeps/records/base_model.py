@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from surgery.model.loading import load_model
-from sweeps.cell.settings import LOADING
+from surgery.tokens.framing import set_framing
+from sweeps.cell.settings import LOADING, framing, framing_keys
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,4 +20,6 @@ def model_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
 def load_cell_model(config: Mapping[str, Any]) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """The unedited model and its tokenizer; raises InputError when it is not there any more."""
     arguments = model_arguments(config)
-    return load_model(arguments.pop("path"), **arguments)
+    model, tokenizer = load_model(arguments.pop("path"), **arguments)
+    set_framing(tokenizer, framing(**framing_keys(config)))
+    return model, tokenizer

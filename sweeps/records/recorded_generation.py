@@ -5,7 +5,7 @@ from typing import Any
 
 from evaluation.generation import Generation
 from surgery.errors import InputError
-from sweeps.cell.settings import TOLD_OF_BASE
+from sweeps.cell.settings import TOLD_OF_BASE, framing_keys
 from sweeps.records.choice import Choice
 
 # Of an answer where nothing was continued that could be gone by.
@@ -64,4 +64,5 @@ def how_asked(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if model.get("gguf"):
         loaded["gguf"] = model["gguf"]
     asked = {"max_new_tokens": generation.max_new_tokens, "chat": generation.chat, "stop": list(generation.stop)}
-    return {"loaded": loaded, "asked": asked}
+    framed = framing_keys(config)
+    return {"loaded": loaded, "asked": asked, **({"framed": framed} if framed else {})}

@@ -21,6 +21,10 @@ COLUMNS = (
     *("weight", "stratum"),
     # The prompt as the model was shown it, where that is something else: in the chat template, or cut.
     "rendered",
+    # What of `base` and `edited` was scored, where that is something else: without the model's thoughts.
+    *("base_scored", "edited_scored"),
+    # What the edited model was shown, where it is that which was edited.
+    "edited_rendered",
 )
 
 
@@ -45,6 +49,9 @@ def write_samples(path: Path, base: "Sequence[Measurement]", edited: "Sequence[M
                     "weight": np.full(before.n, np.nan) if before.weights is None else before.weights,
                     "stratum": before.strata,
                     "rendered": before.rendered,
+                    "base_scored": before.scored,
+                    "edited_scored": after.scored,
+                    "edited_rendered": None if after.rendered == before.rendered else after.rendered,
                 },
                 columns=list(COLUMNS),
             )
@@ -63,6 +70,19 @@ def read_samples(cell_folder: Path, columns: "Sequence[str] | None" = None) -> "
         return pd.read_parquet(path, columns=None if columns is None else list(columns))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"'{path}' can't be read as samples: {error}") from None
+
+
+def told_with_scored(samples: "pd.DataFrame") -> "pd.DataFrame":
+    """The samples for a person: what was scored before the whole of what a model wrote, where that is not all of it."""
+    told = samples.copy()
+    for column in ("base", "edited"):
+        if (scored := f"{column}_scored") in told:
+            rows = told[scored].notna()
+            told.loc[rows, column] = [
+                f"scored: {text or '(nothing)'}\n{whole}"
+                for text, whole in zip(told.loc[rows, scored], told.loc[rows, column], strict=True)
+            ]
+    return told
 
 
 def edited_measurements(cell_folder: Path) -> "dict[str, Measurement]":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.records.record import SAMPLES
-from sweeps.records.samples import read_samples
+from sweeps.records.samples import read_samples, told_with_scored
 
 # With plotly.js (5 MB) and a thousand cells' numbers (2.5 MB) a page stays below 10 MB.
 BUDGET = 2_000_000
@@ -46,7 +46,7 @@ def embedded_samples(folder: Path, wanted: Sequence[str], budget: int = BUDGET) 
         if not (folder / cell / SAMPLES).is_file() or used >= budget:
             found.left_out.append(cell)
             continue
-        table = read_samples(folder / cell)
+        table = told_with_scored(read_samples(folder / cell))
         table = table[(table["half"] == "report") & table["edited"].notna()]
         ours: dict[str, dict[str, list[Any]]] = {}
         for measurement, rows in table.groupby("measurement", sort=False):

@@ -20,9 +20,12 @@ HEADLINES = (
     "jailbreak/overrefusal_rate",
     "attitude/positive_rate",
     "attitude/negative_rate",
+    # Thoughts that had not ended; of tasks each row alone tells it.
+    *("toxic*/unended", "guard/*/unended", "jailbreak/*/unended", "attitude/*/unended"),
     "lm_eval/average",
     "perplexity/*",
     "divergence/kl",
+    "divergence/kl/unended",
     "fluency/grammatical",
     "fluency/repetition",
 )

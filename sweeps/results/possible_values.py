@@ -10,6 +10,7 @@ Limits: TypeAlias = tuple[float | None, float | None]
 
 # Everything else that is measured is a share, as long as its values are: docs/measurements.md.
 NO_SHARES: tuple[tuple[str, Limits], ...] = (
+    ("*/unended", (0.0, 1.0)),
     ("*perplexity*", (1.0, None)),
     ("*loss*", (0.0, None)),
     ("divergence/*", (0.0, None)),

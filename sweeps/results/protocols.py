@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from surgery.errors import InputError
+from sweeps.cell.settings import FRAMING, framing_keys
 from sweeps.records.record import Record
 from sweeps.records.sweep import config_of, flat
 
@@ -74,12 +75,12 @@ def what_differs(cells: tuple[Record, Record], folders: tuple[Path, Path], names
         folders: of their sweeps.
         names: what to call the two.
     """
-    one, other = (
-        config_of(folder / cell.cell).get("evaluation") or {} for cell, folder in zip(cells, folders, strict=True)
-    )
+    configs = [config_of(folder / cell.cell) for cell, folder in zip(cells, folders, strict=True)]
+    one, other = (config.get("evaluation") or {} for config in configs)
     if not one or not other:
         return "what differs can't be told, since no config.yaml lies beside the records"
-    told = [f"{key} is {_shown(a)} in {names[0]} and {_shown(b)} in {names[1]}" for key, a, b in _settings(one, other)]
+    differing = [*_framing(*configs), *_settings(one, other)]
+    told = [f"{key} is {_shown(a)} in {names[0]} and {_shown(b)} in {names[1]}" for key, a, b in differing]
     ours, theirs = ({name for name, value in _measurements(config).items() if value} for config in (one, other))
     for only, name in ((ours - theirs, names[0]), (theirs - ours, names[1])):
         if only:
@@ -92,6 +93,13 @@ def what_differs(cells: tuple[Record, Record], folders: tuple[Path, Path], names
 
 def _measurements(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     return evaluation.get("measurements") or {}
+
+
+def _framing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """What goes into the chat template beside the turns, where it has two values."""
+    ours, theirs = framing_keys(one), framing_keys(other)
+    keys = [name for name in FRAMING if ours.get(name) != theirs.get(name)]
+    return [(f"model.{name}", ours.get(name), theirs.get(name)) for name in keys]
 
 
 def _settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -9,7 +9,7 @@ import yaml
 
 from evaluation.measurements.measurement import Measurement
 from surgery.changes.receipt import Receipt
-from surgery.edits.intervention import Intervention, described
+from surgery.edits.intervention import Intervention, described, shown_alike
 from surgery.files.whole_files import sha256_of_file, written_whole
 from surgery.probe.chance import chance_note
 from surgery.probe.probe import Probe
@@ -72,7 +72,13 @@ def done_record(work: CellWork, findings: Findings, folder: Path) -> Record:
     return Record(
         **work.experiment.asked(),
         status="done",
-        metrics=metrics_of(findings.base, findings.edited, work.cell.settings.seed) | _accuracies(findings.probe),
+        metrics=metrics_of(
+            findings.base,
+            findings.edited,
+            work.cell.settings.seed,
+            shown_alike([*work.experiment.earlier, findings.intervention]),
+        )
+        | _accuracies(findings.probe),
         probe=_of_the_probe(work, findings),
         edit=_of_the_edit(work, findings),
         batches=_batches(work, [*findings.base, *findings.edited]),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from surgery.edits.intervention import Intervention, shown_alike
 from surgery.probe.chance import ProbeAtChance, chance_note
 from surgery.probe.probe import Probe
 from sweeps.cell.method import method_module
@@ -66,7 +67,7 @@ def run_cell(
     with watch.stage("base"):
         base = measure_base(work, probe)
     with watch.stage("edited"), applied(experiment.earlier, work.model), intervention.applied_to(work.model) as receipt:
-        given_up = _given_up(work, pruning) if pruning and pruning.gives_up else None
+        given_up = _given_up(work, pruning, intervention) if pruning and pruning.gives_up else None
         edited = [] if given_up else measure_edited(work, probe)
     if given_up:
         return replace(pruned_record(work, given_up, folder), seconds=watch.seconds)
@@ -76,11 +77,11 @@ def run_cell(
     return replace(record, seconds=watch.seconds)
 
 
-def _given_up(work: CellWork, pruning: Pruning) -> GivenUp | None:
+def _given_up(work: CellWork, pruning: Pruning, intervention: Intervention) -> GivenUp | None:
     """Why the cell is given up, and the metrics and measurements by then; None when it is not."""
-    sofar = GivenUp("", {}, [])
+    sofar, alike = GivenUp("", {}, []), shown_alike([*work.experiment.earlier, intervention])
     for base, edited in looks(work):
-        sofar.metrics.update(metrics_of(base, edited, work.cell.settings.seed))
+        sofar.metrics.update(metrics_of(base, edited, work.cell.settings.seed, alike))
         sofar.measured.extend([*base, *edited])
         if reason := pruning.reason(sofar.metrics):
             return replace(sofar, reason=reason)

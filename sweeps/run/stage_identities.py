@@ -59,8 +59,9 @@ def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
 def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
     """Of what one evaluator measures on the unedited model."""
     measured = cell.evaluation[evaluator]
-    date = {"date": cell.settings.model.date} if renders_chat(measured) else {}
-    return _model_identity(cell, "base", cell.model_fingerprint) | {"evaluator": measured, **date}
+    model = cell.settings.model
+    rendered = {"date": model.date, **model.framing().identity()} if renders_chat(measured) else {}
+    return _model_identity(cell, "base", cell.model_fingerprint) | {"evaluator": measured, **rendered}
 
 
 def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:

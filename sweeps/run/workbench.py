@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
 from surgery.model.loading import load_model
+from surgery.tokens.framing import set_framing
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.cell import Cell
 from sweeps.cell.settings import ModelSettings
@@ -56,7 +57,7 @@ class Workbench:
         return sorted(self._layers.get(canonical_json(states_identity(cell)), {cell.layer}))
 
     def model(self, settings: ModelSettings) -> Loaded:
-        """The model and tokenizer, loaded unless it is the last one that was asked for."""
+        """The model and tokenizer, loaded unless it is the last one that was asked for; framed as the settings say."""
         arguments = settings.loading()
         key = canonical_json(arguments)
         if self._loaded is None or self._loaded[0] != key:
@@ -65,6 +66,7 @@ class Workbench:
             self._staying.clear()
             self._loaded = (key, load_model(**arguments, keep=KeptDigests(self.store.root)))
             self._limits.recall(self._loaded[1][0])
+        set_framing(self._loaded[1][1], settings.framing())
         return self._loaded[1]
 
     def take(self, stage: Stage[T]) -> T:
