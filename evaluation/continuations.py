@@ -166,23 +166,14 @@ class Continuations:
 
         Raises:
             InputError: see `read_prompts` and `generate`.
-            ValueError: when two scorers give a score of the same name.
+            ValueError: see `scores_by`.
         """
         samples = self.samples()
         if not samples:
             return []
         prompts = [sample.text for sample in samples]
         generated = generate(model, tokenizer, prompts, self.generation, progress)
-        scores: dict[str, NDArray[np.float64]] = {}
-        judges: dict[str, JSON] = {}
-        for called, scorer in self.scorers.items():
-            judged = scorer.score(prompts, generated.texts)
-            if isinstance(judged, Judged):
-                judges[called] = judged.batches
-            for name, values in judged.items():
-                if name in scores:
-                    raise ValueError(f"two scorers give '{name}'; keep one of them")
-                scores[name] = values
+        scores, judges = scores_by(self.scorers, prompts, generated.texts)
         measurements = []
         for half in get_args(Half):
             chosen = [place for place, sample in enumerate(samples) if sample.half == half]
@@ -215,6 +206,10 @@ class Continuations:
         shown = [i for i, half in enumerate(half_of) if half == "selection"][::PART] if self.part else range(len(every))
         return [Sample(sample_id(i, every[i]), every[i], half_of[i], read[i].category) for i in shown]
 
+    def scored_prompts(self) -> list[str]:
+        """See `evaluation.evaluator.ScoresPrompts`."""
+        return [sample.text for sample in self.samples()]
+
     def _called(self) -> str:
         files = prompt_files(self.prompts, self.source)
         return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
@@ -228,6 +223,27 @@ class Continuations:
             category=self.category,
             unescape=self.unescape,
         )
+
+
+def scores_by(
+    scorers: Mapping[str, Scorer], prompts: Sequence[str], continuations: Sequence[str]
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, JSON]]:
+    """(what `Scorer.score` gives, of all scorers together; {scorer that is a model: its batches}).
+
+    Raises:
+        ValueError: when two scorers give a score of the same name.
+    """
+    scores: dict[str, NDArray[np.float64]] = {}
+    judges: dict[str, JSON] = {}
+    for called, scorer in scorers.items():
+        judged = scorer.score(prompts, continuations)
+        if isinstance(judged, Judged):
+            judges[called] = judged.batches
+        for name, values in judged.items():
+            if name in scores:
+                raise ValueError(f"two scorers give '{name}'; keep one of them")
+            scores[name] = values
+    return scores, judges
 
 
 def sample_id(index: int, prompt: str) -> str:

@@ -14,6 +14,7 @@ LOWER_IS_BETTER = (
     "fluency/repetition",
     "divergence/*",
     "*unsafe_rate",
+    "*any_unsafe",
     "*overrefusal_rate",
 )
 HIGHER_IS_BETTER = ("lm_eval/average", "lm_eval/*/acc*", "fluency/grammatical", "fluency/distinct*", "probe/*_accuracy")
