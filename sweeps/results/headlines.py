@@ -29,6 +29,8 @@ HEADLINES = (
     "divergence/kl",
     "fluency/grammatical",
     "fluency/repetition",
+    "robustness/*_rate_after_*",
+    "robustness/*/any_*_after_*",
 )
 WITHOUT_EVALUATION = ("probe/test_accuracy", "probe/loss_*")
 
