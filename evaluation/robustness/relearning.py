@@ -126,15 +126,15 @@ class Relearning:
         Raises:
             InputError: see `lora_in_place`, and for training that ran into NaN.
         """
-        settings = {"rank": self.rank, "lr": self.lr, "batch_size": self.batch_size, "seed": SEED}
+        how: dict[str, Any] = {"rank": self.rank, "lr": self.lr, "batch_size": self.batch_size, "seed": SEED}
+        how |= {"lr_key": f"{KEY}.lr", **self._reading()}
         found = []
-        with lora_in_place(
-            model, tokenizer, self._trained_on[0], lr_key=f"{KEY}.lr", **settings, **self._reading()
-        ) as lora:
+        with lora_in_place(model, tokenizer, self._trained_on[0], **how) as lora:
             for steps in self.steps:
                 lora.train_to(steps)
-                measured = [one for evaluator in self.measures.values() for one in evaluator.measure(model, tokenizer)]
-                found += [replace(one, name=name_after(one.name, steps)) for one in measured]
+                for evaluator in self.measures.values():
+                    measured = evaluator.measure(model, tokenizer, progress)
+                    found += [replace(one, name=name_after(one.name, steps)) for one in measured]
         return found
 
     @cached_property

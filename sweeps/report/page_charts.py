@@ -81,8 +81,9 @@ def page_charts(values: Mapping[str, Any]) -> dict[str, PageChart]:
     if after := relearned(sweep):
         first = sweep.values["behavior"] if sweep.values["behavior"] in after else None
         menu = Menu.of("robustness-metric", "metric", after, first)
-        charts = {(metric,): robustness_chart(sweep, metric, steps) for metric, steps in after.items()}
-        found["robustness"] = PageChart((menu,), charts)
+        found["robustness"] = PageChart(
+            (menu,), {(metric,): robustness_chart(sweep, metric, steps) for metric, steps in after.items()}
+        )
     regions = Menu(
         "region-cell", "cell", {row["cell"]: _named(row, values["swept"]) for row in sweep.rows}, sweep.first["cell"]
     )

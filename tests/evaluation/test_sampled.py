@@ -14,7 +14,7 @@ from evaluation.sampled.worst_scores import worst_name
 from surgery import InputError
 
 PROMPTS = [f"w{i} w{i + 7} w{i + 3}" for i in range(12)]
-DRAWN = Generation(max_new_tokens=6, do_sample=True, top_p=0.9, tokens_per_batch=40)
+DRAWN = Generation(max_new_tokens=6, do_sample=True, top_p=0.9, tokens_per_batch=80)
 LIMIT = 0.7
 
 

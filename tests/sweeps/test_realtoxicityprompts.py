@@ -39,27 +39,16 @@ def test_with_prompts_and_a_judge_of_ones_own(tmp_path: Path) -> None:
     assert values["choose"] == {"minimize": "guard/probe-texts/any_avoided"}
 
 
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ("evaluation.samples=0", "samples=0 continuations a prompt are none"),
-        ("evaluation.temperature=0", "temperature=0 all samples=25 continuations"),
-    ],
-)
 def test_what_can_not_be_sampled_is_one_line_before_a_model_is_loaded(
-    surgery: Callable[..., Any],
-    arguments: list[str],
-    world: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    given: str,
-    sentence: str,
+    surgery: Callable[..., Any], arguments: list[str], world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweeps.run.workbench.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
     plainly = [argument for argument in arguments if not argument.startswith("evaluation.text")]
-    ran = surgery(*plainly, "evaluation=realtoxicityprompts", f"evaluation.prompts={world.prompts}", given)
+    asked = [*plainly, "evaluation=realtoxicityprompts", f"evaluation.prompts={world.prompts}"]
+    ran = surgery(*asked, "evaluation.temperature=0")
     assert ran.code == 1
     [line] = ran.err.splitlines()
-    assert sentence in line
+    assert "with temperature=0 all samples=25 continuations of a prompt would be the same" in line
 
 
 @pytest.mark.slow

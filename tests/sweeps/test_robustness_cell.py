@@ -63,26 +63,15 @@ def test_base_and_edited_are_measured_after_the_same_steps(
     assert '<a href="#robustness">' in page
 
 
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        (["evaluation.robustness.batch_size=25"], "trains on 17 different texts of class '1'"),
-        (
-            ["evaluation.robustness.of=[perplexities]"],
-            "names 'perplexities'; what is measured is perplexity, continuations",
-        ),
-        (["evaluation=none"], "nothing here continues prompts; choose an evaluation that does"),
-    ],
-)
-def test_what_can_not_be_trained_is_one_line_before_a_model_is_loaded(
-    surgery: Callable[..., Any], asked: list[str], monkeypatch: pytest.MonkeyPatch, given: list[str], sentence: str
+def test_too_few_texts_to_train_on_are_one_line_before_a_model_is_loaded(
+    surgery: Callable[..., Any], asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweeps.run.workbench.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
-    kept = [one for one in asked if "evaluation=none" not in given or not one.startswith("evaluation.")]
-    ran = surgery(*kept, "evaluation.robustness.steps=[3]", *given)
+    ran = surgery(*asked, "evaluation.robustness.steps=[3]", "evaluation.robustness.batch_size=25")
     assert ran.code == 1
     [line] = ran.err.splitlines()
-    assert sentence in line
+    assert "evaluation.robustness trains on 17 different texts of class '1'" in line
+    assert line.endswith("give more texts, or say evaluation.robustness.batch_size=17")
 
 
 def with_steps(folder: Path) -> list[Record]:
@@ -145,17 +134,18 @@ def test_of_more_cells_than_lines_can_be_told_apart_the_chosen_one_is_drawn(made
     assert set(line.cells) == {sweep.first["cell"]}
 
 
-def test_what_is_measured_again_is_wanted_as_before_and_stands_in_tables(made_sweep: Path) -> None:
+def test_what_is_measured_again_is_wanted_as_before_and_stands_in_tables() -> None:
     refused = "jailbreak/refusal_rate"
     wanted = Choice.parse({"maximize": refused})
     assert known_better(f"robustness/{refused}_after_30", wanted) == "maximize"
     assert known_better(f"selection/{AFTER[30]}", None) == "minimize"
     assert possible("robustness/perplexity/wiki_after_3", [4.0]) == (1.0, None)
-    assert set(AFTER.values()) <= set(headline_metrics(with_steps(made_sweep)))
-    assert Metric(AFTER[10]).key == AFTER[10]
+    metrics = {name: Metric(name, edited=0.1) for name in (RATE, "fluency/length", *AFTER.values())}
+    measured = Record("a", "done", metrics=metrics)
+    assert headline_metrics([measured]) == [RATE, *AFTER.values()]
 
 
-def test_records_of_before_there_was_the_key_are_planned_as_they_were(made_sweep: Path) -> None:
+def test_records_of_before_there_was_the_key_are_planned_as_they_were() -> None:
     values: dict[str, Any] = {"evaluation": {"measurements": {}, "checksums": None}, "behavior": {}}
     values["probe"] = {"test_share": 0.1}
     assert not Materials().evaluators(values).made
