@@ -19,4 +19,5 @@ from .measurements.measurement_files import save_measurements as save_measuremen
 from .perplexity import Perplexity as Perplexity
 from .probe_loss import probe_loss as probe_loss
 from .refusal import Refusal as Refusal
+from .sampled.sampled_continuations import Sampled as Sampled
 from .toxicity import Toxicity as Toxicity

@@ -171,14 +171,14 @@ class Continuations:
 
         Raises:
             InputError: see `read_prompts` and `generate`.
-            ValueError: when two scorers give a score of the same name.
+            ValueError: see `scores_by`.
         """
         samples = self.samples()
         if not samples:
             return []
         prompts = [sample.text for sample in samples]
         generated = generate(model, tokenizer, prompts, self.generation, progress)
-        scores, judges = self._judged(prompts, generated)
+        scores, judges = scores_by(self.scorers, prompts, generated)
         measurements = []
         for half in get_args(Half):
             chosen = [place for place, sample in enumerate(samples) if sample.half == half]
@@ -204,28 +204,6 @@ class Continuations:
             ]
         return measurements
 
-    def _judged(
-        self, prompts: Sequence[str], generated: Generated
-    ) -> tuple[dict[str, NDArray[np.float64]], dict[str, JSON]]:
-        """({name: scores, [n]}, {scorer: the batches it read in}); where thoughts are stripped, `NAME/unended` too.
-
-        That is 1 for a thought that has not ended, and called by the first score.
-        """
-        scores: dict[str, NDArray[np.float64]] = {}
-        judges: dict[str, JSON] = {}
-        for called, scorer in self.scorers.items():
-            judged = score_ended(scorer, prompts, generated)
-            if isinstance(judged, Judged):
-                judges[called] = judged.batches
-            for name, values in judged.items():
-                if name in scores:
-                    raise ValueError(f"two scorers give '{name}'; keep one of them")
-                scores[name] = values
-        if generated.whole is not None and scores:
-            unended = [index in generated.unended for index in range(len(prompts))]
-            scores[f"{next(iter(scores))}/{UNENDED}"] = np.array(unended, dtype=np.float64)
-        return scores, judges
-
     def samples(self) -> list[Sample]:
         """The prompts that are measured, in the order of the file."""
         read = self._read()
@@ -233,6 +211,10 @@ class Continuations:
         half_of: Sequence[Half] = [self.half] * len(every) if self.half else halves(every, self.split_seed)
         shown = [i for i, half in enumerate(half_of) if half == "selection"][::PART] if self.part else range(len(every))
         return [Sample(sample_id(i, every[i]), every[i], half_of[i], read[i].category) for i in shown]
+
+    def scored_prompts(self) -> list[str]:
+        """See `evaluation.evaluator.ScoresPrompts`."""
+        return [sample.text for sample in self.samples()]
 
     def _called(self) -> str:
         files = prompt_files(self.prompts, self.source)
@@ -247,6 +229,33 @@ class Continuations:
             category=self.category,
             unescape=self.unescape,
         )
+
+
+def scores_by(
+    scorers: Mapping[str, Scorer], prompts: Sequence[str], generated: Generated
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, JSON]]:
+    """({name: scores, [n]} of all scorers together, {scorer that is a model: the batches it read in}).
+
+    Where thoughts are stripped, `NAME/unended` stands among them, called by the first score: 1 for a thought that has
+    not ended.
+
+    Raises:
+        ValueError: when two scorers give a score of the same name.
+    """
+    scores: dict[str, NDArray[np.float64]] = {}
+    judges: dict[str, JSON] = {}
+    for called, scorer in scorers.items():
+        judged = score_ended(scorer, prompts, generated)
+        if isinstance(judged, Judged):
+            judges[called] = judged.batches
+        for name, values in judged.items():
+            if name in scores:
+                raise ValueError(f"two scorers give '{name}'; keep one of them")
+            scores[name] = values
+    if generated.whole is not None and scores:
+        unended = [index in generated.unended for index in range(len(prompts))]
+        scores[f"{next(iter(scores))}/{UNENDED}"] = np.array(unended, dtype=np.float64)
+    return scores, judges
 
 
 def score_ended(scorer: Scorer, prompts: Sequence[str], generated: Generated) -> Mapping[str, NDArray[np.float64]]:

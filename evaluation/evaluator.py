@@ -26,6 +26,15 @@ class ShowsPrompts(Protocol):
         ...
 
 
+@runtime_checkable
+class ScoresPrompts(Protocol):
+    """An evaluator that continues prompts and scores what it gets: what a behavior is seen by."""
+
+    def scored_prompts(self) -> list[str]:
+        """The prompts: texts that hold them are nothing to train a model on that is measured here."""
+        ...
+
+
 class Evaluator(Protocol):
     """Measures a model; made from a config, cheap until it measures.
 

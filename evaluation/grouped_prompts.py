@@ -65,6 +65,10 @@ class PromptSets:
         ]
         return [*(_joined(parts) for parts in together.values()), *each]
 
+    def scored_prompts(self) -> list[str]:
+        """Of all sets; see `evaluation.evaluator.ScoresPrompts`."""
+        return [prompt for one in self._given().values() for prompt in one.scored_prompts()]
+
     def _given(self) -> dict[str, Continuations]:
         return {name: one for name, one in self.sets.items() if one is not None and one.prompts}
 

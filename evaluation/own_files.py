@@ -67,24 +67,39 @@ def own_evaluators(
     """
     made: dict[str, Evaluator] = {}
     generation = Generation(max_new_tokens=max_new_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
-    judges, refusing = _judges(judge, judge_model, judge_class, judge_texts, judge_share)
+    judging = (judge, judge_model, judge_class, judge_texts, judge_share)
+    scorers = prompt_scorers(detoxify, threshold, trust_checkpoint, *judging)
     if text is not None:
         made["perplexity"] = Perplexity({name_from(Path(text).stem): text}, tokens_per_batch=tokens_per_batch)
     if prompts is not None:
-        toxicity = Toxicity(**detoxify, threshold=threshold, trust_checkpoint=trust_checkpoint)
-        scorers: dict[str, Scorer] = {**(judges or {"toxicity": toxicity}), "fluency": Fluency()}
         made["continuations"] = Continuations(prompts, limit=limit, generation=generation, scorers=scorers)
     if harmless_prompts is not None:
         answers = replace(generation, max_new_tokens=divergence_tokens)
         made["divergence"] = Divergence(Continuations(harmless_prompts, limit=limit, generation=answers))
     if overrefusal_prompts is not None:
-        refused: dict[str, Scorer] = {"refusal": Overrefused(), **refusing}
+        refused: dict[str, Scorer] = {"refusal": Overrefused(), **_judges(*judging)[1]}
         made["overrefusal"] = Continuations(
             overrefusal_prompts, limit=limit, generation=generation, scorers=refused, at_least=AT_LEAST
         )
     if tasks is not None:
         made["lm_eval"] = LmEval(tasks, batch_size=batch_size, limit=limit, chat=chat, trust_task_code=trust_task_code)
     return made
+
+
+def prompt_scorers(
+    detoxify: DetoxifyFiles,
+    threshold: float,
+    trust_checkpoint: bool,
+    judge: str | Sequence[str] | None = None,
+    judge_model: str | None = None,
+    judge_class: str | int | None = None,
+    judge_texts: Mapping[str, Any] | None = None,
+    judge_share: float = 0.1,
+) -> dict[str, Scorer]:
+    """What judges continuations, Detoxify or a judge in its place, and their fluency; see `own_evaluators`."""
+    toxicity = Toxicity(**detoxify, threshold=threshold, trust_checkpoint=trust_checkpoint)
+    judges, _ = _judges(judge, judge_model, judge_class, judge_texts, judge_share)
+    return {**(judges or {"toxicity": toxicity}), "fluency": Fluency()}
 
 
 def _judges(

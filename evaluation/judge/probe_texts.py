@@ -9,22 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.continuations import Judged
+from evaluation.inputs.behavior_texts import SEED, behavior_texts, parts
 from evaluation.measurements.measurement import JSON
 from surgery.errors import InputError
-from surgery.texts.text_split import same_texts, split_texts
-from surgery.texts.texts import LabelledTexts, read_texts
+from surgery.texts.text_split import same_texts
+from surgery.texts.texts import LabelledTexts
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 # Raised when other features or another classifier would judge otherwise.
 VERSION = 1
-# Of the split and the folds; not the cell's, so that judges are the same for every seed.
-SEED = 0
 FOLDS = 5
 # In each class, of different held-out texts: each fold needs two of both.
 FEWEST = 10
-_OPTIONS = ("text", "label", "avoid", "against", "labels", "separator", "columns", "balance", "limit")
 
 
 @dataclass(frozen=True)
@@ -90,11 +88,10 @@ class ProbeTexts:
         return Judged(scores, {"judge_texts": size, "judge_accuracy": accuracy})
 
     def _read(self) -> LabelledTexts:
-        given = {name: self.texts[name] for name in _OPTIONS if self.texts.get(name) is not None}
-        return read_texts(self.texts["path"], **given, seed=SEED)
+        return behavior_texts(self.texts)
 
     def _held_out(self, texts: LabelledTexts) -> list[int]:
-        _, test = split_texts(texts.labels, self.share, SEED, texts.texts)
+        _, test = parts(texts, self.share)
         return [int(i) for i in test]
 
     def _fitted(self) -> "tuple[Pipeline, float, int]":

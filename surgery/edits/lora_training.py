@@ -2,6 +2,9 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Unpack
 
 import torch
@@ -46,12 +49,41 @@ def finetune_lora(
             them by name, as DeepSeek-V3's first ones; for training that ran into NaN or changed nothing.
     """
     began_from = fingerprint(model)
+    layers = layer_of_parameters(model)
+    with lora_in_place(model, tokenizer, texts, rank=rank, **training) as lora:
+        lora.train_to(training.get("epochs", 1) * lora.steps_an_epoch)
+        trained = tuple(_trained(lora.adapted, layers))
+    return LowRankChange(trained, began_from)
+
+
+@contextmanager
+def lora_in_place(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    rank: int = 8,
+    lr_key: str = "method.lr",
+    **training: Unpack[Training],
+) -> Iterator["LoraInPlace"]:
+    """A LoRA as `finetune_lora` trains it, in the model for the body of a `with`: whoever runs the model runs it too.
+
+    Whatever is done to the model otherwise, by its weights or by hooks, stays as it is, and the LoRA learns on top of
+    it. Afterwards the model is as it was, also when the body raises.
+
+    Args:
+        model, texts, rank: see `finetune_lora`.
+        lr_key: what a person calls the learning rate, for errors.
+        training: see there; `epochs` is of no account.
+
+    Raises:
+        InputError: see there.
+    """
     reading = reading_of_texts(model, training.get("max_length", 100), training.get("chat", False))
     encoded = [one for one in encode_texts(model, tokenizer, texts, reading).ids if len(one) > 1]
     if not encoded:
         raise InputError("fine-tuning needs texts of two tokens or more, and there are none")
     trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    layers = layer_of_parameters(model)
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=rank,
@@ -66,19 +98,19 @@ def finetune_lora(
             # PEFT asks for a name that transformers is about to change; nobody here can do anything about it.
             warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
             adapted: Any = get_peft_model(model, config)
-        try:
-            if adapted.targeted_parameter_names:
-                raise InputError(
-                    f"PEFT takes linear layers of {type(model).__name__} for its experts in one tensor, which no LoRA "
-                    "of matrices can carry; fine-tune another model"
-                )
-            _train(adapted, encoded, padding_id(model, tokenizer), training)
-            trained = tuple(_trained(adapted, layers))
-        finally:
-            adapted.unload()
-            for name, parameter in model.named_parameters():
-                parameter.requires_grad_(trainable[name])
-    return LowRankChange(trained, began_from)
+        state = torch.random.get_rng_state()
+    try:
+        if adapted.targeted_parameter_names:
+            raise InputError(
+                f"PEFT takes linear layers of {type(model).__name__} for its experts in one tensor, which no LoRA "
+                "of matrices can carry; fine-tune another model"
+            )
+        batches = _Batches(encoded, training.get("batch_size", 16), padding_id(model, tokenizer), adapted.device)
+        yield LoraInPlace(adapted, batches, state, training.get("lr", 1e-4), lr_key)
+    finally:
+        adapted.unload()
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(trainable[name])
 
 
 def _linear_modules(model: PreTrainedModel) -> list[str]:
@@ -89,20 +121,52 @@ def _linear_modules(model: PreTrainedModel) -> list[str]:
     ]
 
 
-def _train(adapted: Any, encoded: Sequence[list[int]], pad: int, training: Training) -> None:
-    lr = training.get("lr", 1e-4)
-    weights = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
-    with torch.enable_grad():
-        for _ in range(training.get("epochs", 1)):
-            for batch in torch.randperm(len(encoded)).split(training.get("batch_size", 16)):
-                inputs = padded([encoded[i] for i in batch.tolist()], pad, adapted.device)
+@dataclass(frozen=True)
+class _Batches:
+    """Texts as token ids in batches without end: each time all of them, in an order that torch draws."""
+
+    encoded: Sequence[list[int]]
+    size: int
+    pad: int
+    device: torch.device
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        while True:
+            for batch in torch.randperm(len(self.encoded)).split(self.size):
+                yield padded([self.encoded[i] for i in batch.tolist()], self.pad, self.device)
+
+
+class LoraInPlace:
+    """A LoRA that is in a model; made by `lora_in_place`.
+
+    Attributes:
+        adapted: the model as PEFT sees it.
+        steps_an_epoch: steps of the optimizer that read each text once.
+    """
+
+    def __init__(self, adapted: Any, batches: _Batches, random_state: torch.Tensor, lr: float, lr_key: str) -> None:
+        self.adapted = adapted
+        self.steps_an_epoch = -(-len(batches.encoded) // batches.size)
+        self._steps, self._batches, self._random_state = 0, iter(batches), random_state
+        self._lr, self._lr_key = lr, lr_key
+        self._weights = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._weights, lr=lr, weight_decay=0.0)
+
+    def train_to(self, steps: int) -> None:
+        """Goes on until so many steps were made in all; raises InputError for training that ran into NaN."""
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.random.set_rng_state(self._random_state)
+            for inputs in islice(self._batches, max(0, steps - self._steps)):
                 labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
-                optimizer.zero_grad()
-                adapted(**inputs, labels=labels, use_cache=False).loss.backward()
-                optimizer.step()
-    if not all(weight.isfinite().all() for weight in weights):
-        raise InputError(f"fine-tuning ran into NaN or infinite numbers; take a smaller method.lr than {lr}")
+                self._optimizer.zero_grad()
+                self.adapted(**inputs, labels=labels, use_cache=False).loss.backward()
+                self._optimizer.step()
+            self._random_state = torch.random.get_rng_state()
+        self._steps = max(steps, self._steps)
+        if not all(weight.isfinite().all() for weight in self._weights):
+            raise InputError(
+                f"fine-tuning ran into NaN or infinite numbers; take a smaller {self._lr_key} than {self._lr}"
+            )
 
 
 def _trained(adapted: Any, layers: Mapping[str, int]) -> Iterator[Factors]:

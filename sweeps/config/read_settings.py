@@ -25,12 +25,23 @@ class TrackingSettings(TypedDict, total=False):
     tags: list[str]
 
 
+class RobustnessSettings(TypedDict, total=False):
+    """Keys of `evaluation.robustness`; what they may be is said where they are used."""
+
+    steps: list[int]
+    of: list[str] | None
+    lr: float
+    rank: int
+    batch_size: int
+
+
 class EvaluationSettings(TypedDict, total=False):
     """Keys that every evaluation has; those of one are the parameters of its measurements."""
 
     limit: int | None
     probe_loss: bool
     checksums: str | None
+    robustness: RobustnessSettings
 
 
 class RunSettings(TypedDict):

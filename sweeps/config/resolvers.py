@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from evaluation.judge.known_judges import PROBE_TEXTS, judge_metric
+from evaluation.sampled.worst_scores import worst_name
 from surgery.errors import InputError
 from surgery.files.local_paths import name_from
 
@@ -58,6 +59,11 @@ def _judged(judge: Any, judged_class: Any, otherwise: str) -> str:
         return otherwise  # the judge itself is about to say what is wrong with it
 
 
+def _worst(metric: str) -> str:
+    """What a metric is called where the worst of several continuations counts."""
+    return worst_name(metric) or metric
+
+
 def _texts_of(judge: Any, behavior: Any) -> Any:
     """The behavior, where it is what a judge is made of."""
     return behavior if judge == PROBE_TEXTS else None
@@ -80,6 +86,7 @@ def register() -> None:
         "alphas": _alphas,
         "judged": _judged,
         "texts_of": _texts_of,
+        "worst": _worst,
         "minus": lambda number: -number,
     }
     for name, function in functions.items():

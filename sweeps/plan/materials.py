@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 
+from evaluation import robustness
 from surgery.errors import InputError
 from surgery.files.gguf_place import gguf_of
 from surgery.files.local_paths import names_a_file, names_a_folder, require_folder
@@ -75,13 +76,13 @@ class Materials:
 
     def evaluators(self, values: Mapping[str, Any]) -> Evaluators:
         """The evaluators that the composed config names, checked."""
-        evaluation = values["evaluation"]
-        key = canonical_json(evaluation["measurements"])
+        evaluation, key = values["evaluation"], _measured(values)
         if key not in self._evaluators:
             try:
                 found = instantiate(evaluation["measurements"], _convert_="all")
                 # `evaluation.measurements.NAME=null` leaves one out.
                 made = {name: evaluator for name, evaluator in found.items() if evaluator is not None}
+                made |= _relearning(values, made)
             except HydraException as error:
                 raise _not_made(error, evaluation["measurements"]) from error
             if evaluation["checksums"]:
@@ -111,10 +112,10 @@ class Materials:
 
     def shown(self, settings: Settings, values: Mapping[str, Any]) -> list[str]:
         """What a person should know of how texts and prompts are shown to the model, in sentences; checks them."""
-        model, evaluation = settings.model, values["evaluation"]["measurements"]
+        model = settings.model
         source = [model.path, model.gguf, model.revision, model.trust_remote_code, model.date]
         framing = [model.chat, model.framing().identity()]
-        key = canonical_json([source, framing, str(settings.behavior), settings.seed, evaluation])
+        key = canonical_json([source, framing, str(settings.behavior), settings.seed, _measured(values)])
         if key not in self._shown:
             found = self.evaluators(values)
             self._shown[key] = self.models.shown(settings, self.texts(settings), found.made, found.identities)
@@ -126,6 +127,31 @@ class Materials:
         from sweeps.plan.model_reading import ModelReading
 
         return ModelReading(self.keep)
+
+
+def _measured(values: Mapping[str, Any]) -> str:
+    """What decides which evaluators there are, as one text."""
+    evaluation = values["evaluation"]
+    asked = evaluation.get("robustness")
+    made_of = [asked, values["behavior"], values["probe"]["test_share"]] if _steps(asked) else None
+    return canonical_json([evaluation["measurements"], made_of])
+
+
+def _steps(asked: Any) -> Any:
+    """The steps of `evaluation.robustness`; None in records of before there was such a key."""
+    if asked is not None and not isinstance(asked, Mapping):
+        said = "say evaluation.robustness.steps=[0,10,30,100]"
+        raise KeyIsWrong(f"evaluation.robustness={asked} is not possible; {said}", "evaluation.robustness")
+    return (asked or {}).get("steps")
+
+
+def _relearning(values: Mapping[str, Any], made: "Mapping[str, Evaluator]") -> "dict[str, Evaluator]":
+    """`evaluation.robustness`, where it is asked for: what is measured of the others after a short training."""
+    if not _steps(asked := values["evaluation"].get("robustness")):
+        return {}
+    settings = {name: value for name, value in asked.items() if name != "of"}
+    known = {"texts": values["behavior"], "share": values["probe"]["test_share"]}
+    return {"robustness": robustness.Relearning.of(made, asked["of"], **settings, **known)}
 
 
 def _not_made(error: HydraException, measurements: Mapping[str, Any]) -> InputError:

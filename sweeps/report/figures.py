@@ -8,11 +8,13 @@ from sweeps.report.contents import Contents
 from sweeps.report.drawn_sweep import DrawnSweep, measured
 from sweeps.report.key_charts import curve_chart, held_rows, map_chart, map_keys
 from sweeps.report.region_charts import cosines_chart, layers_chart, time_chart
+from sweeps.report.robustness_chart import relearned, robustness_chart
 from sweeps.report.trade_off_chart import trade_off_chart
 
 
 def write_figures(contents: Contents, folder: Path) -> list[Path]:
-    """Draws the trade-off, each headline metric as heat map and as curves, cosines, layers and time.
+    """Draws the trade-off, each headline metric as heat map and as curves, how a behavior comes back; cosines, layers,
+    time.
 
     Args:
         contents: what the report shows.
@@ -31,6 +33,8 @@ def write_figures(contents: Contents, folder: Path) -> list[Path]:
             charts[f"map-{metric}"] = map_chart(sweep, metric, sweep.rows)
         if sweep.numeric:
             charts[f"curve-{metric}"] = curve_chart(sweep, metric, sweep.first_key)
+    for metric, after in relearned(sweep).items():
+        charts[f"robustness-{metric}"] = robustness_chart(sweep, metric, after)
     charts["cosines"] = cosines_chart(sweep.first)
     charts["layers"] = layers_chart(sweep.first)
     charts["time"] = time_chart(sweep.rows)

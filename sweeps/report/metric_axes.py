@@ -29,7 +29,7 @@ def metric_axis(sweep: DrawnSweep, metric: str, with_intervals: Sequence[Row] = 
     sound = [*sweep.sound, *sweep.chosen] or sweep.broken
     ends = chain.from_iterable(sweep.interval(row, metric) or () for row in with_intervals if not row["broken"])
     values = [*_known(chain(column(sound, metric), column(sweep.rows, metric, BASE))), *ends]
-    label = metric + _better(sweep, metric)
+    label = metric + better_in_words(sweep, metric)
     if not values:
         return Axis(label)
     log = name_of(metric).startswith("perplexity/") and max(values) > WIDE * min(values) > 0
@@ -51,7 +51,8 @@ def _scaled(value: float, log: bool) -> float:
     return math.log10(value) if log else value
 
 
-def _better(sweep: DrawnSweep, metric: str) -> str:
+def better_in_words(sweep: DrawnSweep, metric: str) -> str:
+    """Which way of a metric is the better one, to stand behind its name; empty where nobody knows."""
     wanted = sweep.values["wanted"].get(metric)
     return {"minimize": " (lower is better)", "maximize": " (higher is better)"}.get(wanted, "")
 

@@ -128,7 +128,7 @@
     return lines.join("<br>");
   }
 
-  ["trade", "maps", "curves", "cosines", "layers", "time"].forEach(chart);
+  ["trade", "maps", "curves", "robustness", "cosines", "layers", "time"].forEach(chart);
 
   // ---- tables -------------------------------------------------------------------------------------------------
   function change(row, metric) {

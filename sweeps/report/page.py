@@ -1,7 +1,7 @@
 """The page: one file, nothing fetched, and nothing that a model said can act in it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sweeps.report.contents import Contents
-from sweeps.report.page_charts import page_charts
+from sweeps.report.page_charts import PageChart, page_charts
 from sweeps.report.shared_parts import SharedParts
 from sweeps.terminal.cell_tables import number
 
@@ -27,22 +27,24 @@ def page(contents: Contents, drawn: Sequence[tuple[str, str]] = ()) -> str:
         loader=PackageLoader("sweeps.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["number"] = number
+    charts = page_charts(contents.values)
     best = next((row for row in contents.values["rows"] if row["chosen"]), None)
     return environment.get_template("page.html.jinja").render(
         **contents.values,
         best=best,
         drawn=drawn,
-        data=as_json(_data(contents)),
+        charted=[*charts],
+        data=as_json(_data(contents, charts)),
         plotly=Markup(_part("plotly", "package_data/plotly.min.js")),
         style=Markup(_part("sweeps.report", "page.css")),
         script=Markup(_part("sweeps.report", "page.js")),
     )
 
 
-def _data(contents: Contents) -> dict[str, Any]:
+def _data(contents: Contents, charted: Mapping[str, PageChart]) -> dict[str, Any]:
     """What page.js reads: tables, texts, and charts; what only charts are made of is not said twice."""
     values, samples, shared = contents.values, contents.samples, SharedParts()
-    charts = {place: shared.take(chart.as_json()) for place, chart in page_charts(values).items()}
+    charts = {place: shared.take(chart.as_json()) for place, chart in charted.items()}
     return {
         **{name: value for name, value in values.items() if name not in ONLY_DRAWN},
         "rows": [{name: value for name, value in row.items() if name not in ONLY_DRAWN} for row in values["rows"]],

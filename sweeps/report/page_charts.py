@@ -9,6 +9,7 @@ from sweeps.charts.plotly_figure import plotly_figure
 from sweeps.report.drawn_sweep import DrawnSweep, Row
 from sweeps.report.key_charts import curve_chart, held_keys, held_rows, map_chart, map_keys
 from sweeps.report.region_charts import cosines_chart, layers_chart, time_chart
+from sweeps.report.robustness_chart import relearned, robustness_chart
 from sweeps.report.trade_off_chart import trade_off_chart
 
 # With more metrics than this the trade-off offers headline metrics upwards: a page has to stay small.
@@ -77,6 +78,12 @@ def page_charts(values: Mapping[str, Any]) -> dict[str, PageChart]:
         found["maps"] = _maps(sweep)
     if sweep.numeric:
         found["curves"] = _curves(sweep)
+    if after := relearned(sweep):
+        first = sweep.values["behavior"] if sweep.values["behavior"] in after else None
+        menu = Menu.of("robustness-metric", "metric", after, first)
+        found["robustness"] = PageChart(
+            (menu,), {(metric,): robustness_chart(sweep, metric, steps) for metric, steps in after.items()}
+        )
     regions = Menu(
         "region-cell", "cell", {row["cell"]: _named(row, values["swept"]) for row in sweep.rows}, sweep.first["cell"]
     )

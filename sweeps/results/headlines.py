@@ -8,9 +8,13 @@ from sweeps.results.broken_text import Measured
 # The metrics a table of cells shows, in this order, where they were measured.
 HEADLINES = (
     "toxicity/toxic_rate",
+    "toxicity/any_toxic",
+    "toxicity/expected_maximum",
     "toxigen/toxic_rate",
     "guard/*/unsafe_rate",
     "guard/*/avoided_rate",
+    "guard/*/any_unsafe",
+    "guard/*/any_avoided",
     "guard/*/accuracy",
     "guard/*/unparsed",
     "guard/*/kappa",
@@ -28,6 +32,8 @@ HEADLINES = (
     "divergence/kl/unended",
     "fluency/grammatical",
     "fluency/repetition",
+    "robustness/*_rate_after_*",
+    "robustness/*/any_*_after_*",
 )
 WITHOUT_EVALUATION = ("probe/test_accuracy", "probe/loss_*")
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatch
 from typing import TypeAlias
 
+from evaluation.robustness.relearned_names import metric_and_steps
 from sweeps.records.metric import name_of
 
 Limits: TypeAlias = tuple[float | None, float | None]
@@ -29,7 +30,7 @@ def possible(metric: str, values: Iterable[float | None]) -> Limits:
         values: that were measured of it. A metric of somebody's own is taken for a share where all are from 0 to 1.
     """
     known = [value for value in values if value is not None]
-    name = name_of(metric)
+    name, _ = metric_and_steps(name_of(metric))
     limits = next((limits for pattern, limits in NO_SHARES if fnmatch(name, pattern)), (0.0, 1.0))
     low, high = limits
     # Where a value lies beyond, the name says something else here than it does to us.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 
+from evaluation.robustness.relearned_names import metric_and_steps
 from sweeps.records.choice import Choice
 from sweeps.records.metric import name_of
 from sweeps.results.pareto import Direction
@@ -14,6 +15,7 @@ LOWER_IS_BETTER = (
     "fluency/repetition",
     "divergence/*",
     "*unsafe_rate",
+    "*any_unsafe",
     "*overrefusal_rate",
 )
 HIGHER_IS_BETTER = ("lm_eval/average", "lm_eval/*/acc*", "fluency/grammatical", "fluency/distinct*", "probe/*_accuracy")
@@ -24,9 +26,10 @@ ABILITY = ("lm_eval/average", "perplexity/", "fluency/")
 def better(metric: str, choice: Choice | None) -> Direction:
     """The direction that the sweep's own rule gives, else the one that the metric's name has by itself.
 
-    For what is wanted high in one experiment and low in another (refusals, say) the rule is what tells.
+    For what is wanted high in one experiment and low in another (refusals, say) the rule is what tells. What is
+    measured again after a short training is wanted the same way.
     """
-    plain = name_of(metric)
+    plain, _ = metric_and_steps(name_of(metric))
     if choice is not None and choice.metric == plain:
         return "minimize" if choice.lowest else "maximize"
     return "minimize" if any(fnmatch(plain, pattern) for pattern in LOWER_IS_BETTER) else "maximize"
@@ -34,7 +37,7 @@ def better(metric: str, choice: Choice | None) -> Direction:
 
 def known_better(metric: str, choice: Choice | None) -> Direction | None:
     """The better direction where the rule or the metric's name tells it; None where `better` only takes one."""
-    plain = name_of(metric)
+    plain, _ = metric_and_steps(name_of(metric))
     ruled = choice is not None and choice.metric == plain
     named = any(fnmatch(plain, pattern) for pattern in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER))
     return better(metric, choice) if ruled or named else None

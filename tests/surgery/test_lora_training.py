@@ -10,7 +10,7 @@ from transformers import GPT2Config
 
 from surgery import InputError, fingerprint
 from surgery.edits import lora_training
-from surgery.edits.lora_training import finetune_lora
+from surgery.edits.lora_training import finetune_lora, lora_in_place
 from surgery.edits.low_rank import LowRankChange
 from tools.tiny_models import tiny_model
 
@@ -120,3 +120,21 @@ def test_a_model_whose_linear_layers_peft_takes_for_experts_is_refused(tokenizer
         trained(model, tokenizer)
     assert bits(model) == before
     assert [type(module) for module in model.modules()] == modules
+
+
+def test_in_place_it_learns_step_by_step_what_a_whole_training_does_and_leaves_nothing(model, tokenizer, bits) -> None:
+    before, name, modules = bits(model), fingerprint(model), [type(module) for module in model.modules()]
+    whole = trained(model, tokenizer)
+    with whole.applied_to(model):
+        taught = loss(model, tokenizer)
+    with lora_in_place(model, tokenizer, TEXTS, rank=2, lr=1e-2, batch_size=4) as lora:
+        untaught = loss(model, tokenizer)
+        # 8 texts in batches of 4, 5 times: 10 steps, here in three goes, whatever is drawn between them.
+        for steps in (1, 6, 10):
+            lora.train_to(steps)
+            torch.rand(3)
+        torch.testing.assert_close(loss(model, tokenizer), taught, rtol=1e-5, atol=1e-6)
+    assert lora.steps_an_epoch == 2
+    assert untaught == loss(model, tokenizer) > taught + 0.1
+    assert (bits(model), fingerprint(model), [type(module) for module in model.modules()]) == (before, name, modules)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
