@@ -128,7 +128,7 @@
     return lines.join("<br>");
   }
 
-  ["trade", "maps", "curves", "cosines", "layers", "time"].forEach(chart);
+  ["trade", ...("methods" in data.charts ? ["methods"] : []), "maps", "curves", "cosines", "layers", "time"].forEach(chart);
 
   // ---- tables -------------------------------------------------------------------------------------------------
   function change(row, metric) {

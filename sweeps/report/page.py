@@ -8,6 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from sweeps.equal_price.comparison import MethodComparison
+from sweeps.equal_price.methods_table import explanation, lines
 from sweeps.report.contents import Contents
 from sweeps.report.page_charts import page_charts
 from sweeps.report.shared_parts import SharedParts
@@ -32,6 +34,7 @@ def page(contents: Contents, drawn: Sequence[tuple[str, str]] = ()) -> str:
         **contents.values,
         best=best,
         drawn=drawn,
+        **_methods(contents.methods),
         data=as_json(_data(contents)),
         plotly=Markup(_part("plotly", "package_data/plotly.min.js")),
         style=Markup(_part("sweeps.report", "page.css")),
@@ -39,10 +42,20 @@ def page(contents: Contents, drawn: Sequence[tuple[str, str]] = ()) -> str:
     )
 
 
+def _methods(found: MethodComparison | str | None) -> dict[str, Any]:
+    """The heads and lines of their table, each line with the cell it tells of; and what is said below it."""
+    if not isinstance(found, MethodComparison):
+        return {"methods": None, "about_methods": [f"Methods are not compared: {found}."] if found else []}
+    heads, body = lines(found)
+    told = [row.told.cells[0] if row.told else None for row in found.rows]
+    return {"methods": (heads, list(zip(told, body, strict=True))), "about_methods": explanation(found)}
+
+
 def _data(contents: Contents) -> dict[str, Any]:
     """What page.js reads: tables, texts, and charts; what only charts are made of is not said twice."""
     values, samples, shared = contents.values, contents.samples, SharedParts()
-    charts = {place: shared.take(chart.as_json()) for place, chart in page_charts(values).items()}
+    drawn = page_charts(values, contents.methods if isinstance(contents.methods, MethodComparison) else None)
+    charts = {place: shared.take(chart.as_json()) for place, chart in drawn.items()}
     return {
         **{name: value for name, value in values.items() if name not in ONLY_DRAWN},
         "rows": [{name: value for name, value in row.items() if name not in ONLY_DRAWN} for row in values["rows"]],
