@@ -44,11 +44,17 @@ class CellSweeper(Sweeper):
 
     def overrides(self, arguments: Sequence[str]) -> list[Override]:
         """What is asked for, parsed; for a key that is given twice the last counts."""
-        parser = OverridesParser.create(config_loader=self._loader)
-        written = [f"{key}={'null' if value is None else value}" for key, value in self._params.items()]
-        params = [as_written(one, lambda key: type_in(self.config, key), may_sweep=True) for one in written]
-        given = parser.parse_overrides([*params, *arguments])
+        given = [*self.parsed(self._params), *self._parser().parse_overrides(list(arguments))]
         return list({override.get_key_element(): override for override in given}.values())
+
+    def parsed(self, params: Mapping[str, Any]) -> list[Override]:
+        """What a config has as {key: value or values}."""
+        written = [f"{key}={'null' if value is None else value}" for key, value in params.items()]
+        texts = [as_written(one, lambda key: type_in(self.config, key), may_sweep=True) for one in written]
+        return self._parser().parse_overrides(texts)
+
+    def _parser(self) -> OverridesParser:
+        return OverridesParser.create(config_loader=self._loader)
 
 
 class GridSweeper(CellSweeper):

@@ -27,6 +27,7 @@ LONGEST_FUNCTION, MOST_PARAMETERS = 60, 8
 MANY_KEYS = {
     ("evaluation/own_files.py", "own_evaluators"),
     ("sweeps/commands/export_commands.py", "export"),
+    ("sweeps/commands/methods_command.py", "methods"),
     ("sweeps/engines/slurm.py", "__init__"),
 }
 # What of this repository uses the packages, beside themselves and the tests.

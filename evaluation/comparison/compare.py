@@ -1,5 +1,6 @@
 """Base against edited on the same samples: the difference, its paired 95 % interval and a p-value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,8 +61,29 @@ def compare(base: Measurement, edited: Measurement, seed: int = 0, shown_alike: 
         # Perplexities of exchanged windows differ by sinh of the summed losses' difference: the order is the same.
         p = sign_flip_p(edited.scores - base.scores, seed)
     else:
-        interval, p = _mean_interval_and_p(base, edited, delta, shares, seed)
+        groups = _groups(edited.scores - base.scores, base)
+        interval = _mean_interval(groups, delta, shares, seed)
+        # What one sample adds to the mean of means is its difference over how many there are of its group and groups.
+        p = sign_flip_p(np.concatenate([group / (len(group) * len(groups)) for group in groups]), seed)
+        if shares:
+            interval = max(-1.0, interval[0]), min(1.0, interval[1])
     return Comparison(base.name, base.half, base.summary, edited.summary, delta, interval, p, base.n)
+
+
+def band(measured: Measurement, seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of one model's number over other samples, by the bootstrap that `compare` uses.
+
+    Measurements of the same samples are resampled alike under one seed, so that bands of several models are of the
+    same prompts. A share keeps a width where no sample, or every one, counts.
+
+    Raises:
+        ValueError: for a perplexity, which is no mean over samples.
+    """
+    if measured.statistic == "perplexity":
+        raise ValueError(f"{measured.name}: a band is of a mean over samples, and a perplexity is none")
+    shares = _is_share(measured.scores)
+    low, high = _mean_interval(_groups(measured.scores, measured), measured.summary, shares, seed)
+    return (max(0.0, low), min(1.0, high)) if shares else (low, high)
 
 
 def _is_share(scores: Floats) -> bool:
@@ -90,26 +112,22 @@ def _paired(base: Measurement, edited: Measurement, shown_alike: bool) -> Measur
     return edited
 
 
-def _mean_interval_and_p(
-    base: Measurement, edited: Measurement, delta: float, shares: bool, seed: int
-) -> tuple[tuple[float, float], float]:
-    """Of the mean over groups of each group's mean, resampled within the groups."""
-    differences = edited.scores - base.scores
-    groups = [differences] if base.strata is None else by_stratum(differences, base.strata)
-    # What one sample adds to the mean of means is its difference over this.
-    parts = [len(group) * len(groups) for group in groups]
-    step = max(_largest(group - group.mean()) / part for group, part in zip(groups, parts, strict=True))
+def _groups(values: Floats, measured: Measurement) -> list[Floats]:
+    """The values of each stratum; of all samples, where there are none."""
+    return [values] if measured.strata is None else by_stratum(values, measured.strata)
+
+
+def _mean_interval(groups: Sequence[Floats], value: float, shares: bool, seed: int) -> tuple[float, float]:
+    """Of the mean over groups of each group's mean, which is `value`, resampled within the groups."""
+    step = max(_largest(group - group.mean()) / (len(group) * len(groups)) for group in groups)
     if shares:
         # One sample of all could have changed, also where none has.
-        step = max(step, 1 / base.n)
+        step = max(step, 1 / sum(map(len, groups)))
 
     def statistic(*resampled: Floats, axis: int) -> Floats:
         return np.asarray(np.mean([group.mean(axis=axis) for group in resampled], axis=0))
 
-    low, high = bootstrap_interval(groups, statistic, delta, step, seed, paired=False)
-    interval = (max(-1.0, low), min(1.0, high)) if shares else (low, high)
-    contributions = [group / part for group, part in zip(groups, parts, strict=True)]
-    return interval, sign_flip_p(np.concatenate(contributions), seed)
+    return bootstrap_interval(groups, statistic, value, step, seed, paired=False)
 
 
 def _perplexity_interval(base: Measurement, edited: Measurement, delta: float, seed: int) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """Whether a paired difference could be chance."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,3 +49,17 @@ def sign_flip_p(contributions: NDArray[np.float64], seed: int) -> float:
         random_state=np.random.default_rng(seed),
     )
     return float(found.pvalue)
+
+
+def holm_adjusted(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted by Holm's procedure, in the order given.
+
+    Holm (1979), A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6: where
+    those at most 0.05 are called different, the chance that any one of them is none is at most 5 %, however the tests
+    depend on each other.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(order), 0, -1)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * np.asarray(p_values, float)[order]))
+    return [float(p) for p in adjusted]

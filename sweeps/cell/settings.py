@@ -182,8 +182,8 @@ class Settings:
     probe: ProbeSettings
     region: RegionSettings
     method: MethodSettings
-    layer: PositiveInt | Literal["first", "middle", "last_but_one", "last"]
-    top_k: PositiveInt | None
+    layer: PositiveInt | Share | Literal["first", "middle", "last_but_one", "last"]
+    top_k: PositiveInt | Share | None
     alpha: Annotated[float, AfterValidator(require_alpha)]
     alpha_unit: Literal["raw", "unit"]
     seed: Annotated[int, Field(ge=0)]

@@ -1,9 +1,12 @@
 """The arguments and options that the `sweeps` commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from sweeps.records.choice import Choice
 
 Output = Annotated[
     Path,
@@ -17,3 +20,12 @@ Cell = Annotated[str, typer.Argument(help="the cell's id, or its first character
 Protocol = Annotated[
     str, typer.Option("--protocol", help="only the cells measured in this way: the hash in their records, or its start")
 ]
+Minimize = Annotated[str, typer.Option(help="the metric to have low")]
+Maximize = Annotated[str, typer.Option(help="the metric to have high")]
+
+
+def rule_given(minimize: str, maximize: str, where: Sequence[str] | None = None) -> Choice | None:
+    """The rule that a command names; None where it names none. Raises InputError for half of one, or both."""
+    rule = {"minimize": minimize, "maximize": maximize, "where": where}
+    given = {key: value for key, value in rule.items() if value}
+    return Choice.parse(given) if given else None

@@ -1,4 +1,4 @@
-"""What `hydra/sweeper=optuna` does with what was asked for."""
+"""What `hydra/sweeper=optuna` and `hydra/sweeper=methods` do with what was asked for."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from surgery.errors import InputError
 from sweeps.commands.cells_failed import CellsFailed
-from sweeps.search.run_search import run_search, show_search
+from sweeps.commands.methods_command import show_methods
+from sweeps.equal_price.comparison import compared_methods
+from sweeps.search.method_searches import method_searches
+from sweeps.search.run_search import run_search, run_searches, show_search
 from sweeps.search.search import Search, SearchSettings
 from sweeps.search.search_space import SearchSpace
 from sweeps.terminal.cell_tables import console
@@ -55,14 +59,53 @@ def search(
         launcher.launch(space.ends(), initial_job_idx=0)
         return
     found = Search.of(SearchSettings(**_plain(dict(settings))), space, loader, master)
-    if launcher.here:
-        found.first.require_devices()
-    if found.first.dry_run:
-        show_search(found, console())
-        return
-    quiet_libraries()
-    if run_search(found, launcher.make_engine()).failed:
+    if _would_run([found], launcher) and run_search(found, launcher.make_engine()).failed:
         raise CellsFailed
+
+
+def search_methods(
+    overrides: Sequence[Override],
+    spaces: Mapping[str, Sequence[Override]],
+    settings: Mapping[str, Any],
+    loader: Any,
+    master: DictConfig,
+    launcher: Launcher,
+) -> None:
+    """Plans and runs a search a method, and prints how the methods compare at an equal price.
+
+    Args:
+        overrides: of the command, and of the sweeper's `params`.
+        spaces: of each method, parsed.
+        settings: the sweeper's other keys.
+        loader, master: of Hydra.
+        launcher: runs the cells.
+
+    Raises:
+        InputError, CellsFailed: as `search` does.
+    """
+    found = method_searches(overrides, spaces, SearchSettings(**_plain(dict(settings))), loader, master)
+    if not _would_run(found, launcher):
+        return
+    outcome, plan = run_searches(found, launcher.make_engine()), found[0].first
+    try:
+        show_methods(compared_methods(outcome.records, plan.sweep_folder, plan.choice), console())
+        console().print(f"`sweeps methods {plan.sweep}` tells this again, with figures", markup=False, soft_wrap=True)
+    except InputError as error:
+        console(stderr=True).print(f"methods are not compared: {error}", markup=False, style="yellow", soft_wrap=True)
+    if outcome.failed:
+        raise CellsFailed
+
+
+def _would_run(searches: Sequence[Search], launcher: Launcher) -> bool:
+    """Whether anything is to be run; where not, prints what would be."""
+    for one in searches:
+        if launcher.here:
+            one.first.require_devices()
+    if searches[0].first.dry_run:
+        show_search(searches, console())
+        return False
+    quiet_libraries()
+    return True
 
 
 def _plain(value: Any) -> Any:

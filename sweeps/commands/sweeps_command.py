@@ -12,13 +12,13 @@ from surgery.errors import InputError
 from sweeps.commands.compare_command import compare
 from sweeps.commands.dashboard_command import dashboard
 from sweeps.commands.export_commands import ask, export
-from sweeps.commands.options import Cell, Name, Output, Protocol
+from sweeps.commands.methods_command import methods
+from sweeps.commands.options import Cell, Maximize, Minimize, Name, Output, Protocol, rule_given
 from sweeps.commands.paper_command import paper
 from sweeps.commands.store_command import store
 from sweeps.commands.sync_command import sync
 from sweeps.commands.verify_command import verify
 from sweeps.engines.import_path import import_packages_only
-from sweeps.records.choice import Choice
 from sweeps.records.metric import key_of
 from sweeps.records.record import RESULT, SAMPLES, cell_folders, load_records, sweep_folders
 from sweeps.records.samples import read_samples, told_with_scored
@@ -160,8 +160,8 @@ def samples(
 @app.command()
 def best(
     name: Name,
-    minimize: Annotated[str, typer.Option(help="the metric to have low")] = "",
-    maximize: Annotated[str, typer.Option(help="the metric to have high")] = "",
+    minimize: Minimize = "",
+    maximize: Maximize = "",
     where: Annotated[
         list[str] | None, typer.Option(help="a condition, 'lm_eval/average/delta>=-0.02' say; repeat")
     ] = None,
@@ -171,11 +171,7 @@ def best(
     """The best cell by the selection half, told on the report half; by the rule of the sweep, or one of your own."""
     sweep = Sweep.named(name, output_dir)
     folder, done = sweep.folder, measured_alike(sweep.done(), sweep.folder, protocol)
-    if minimize or maximize or where:
-        rule = {"minimize": minimize, "maximize": maximize, "where": where or []}
-        choice: Choice | None = Choice.parse({key: value for key, value in rule.items() if value})
-    else:
-        choice = sweep.rule(done)
+    choice = rule_given(minimize, maximize, where) or sweep.rule(done)
     if choice is None:
         raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
     found = choose(done, choice, folder)
@@ -196,6 +192,7 @@ app.command()(compare)
 app.command()(dashboard)
 app.command()(export)
 app.command()(ask)
+app.command()(methods)
 app.command()(paper)
 app.command()(store)
 app.command()(sync)

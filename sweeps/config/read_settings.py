@@ -70,8 +70,8 @@ CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed", "composition")
 # What is possible, where a type's own words would not tell a person enough.
 POSSIBLE = {
     "alpha": POSSIBLE_ALPHA,
-    "top_k": "it is a whole number from 1",
-    "layer": "it is 1 to the number of layers, or first, middle, last_but_one, last",
+    "top_k": "it is a whole number from 1, or a share of the rows below 1",
+    "layer": "it is 1 to the number of layers, a share of them below 1, or first, middle, last_but_one, last",
     "seed": "it is a whole number from 0",
     "probe.test_share": "it is a share between 0 and 1",
     "model.date": "it is a date written as YEAR-MONTH-DAY, such as 2024-07-26",

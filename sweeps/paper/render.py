@@ -7,19 +7,7 @@ from io import StringIO
 from sweeps.paper.table import Column, PaperTable
 from sweeps.records.metric import Of
 from sweeps.records.record import Record
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-}
+from sweeps.terminal.latex_text import escaped, tabular
 
 
 def value(column: Column, record: Record | None, of: Of = "edited") -> float | None:
@@ -105,29 +93,19 @@ def _last(said: Mapping[str, str] | None) -> list[str]:
 def as_latex(table: PaperTable, rows: Mapping[str, Record], said: Mapping[str, str] | None = None) -> str:
     """A `tabular` with booktabs: ours, and the paper's figures in brackets; `said` as in `lines`."""
     columns = _measured_columns(table, rows)
-    heads = " & ".join(["", *(_escaped(table.columns[i].name) for i in columns), *_last(said)])
+    heads = " & ".join(["", *(escaped(table.columns[i].name) for i in columns), *_last(said)])
     body = []
     for row in table.rows:
         record = table.record(row, rows)
-        cells = [_escaped(row.name)]
+        cells = [escaped(row.name)]
         for i in columns:
             ours = value(table.columns[i], record, "base" if row.is_base else "edited")
             cells.append(f"{_latex_number(ours)} ({_latex_number(row.values[i])})")
-        cells += [] if said is None else [_escaped(said.get(row.name, ""))]
+        cells += [] if said is None else [escaped(said.get(row.name, ""))]
         body.append(" & ".join(cells) + r" \\")
     width = "l" + "r" * len(columns) + ("" if said is None else "p{0.5\\linewidth}")
-    top = [
-        f"% {table.name}, {table.title}: ours, and the paper's figures in brackets",
-        rf"\begin{{tabular}}{{{width}}}",
-    ]
-    return "\n".join([*top, r"\toprule", heads + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""])
+    return tabular(f"{table.name}, {table.title}: ours, and the paper's figures in brackets", width, heads, body)
 
 
 def _latex_number(number: float | None) -> str:
     return "--" if number is None else f"{number:.2f}"
-
-
-def _escaped(text: str) -> str:
-    """Text that LaTeX sets as it is; what a plain 8-bit font has no letter for becomes a question mark."""
-    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
-    return "".join(_LATEX.get(character, character) for character in plain)

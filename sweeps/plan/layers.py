@@ -37,13 +37,15 @@ def chosen_layers(settings: Settings, depth: int, there: Collection[int]) -> lis
     return wanted
 
 
-def layer_number(layer: int | str, depth: int) -> int:
+def layer_number(layer: float | str, depth: int) -> int:
     """A layer in the paper's terms as a number: of 32 layers (Table 9) first is 1, middle 16, last_but_one 31.
 
     Args:
-        layer: a number, or `first`, `middle`, `last_but_one`, `last`.
+        layer: a number; a share of the depth, below 1; or `first`, `middle`, `last_but_one`, `last`.
         depth: of the model.
     """
+    if isinstance(layer, float):
+        return max(1, round(layer * depth))
     named = {"first": 1, "middle": max(1, depth // 2), "last_but_one": max(1, depth - 1), "last": depth}
     return layer if isinstance(layer, int) else named[layer]
 

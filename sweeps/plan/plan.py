@@ -23,6 +23,7 @@ class Plan:
 
     Attributes:
         notes: what a person should know before they run, in sentences.
+        told: keys that tell a cell from those of other plans of the same sweep.
     """
 
     experiments: tuple[Experiment, ...]
@@ -36,11 +37,12 @@ class Plan:
     retry_failed: bool = False
     notes: tuple[str, ...] = ()
     strict: bool = False
+    told: tuple[str, ...] = ()
 
     @cached_property
     def swept(self) -> list[str]:
-        """The keys that differ between the cells, and always alpha and top_k."""
-        return swept_keys([experiment.cell.keys() for experiment in self.experiments])
+        """The keys that differ between the cells, and always alpha and top_k; those of `told` before them."""
+        return list(dict.fromkeys([*self.told, *swept_keys([e.cell.keys() for e in self.experiments])]))
 
     def stands(self, record: Record | None) -> bool:
         """Whether a cell with this record is not run.

@@ -117,7 +117,8 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
     component = settings.region.component
     layers = chosen_layers(settings, depth, model.layers(component))
     rows = model.rows(component, layers)
-    top_k = settings.top_k or max(1, round(PAPER_SHARE * rows))
+    asked = settings.top_k or PAPER_SHARE
+    top_k = max(1, round(asked * rows)) if isinstance(asked, float) else asked
     require_top_k(top_k, rows, component)
     texts = materials.texts(settings)
     evaluators = materials.evaluators(values)

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from surgery.errors import InputError
+from sweeps.equal_price.comparison import MethodComparison, compared_methods, methods_of
 from sweeps.records.choice import Choice
 from sweeps.records.metric import Metric
 from sweeps.records.record import AT_CHANCE, Record, in_order, swept_keys
@@ -32,11 +34,13 @@ class Contents:
         name: of the sweep.
         values: everything the page draws, of JSON's types.
         samples: texts, base beside edited, of some cells.
+        methods: how its methods compare at an equal price; why they don't, in a sentence; None where it has one method.
     """
 
     name: str
     values: Mapping[str, Any]
     samples: Samples
+    methods: MethodComparison | str | None = None
 
 
 def contents(
@@ -94,7 +98,17 @@ def contents(
         "probes": _probes(done),
         "paper": _paper_points(behavior),
     }
-    return Contents(name, values, embedded_samples(folder, list(dict.fromkeys(wanted))))
+    samples = embedded_samples(folder, list(dict.fromkeys(wanted)))
+    return Contents(name, values, samples, _methods(records, folder, choice))
+
+
+def _methods(records: Sequence[Record], folder: Path, choice: Choice | None) -> MethodComparison | str | None:
+    if len(methods_of((record for record in records if record.status == "done"), folder)) < 2:
+        return None
+    try:
+        return compared_methods(records, folder, choice)
+    except InputError as error:
+        return str(error)
 
 
 def _wanted(choice: Choice | None, names: Sequence[str]) -> dict[str, Any]:

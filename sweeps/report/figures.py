@@ -4,6 +4,8 @@ from pathlib import Path
 
 from sweeps.charts.chart import Chart
 from sweeps.charts.pictures import save_charts
+from sweeps.equal_price.comparison import MethodComparison
+from sweeps.equal_price.frontier_chart import frontier_charts
 from sweeps.report.contents import Contents
 from sweeps.report.drawn_sweep import DrawnSweep, measured
 from sweeps.report.key_charts import curve_chart, held_rows, map_chart, map_keys
@@ -13,8 +15,7 @@ from sweeps.report.trade_off_chart import trade_off_chart
 
 
 def write_figures(contents: Contents, folder: Path) -> list[Path]:
-    """Draws the trade-off, each headline metric as heat map and as curves, how a behavior comes back; cosines, layers,
-    time.
+    """Draws the trade-off, headline metrics as heat maps and curves, robustness, cosines, layers, time, and methods.
 
     Args:
         contents: what the report shows.
@@ -38,6 +39,8 @@ def write_figures(contents: Contents, folder: Path) -> list[Path]:
     charts["cosines"] = cosines_chart(sweep.first)
     charts["layers"] = layers_chart(sweep.first)
     charts["time"] = time_chart(sweep.rows)
+    if isinstance(contents.methods, MethodComparison):
+        charts |= frontier_charts(contents.methods)
     written: list[Path] = []
     for name, chart in charts.items():
         if chart is not None:

@@ -128,7 +128,8 @@
     return lines.join("<br>");
   }
 
-  ["trade", "maps", "curves", "robustness", "cosines", "layers", "time"].forEach(chart);
+  const first = "methods" in data.charts ? ["trade", "methods"] : ["trade"];
+  [...first, "maps", "curves", "robustness", "cosines", "layers", "time"].forEach(chart);
 
   // ---- tables -------------------------------------------------------------------------------------------------
   function change(row, metric) {

@@ -8,6 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from sweeps.equal_price.comparison import MethodComparison
+from sweeps.equal_price.methods_table import explanation, lines
 from sweeps.report.contents import Contents
 from sweeps.report.page_charts import PageChart, page_charts
 from sweeps.report.shared_parts import SharedParts
@@ -27,18 +29,28 @@ def page(contents: Contents, drawn: Sequence[tuple[str, str]] = ()) -> str:
         loader=PackageLoader("sweeps.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["number"] = number
-    charts = page_charts(contents.values)
+    charts = page_charts(contents.values, contents.methods if isinstance(contents.methods, MethodComparison) else None)
     best = next((row for row in contents.values["rows"] if row["chosen"]), None)
     return environment.get_template("page.html.jinja").render(
         **contents.values,
         best=best,
         drawn=drawn,
         charted=[*charts],
+        **_methods(contents.methods),
         data=as_json(_data(contents, charts)),
         plotly=Markup(_part("plotly", "package_data/plotly.min.js")),
         style=Markup(_part("sweeps.report", "page.css")),
         script=Markup(_part("sweeps.report", "page.js")),
     )
+
+
+def _methods(found: MethodComparison | str | None) -> dict[str, Any]:
+    """The heads and lines of their table, each line with the cell it tells of; and what is said below it."""
+    if not isinstance(found, MethodComparison):
+        return {"methods": None, "about_methods": [f"Methods are not compared: {found}."] if found else []}
+    heads, body = lines(found)
+    told = [row.told.cells[0] if row.told else None for row in found.rows]
+    return {"methods": (heads, list(zip(told, body, strict=True))), "about_methods": explanation(found)}
 
 
 def _data(contents: Contents, charted: Mapping[str, PageChart]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from sweeps.charts.chart import Chart
 from sweeps.charts.plotly_figure import plotly_figure
+from sweeps.equal_price.comparison import MethodComparison
+from sweeps.equal_price.frontier_chart import frontier_chart
 from sweeps.report.drawn_sweep import DrawnSweep, Row
 from sweeps.report.key_charts import curve_chart, held_keys, held_rows, map_chart, map_keys
 from sweeps.report.region_charts import cosines_chart, layers_chart, time_chart
@@ -66,14 +68,20 @@ class PageChart:
         return {"menus": menus, "figures": figures if self.menus else figures.get(""), "otherwise": self.otherwise}
 
 
-def page_charts(values: Mapping[str, Any]) -> dict[str, PageChart]:
+def page_charts(values: Mapping[str, Any], methods: MethodComparison | None = None) -> dict[str, PageChart]:
     """All charts of the page by their place; a place without one that could ever be drawn is left out.
 
     Args:
-        values: of `Contents`.
+        values, methods: of `Contents`.
     """
     sweep = DrawnSweep(values)
     found = {"trade": _trade_offs(sweep)}
+    if methods is not None:
+        menu = Menu.of("methods-price", "price", [price.name for price in methods.prices])
+        charts: dict[tuple[str, ...], Chart | None] = {
+            (price.name,): frontier_chart(methods, price) for price in methods.prices
+        }
+        found["methods"] = PageChart((menu,), charts)
     if map_keys(sweep) is not None:
         found["maps"] = _maps(sweep)
     if sweep.numeric:

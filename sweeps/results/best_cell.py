@@ -139,14 +139,20 @@ def _nothing_differs(qualified: Sequence[Pooled], choice: Choice, half: str) -> 
     )
 
 
-def _cheapest_of_the_best(rows: tuple[Pooled, ...], better: Sequence[Pooled], choice: Choice, half: str) -> Chosen:
+def best_of(rows: Sequence[Pooled], choice: Choice) -> list[Pooled]:
+    """Of cells that measured the metric, those with the best value where cells are chosen, the cheapest first."""
+
     def value(row: Pooled) -> float:
         found = value_of(row.metrics, choice.metric, "edited")
         assert found is not None
         return round(found if choice.lowest else -found, _DIGITS)
 
-    top = min(map(value, better))
-    tied = sorted((row for row in better if value(row) == top), key=lambda row: (*_price(row.metrics), row.cell))
+    top = min(map(value, rows))
+    return sorted((row for row in rows if value(row) == top), key=lambda row: (*_price(row.metrics), row.cell))
+
+
+def _cheapest_of_the_best(rows: tuple[Pooled, ...], better: Sequence[Pooled], choice: Choice, half: str) -> Chosen:
+    tied = best_of(better, choice)
     best, why = tied[0], ""
     if len(tied) > 1:
         by = "the lowest price (perplexity against the base's)"

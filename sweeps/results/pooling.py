@@ -13,7 +13,9 @@ from sweeps.records.record import SAMPLES, Record, Status
 from sweeps.records.samples import measurement, read_samples
 
 if TYPE_CHECKING:
-    from evaluation.measurements.measurement import Half
+    import pandas as pd
+
+    from evaluation.measurements.measurement import Half, Measurement
 
 _COLUMNS = ["measurement", "half", "sample", "base_score", "edited_score", "weight", "stratum"]
 
@@ -140,17 +142,39 @@ def _spread(metrics: Sequence[Metric]) -> float | None:
 
 def _compared(group: Sequence[Record], folder: Path) -> dict[str, Metric]:
     """The metrics of the samples' scores averaged over cells."""
+    base, edited = averaged([record.cell for record in group], folder)
+    # Resampling is seeded like that of a cell with the default seed.
+    return metrics_of(base, edited, seed=0)
+
+
+def averaged(
+    cells: Sequence[str], folder: Path, only: str | None = None
+) -> "tuple[list[Measurement], list[Measurement]]":
+    """What was measured on base and edited model, each sample's scores averaged over cells; without texts.
+
+    Args:
+        cells: ids of cells that were measured alike, one or those of a pool.
+        folder: of the sweep.
+        only: the measurements of this name; None for all.
+
+    Raises:
+        InputError: when samples are not there or can't be read.
+    """
     import pandas as pd
 
-    tables = [read_samples(folder / record.cell, _COLUMNS) for record in group]
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat([_scores(folder / cell) for cell in cells], ignore_index=True)
+    table = table if only is None else table[table["measurement"] == only]
     base, edited = [], []
     for keys, rows in table.groupby(["measurement", "half"], sort=False):
         name, half = cast("tuple[str, Half]", keys)
-        averaged = rows.groupby("sample", sort=False).agg(
+        means = rows.groupby("sample", sort=False).agg(
             {"base_score": "mean", "edited_score": "mean", "weight": "first", "stratum": "first"}
         )
-        base.append(measurement(name, half, averaged.reset_index(), "base_score"))
-        edited.append(measurement(name, half, averaged.reset_index(), "edited_score"))
-    # Resampling is seeded like that of a cell with the default seed.
-    return metrics_of(base, edited, seed=0)
+        base.append(measurement(name, half, means.reset_index(), "base_score"))
+        edited.append(measurement(name, half, means.reset_index(), "edited_score"))
+    return base, edited
+
+
+def _scores(folder: Path) -> "pd.DataFrame":
+    """A cell's scores; files of earlier versions had neither weights nor strata."""
+    return read_samples(folder).reindex(columns=_COLUMNS)

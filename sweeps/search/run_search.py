@@ -10,6 +10,7 @@ from sweeps.conduct.conductor import Conductor
 from sweeps.conduct.dry_run import estimate
 from sweeps.conduct.run_plan import Outcome, start
 from sweeps.engines.protocol import Engine
+from sweeps.plan.plan import Plan
 from sweeps.records.record import Record
 from sweeps.results.best_cell import within_limits
 from sweeps.results.pareto import Direction, pareto_front
@@ -26,29 +27,57 @@ def run_search(search: Search, engine: Engine) -> Outcome:
     Raises:
         InputError: when nothing more can be measured or written; what has ended is kept.
     """
+    return _tell(search, _run([search], engine))
+
+
+def run_searches(searches: Sequence[Search], engine: Engine) -> Outcome:
+    """Runs searches of one sweep one after another, in the same processes, so that all share the models in them.
+
+    The cells of a search begin before those of the last have ended, where there is a place for them.
+
+    Raises:
+        InputError: see `run_search`.
+    """
+    first = searches[0].first
+    records = _run(searches, engine)
+    ours = tuple(record for cell, record in records.items() if any(cell in search.cells() for search in searches))
+    show(ours, None, first.sweep_folder, console())
+    return Outcome(ours, tuple(record.cell for record in ours if record.status == "failed"))
+
+
+def _run(searches: Sequence[Search], engine: Engine) -> dict[str, Record]:
+    """All records of the sweep once the searches have ended."""
+    first = searches[0].first
+    opened: list[Search] = []
     try:
-        conductor = start(replace(search.first, experiments=()), engine, search.settings.n_trials)
-        search.open_study()
+        conductor = start(replace(first, experiments=()), engine, sum(one.settings.n_trials for one in searches))
         try:
-            _run(search, conductor)
+            for search in searches:
+                search.open_study()
+                opened.append(search)
+            _ask_and_hear(searches, conductor)
         finally:
             conductor.close()
-            search.study.close()
+            for search in opened:
+                search.study.close()
     except OSError as error:
         if is_disk_full(error):
-            raise disk_full(search.first.output_dir) from error
+            raise disk_full(first.output_dir) from error
         raise
-    return _tell(search, conductor.records)
+    return conductor.records
 
 
-def _run(search: Search, conductor: Conductor) -> None:
-    search.know(conductor.records.values())
-    conductor.finished(search.study.asked(), search.cells())
-    batch = search.settings.batch
+def _ask_and_hear(searches: Sequence[Search], conductor: Conductor) -> None:
+    for search in searches:
+        search.know(conductor.records.values())
+    asked = set().union(*(search.study.asked() for search in searches))
+    conductor.finished(asked, set().union(*(search.cells() for search in searches)))
+    batch = searches[0].settings.batch
     while True:
         room = conductor.slots * batch - conductor.open
-        plan = search.propose(room) if room >= batch else None
-        if plan is not None:
+        found = _proposal(searches, room) if room >= batch else None
+        if found is not None:
+            search, plan = found
             conductor.submit(plan)
             for experiment in plan.experiments:
                 # Its process died between the cell's record and the study.
@@ -57,9 +86,18 @@ def _run(search: Search, conductor: Conductor) -> None:
         elif not conductor.open:
             return
         for record in conductor.wait():
-            search.ended(record)
-            if record.status == "failed" and search.first.fail_fast:
+            next(search for search in searches if search.runs(record.cell)).ended(record)
+            if record.status == "failed" and searches[0].first.fail_fast:
                 return
+
+
+def _proposal(searches: Sequence[Search], room: int) -> tuple[Search, Plan] | None:
+    """What the first search that has cells left asks for."""
+    for search in searches:
+        # One whose sampler has named all there is would only name it again.
+        if not search.exhausted and (plan := search.propose(room)) is not None:
+            return search, plan
+    return None
 
 
 def _tell(search: Search, records: dict[str, Record]) -> Outcome:
@@ -83,23 +121,30 @@ def _front(search: Search, records: Sequence[Record]) -> list[Pooled]:
     return [qualified[index] for index in front]
 
 
-def show_search(search: Search, to: Console) -> None:
-    """Prints what would be searched; asks for nothing."""
-    settings = search.settings
-    to.print(f"search of sweep {search.first.sweep}", markup=False, style="bold")
-    table = Table()
-    for column in ("key", "from", "where"):
-        table.add_column(column)
-    for row in search.space.describe():
-        table.add_row(*row)
-    to.print(table)
-    to.print(f"after {' and '.join(map(str, search.objectives))}, on the selection half", markup=False)
-    for condition in search.conditions:
+def show_search(searches: Sequence[Search], to: Console) -> None:
+    """Prints what would be searched; asks for nothing.
+
+    Args:
+        searches: of one sweep.
+        to: where.
+    """
+    first = searches[0]
+    to.print(f"search of sweep {first.first.sweep}", markup=False, style="bold")
+    for search in searches:
+        table = Table(title=search.name or None, title_justify="left")
+        for column in ("key", "from", "where"):
+            table.add_column(column)
+        for row in search.space.describe():
+            table.add_row(*row)
+        to.print(table if search.space.domains or search.space.conditions else f"{search.name}: one cell")
+    to.print(f"after {' and '.join(map(str, first.objectives))}, on the selection half", markup=False)
+    for condition in first.conditions:
         to.print(f"  with {condition}", markup=False)
-    given_up = "cells without hope are given up early" if settings.prune else "no cell is given up"
-    asked = search.first.experiments
-    told = estimate([asked[index % len(asked)] for index in range(settings.n_trials)], search.first.output_dir, {})
+    given_up = "cells without hope are given up early" if first.settings.prune else "no cell is given up"
+    counts = [search.settings.n_trials for search in searches]
+    asked = [s.first.experiments[i % len(s.first.experiments)] for s in searches for i in range(s.settings.n_trials)]
+    told = estimate(asked, first.first.output_dir, {})
     to.print(
-        f"{settings.n_trials} cells in all, sampler {settings.sampler}, {given_up}; {told}; nothing was run",
+        f"{sum(counts)} cells in all, sampler {first.settings.sampler}, {given_up}; {told}; nothing was run",
         soft_wrap=True,
     )

@@ -90,6 +90,8 @@ class Search:
         first: a plan of the ends of the space; all others are like it.
         materials: what all plans share.
         objectives, conditions: what it is after.
+        name: of one of several searches; its cells are then told from those of others by `told`.
+        told: keys, beside alpha and top_k.
         exhausted: whether the sampler had nothing new to name.
     """
 
@@ -101,18 +103,32 @@ class Search:
     materials: Materials
     objectives: tuple[Objective, ...]
     conditions: tuple[Condition, ...]
+    name: str = ""
+    told: tuple[str, ...] = ()
     exhausted: bool = False
     _numbers: dict[str, int] = field(default_factory=dict)
     _again: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, settings: SearchSettings, space: SearchSpace, loader: Any, master: DictConfig) -> "Search":
+    def of(
+        cls,
+        settings: SearchSettings,
+        space: SearchSpace,
+        loader: Any,
+        master: DictConfig,
+        materials: Materials | None = None,
+    ) -> "Search":
         """Checks both ends of every range and every option, before a model is loaded.
+
+        Args:
+            settings, space: what was asked for.
+            loader, master: of Hydra.
+            materials: what other searches of the command have read already.
 
         Raises:
             InputError: for whatever is wrong with them.
         """
-        materials = Materials()
+        materials = materials or Materials()
         first = make_plan(compose_jobs(loader, master, space.ends()), materials)
         if len({experiment.cell.protocol for experiment in first.experiments}) > 1:
             raise InputError(
@@ -133,8 +149,11 @@ class Search:
 
     def know(self, records: Iterable[Record]) -> None:
         """Takes up cells of the sweep that ended well and are in the space, whoever ran them."""
+        methods = {experiment.cell.settings.method.name for experiment in self.first.experiments}
         with self.study.locked():
             for record in records:
+                if "method" in record.keys and record.keys["method"] not in methods:
+                    continue  # to compose each to learn that it is outside takes long
                 trial = self.study.of_cell(record.cell)
                 if trial is not None:
                     if record.status == "failed" and self.first.retry_failed and trial.state.is_finished():
@@ -179,7 +198,7 @@ class Search:
         if not chosen:
             return None
         plan = make_plan(list(chosen.values()), self.materials)
-        return replace(plan, choice=self.choice, pruning=self._pruning())
+        return replace(plan, choice=self.choice, pruning=self._pruning(), told=self.told)
 
     def ended(self, record: Record) -> None:
         """A cell that was proposed has ended.
@@ -209,6 +228,10 @@ class Search:
         if len(self.objectives) > 1:
             return None
         return Choice(self.objectives[0].metric, self.objectives[0].lowest, self.conditions)
+
+    def runs(self, cell: str) -> bool:
+        """Whether it has asked for a cell that has not ended."""
+        return cell in self._numbers
 
     def cells(self) -> set[str]:
         """All cells that stand behind the study's trials."""

@@ -2,6 +2,7 @@
 
 __all__ = [
     "cell_tables",
+    "latex_text",
     "library_output",
     "output",
     "progress",

@@ -1,0 +1,64 @@
+"""`sweeps methods`: what each method of a sweep does at a price, and whether methods differ there."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from surgery.files.whole_files import written_whole
+from sweeps.charts.pictures import save_charts
+from sweeps.commands.options import Maximize, Minimize, Name, Output, Protocol, rule_given
+from sweeps.equal_price.comparison import MethodComparison, compared_methods
+from sweeps.equal_price.frontier_chart import frontier_charts
+from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines
+from sweeps.records.sweep import Sweep
+from sweeps.report.write import FIGURES
+from sweeps.results.protocols import measured_alike
+from sweeps.terminal.cell_tables import console
+
+
+def methods(
+    name: Name,
+    against: Annotated[str, typer.Option(help="the method that others are compared with")] = "",
+    minimize: Minimize = "",
+    maximize: Maximize = "",
+    csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")] = None,
+    latex: Annotated[Path | None, typer.Option("--latex", help="write a LaTeX tabular to this file too")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="a table for a text file")] = False,
+    protocol: Protocol = "",
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """Methods at an equal price: each one's best setting that costs at most so much, told on the report half."""
+    sweep = Sweep.named(name, output_dir)
+    records = measured_alike(sweep.finished(), sweep.folder, protocol)
+    done = [record for record in records if record.status == "done"]
+    choice = rule_given(minimize, maximize) or sweep.rule(done)
+    found = compared_methods(records, sweep.folder, choice, against)
+    to = console()
+    show_methods(found, to, markdown)
+    for path, text in ((csv, as_csv), (latex, as_latex)):
+        if path is not None:
+            with written_whole(path) as temporary:
+                temporary.write_text(text(found), encoding="utf-8", newline="")
+    for stem, chart in frontier_charts(found).items():
+        for file in save_charts(sweep.folder / FIGURES, stem, [chart]):
+            to.print(str(file), markup=False, soft_wrap=True)
+
+
+def show_methods(found: MethodComparison, to: Console, markdown: bool = False) -> None:
+    """Prints the table and what it means."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    heads, body = lines(found)
+    table = Table(box=box.MARKDOWN if markdown else box.HEAVY_HEAD)
+    for place, head in enumerate(heads):
+        table.add_column(escape(head), justify="left" if place < 3 else "right")
+    for place, line in enumerate(body):
+        ends = place + 1 < len(body) and body[place + 1][0] != line[0]
+        table.add_row(*map(escape, line), end_section=ends and not markdown)
+    to.print(table)
+    for sentence in explanation(found):
+        to.print(sentence, markup=False, soft_wrap=True)

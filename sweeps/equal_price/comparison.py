@@ -1,0 +1,314 @@
+"""Each method's best setting at a price, told on other prompts than it was picked on, and its difference from another.
+
+Every method is given what it costs by the same rule: of its cells that cost at most so much on the selection half, the
+one with the best behavior there is its setting at this price. All that is told of it is of the report half.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from evaluation.comparison.compare import band, compare
+from evaluation.comparison.significance import holm_adjusted
+from evaluation.measurements.measurement import Half, Measurement
+from surgery.errors import InputError
+from sweeps.equal_price.prices import Price, measured_prices
+from sweeps.records.choice import Choice
+from sweeps.records.metric import key_of
+from sweeps.records.record import Record
+from sweeps.records.sweep import config_of
+from sweeps.results.best_cell import best_of
+from sweeps.results.broken_text import sound
+from sweeps.results.pooling import Pooled, averaged, pool
+
+REFERENCE = "surgery"
+SIGNIFICANT = 0.05
+Word = Literal["better", "worse", "can't tell"]
+# The cells of the reference, and those of another method.
+_Pair = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """The setting of a method, on the report half.
+
+    Attributes:
+        cells: it was measured as; several where seeds are pooled.
+        keys: its setting.
+        value, low, high: the behavior, and its bootstrapped 95 % interval over prompts.
+        n: how many prompts.
+        paid: {price: what it costs}, where that was measured on the report half.
+        like_base: whether the base's own value lies in the interval.
+    """
+
+    cells: tuple[str, ...]
+    keys: Mapping[str, Any]
+    value: float
+    low: float
+    high: float
+    n: int
+    paid: Mapping[str, float | None]
+    like_base: bool
+
+
+@dataclass(frozen=True)
+class Against:
+    """The reference against another method, paired on prompts.
+
+    Attributes:
+        difference, low, high: reference − other, with its paired 95 % interval.
+        p: two-sided, of no difference.
+        adjusted: by Holm's procedure over all different pairs of cells that are told.
+        word: what that says of the reference.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    adjusted: float
+    word: Word
+
+
+@dataclass(frozen=True)
+class AtPrice:
+    """A method at a price: its setting, None where no cell is within the price; and the reference against it."""
+
+    price: Price
+    level: float
+    method: str
+    told: Told | None
+    against: Against | None
+
+    @property
+    def within(self) -> str:
+        """`perplexity +5 %`."""
+        return f"{self.price.name} {self.price.written(self.level)}"
+
+
+@dataclass(frozen=True)
+class MethodComparison:
+    """What a sweep says of its methods.
+
+    Attributes:
+        behavior: the metric that is compared.
+        lowest: whether low values of it are the good ones.
+        base: the unedited model's value on the report half.
+        reference: the method that others are compared with.
+        cells: {method: how many of its cells are done}.
+        prices: that were measured.
+        rows: by price, level, method.
+        fronts: {(price, method): settings from the cheapest on, each better than all cheaper ones on the selection
+            half}.
+        comparisons: how many different pairs of cells were compared.
+        notes: what has to be said, in sentences.
+    """
+
+    behavior: str
+    lowest: bool
+    base: float
+    reference: str
+    cells: Mapping[str, int]
+    prices: tuple[Price, ...]
+    rows: tuple[AtPrice, ...]
+    fronts: Mapping[tuple[str, str], tuple[Told, ...]]
+    comparisons: int
+    notes: tuple[str, ...]
+
+
+def compared_methods(
+    records: Sequence[Record], folder: Path, choice: Choice | None, against: str = ""
+) -> MethodComparison:
+    """Compares the methods of a sweep at the prices of `sweeps.equal_price.prices`.
+
+    Args:
+        records: of cells that were measured alike, whatever became of them.
+        folder: of the sweep.
+        choice: whose metric is the behavior; its conditions are of no account, the price takes their place.
+        against: the method that others are compared with; empty for surgery, or the first where it has no cell.
+
+    Raises:
+        InputError: for cells of one method or of several models, a method that is not there, a behavior without two
+            halves, no price, and samples that are not there.
+    """
+    if choice is None:
+        raise InputError(
+            "this sweep has no one rule that names the behavior; say --minimize METRIC or --maximize METRIC"
+        )
+    done = [record for record in records if record.status == "done"]
+    by_method = _by_method(done, folder)
+    if against and against not in by_method:
+        raise InputError(f"no cell of '{folder.name}' is of the method '{against}'; there are {', '.join(by_method)}")
+    every = [row for rows in by_method.values() for row in rows]
+    base = _require_halves(every, choice.metric)
+    prices = measured_prices(every)
+    if not any(price.levels for price in prices):
+        raise InputError(
+            f"the cells of '{folder.name}' measured no price that methods can be compared at; run them with a "
+            "perplexity (evaluation.text=FILE) or a divergence (evaluation.harmless_prompts=FILE)"
+        )
+    reference = against or (REFERENCE if REFERENCE in by_method else next(iter(by_method)))
+    notes = tuple(_notes(records, by_method, every, prices))
+    return _Reading(folder, choice, base, prices, by_method).compared(reference, notes)
+
+
+def methods_of(records: Iterable[Record], folder: Path) -> dict[str, list[Record]]:
+    """Records by what stands for a method: the cell's `variant` where it is one, else its method."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        variant = config_of(folder / record.cell).get("variant")
+        found.setdefault(str(variant or record.keys.get("method")), []).append(record)
+    return found
+
+
+def _by_method(done: Sequence[Record], folder: Path) -> dict[str, list[Pooled]]:
+    found = methods_of(done, folder)
+    if len(found) < 2:
+        raise InputError(
+            f"the cells of '{folder.name}' that are done are of one method, {next(iter(found), 'none')}; "
+            "`surgery experiment=methods` runs several"
+        )
+    for key in ("model", "behavior"):
+        if len(values := {str(record.keys.get(key)) for record in done}) > 1:
+            raise InputError(
+                f"the cells of '{folder.name}' are of {len(values)} different values of {key} "
+                f"({', '.join(sorted(values))}); methods are compared on one: give each a sweep of its own"
+            )
+    return {method: pool(cells, folder) for method, cells in found.items()}
+
+
+def _require_halves(rows: Sequence[Pooled], metric: str) -> float:
+    """The base's value on the report half; raises InputError where a setting can't be picked and told apart."""
+    uses: dict[Half, str] = {"selection": "picked", "report": "told"}
+    for half, use in uses.items():
+        if any((found := row.metrics.get(key_of(metric, half))) is None or found.edited is None for row in rows):
+            known = [m.name for m in rows[0].metrics.values() if m.half == "report"]
+            raise InputError(
+                f"not every cell measured {metric} on the {half} half of the prompts, where settings are {use}; "
+                f"the first measured {', '.join(known) or 'nothing'}"
+            )
+    base = rows[0].metrics[metric].base
+    if base is None:
+        raise InputError(f"{metric} has no base to compare with")
+    return base
+
+
+def _notes(
+    records: Sequence[Record],
+    by_method: Mapping[str, Sequence[Pooled]],
+    every: Sequence[Pooled],
+    prices: Sequence[Price],
+) -> Iterable[str]:
+    counts = {method: sum(len(row.cells) for row in rows) for method, rows in by_method.items()}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{method} {count}" for method, count in counts.items())
+        yield f"the methods have not the same number of cells: {told}"
+    if ended := [record for record in records if record.status != "done"]:
+        kinds = {kind: sum(record.status == kind for record in ended) for kind in ("failed", "pruned")}
+        yield f"{', '.join(f'{count} cells {kind}' for kind, count in kinds.items() if count)} and are not compared"
+    if broken := len(every) - len(sound(every)):
+        yield f"{broken} cells broke the text and are never picked"
+    for price in prices:
+        if not all(price.has_selection_half(row.metrics) for row in every):
+            yield f"{price.name} has no selection half: cells are held to this price on all of its samples"
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A sweep being read."""
+
+    folder: Path
+    choice: Choice
+    base: float
+    prices: Sequence[Price]
+    by_method: Mapping[str, Sequence[Pooled]]
+
+    def compared(self, reference: str, notes: tuple[str, ...]) -> MethodComparison:
+        """All of it."""
+        by_method = self.by_method
+        places = [(price, level, method) for price in self.prices for level in price.levels for method in by_method]
+        picked = {place: self._pick(by_method[place[2]], *place[:2]) for place in places}
+        fronts = {(price.name, m): self._front(rows, price) for price in self.prices for m, rows in by_method.items()}
+        shown = {row.cells: row for row in (*picked.values(), *(r for front in fronts.values() for r in front)) if row}
+        measured = {cells: self._measured(cells) for cells in shown}
+        told = {cells: self._told(row, measured[cells]) for cells, row in shown.items()}
+        pairs: dict[tuple[str, float, str], _Pair] = {}
+        for price, level, method in places:
+            ours, theirs = picked[price, level, reference], picked[price, level, method]
+            if method != reference and ours is not None and theirs is not None:
+                pairs[price.name, level, method] = ours.cells, theirs.cells
+        against = self._against(list(dict.fromkeys(pairs.values())), measured)
+        return MethodComparison(
+            behavior=self.choice.metric,
+            lowest=self.choice.lowest,
+            base=self.base,
+            reference=reference,
+            cells={method: sum(len(row.cells) for row in rows) for method, rows in by_method.items()},
+            prices=tuple(self.prices),
+            rows=tuple(
+                AtPrice(
+                    price,
+                    level,
+                    method,
+                    told[row.cells] if (row := picked[price, level, method]) else None,
+                    against[pair] if (pair := pairs.get((price.name, level, method))) else None,
+                )
+                for price, level, method in places
+            ),
+            fronts={key: tuple(told[row.cells] for row in front) for key, front in fronts.items()},
+            comparisons=len(against),
+            notes=notes,
+        )
+
+    def _pick(self, rows: Sequence[Pooled], price: Price, level: float) -> Pooled | None:
+        within = [row for row in sound(rows) if (paid := price.paid(row.metrics)) is not None and paid <= level]
+        return best_of(within, self.choice)[0] if within else None
+
+    def _front(self, rows: Sequence[Pooled], price: Price) -> list[Pooled]:
+        """What would be picked at any price, from the lowest on."""
+        prices = sorted({paid for row in sound(rows) if (paid := price.paid(row.metrics)) is not None})
+        found = (self._pick(rows, price, level) for level in prices)
+        return list({row.cells: row for row in found if row is not None}.values())
+
+    def _measured(self, cells: tuple[str, ...]) -> Measurement:
+        _, edited = averaged(cells, self.folder, self.choice.metric)
+        found = [one for one in edited if one.half == "report"]
+        if not found:
+            raise InputError(f"the samples of cell {cells[0]} hold no {self.choice.metric}; run the cell again")
+        return found[0]
+
+    def _told(self, row: Pooled, measured: Measurement) -> Told:
+        try:
+            low, high = band(measured)
+        except ValueError as error:
+            raise InputError(f"{error}; it is what an edit is paid with, so name another metric") from None
+        return Told(
+            cells=row.cells,
+            keys={key: value for key, value in row.keys.items() if self._chosen(key, row)},
+            value=measured.summary,
+            low=low,
+            high=high,
+            n=measured.n,
+            paid={price.name: price.told(row.metrics) for price in self.prices},
+            like_base=low <= self.base <= high,
+        )
+
+    def _chosen(self, key: str, row: Pooled) -> bool:
+        """Whether the cells of its method differ in a key."""
+        others = next(rows for rows in self.by_method.values() if row in rows)
+        return len({repr(other.keys.get(key)) for other in others}) > 1
+
+    def _against(self, pairs: Sequence[_Pair], measured: Mapping[tuple[str, ...], Measurement]) -> dict[_Pair, Against]:
+        """Each pair of cells compared once, however many prices it stands at."""
+        found = [compare(measured[theirs], measured[ours]) for ours, theirs in pairs]
+        adjusted = holm_adjusted([one.p for one in found])
+        return {
+            pair: Against(one.delta, *one.ci95, one.p, p, self._word(one.delta, p))
+            for pair, one, p in zip(pairs, found, adjusted, strict=True)
+        }
+
+    def _word(self, difference: float, adjusted: float) -> Word:
+        if adjusted > SIGNIFICANT or difference == 0:
+            return "can't tell"
+        return "better" if (difference < 0) == self.choice.lowest else "worse"

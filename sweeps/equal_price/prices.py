@@ -1,0 +1,81 @@
+"""What an edit is paid with, and the prices that methods are compared at, fixed before anything is measured."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sweeps.records.metric import Metric, Metrics, Of, selected
+from sweeps.results.broken_text import Measured
+
+PERPLEXITY, KL, ABILITY = "perplexity/", "divergence/kl", "lm_eval/average"
+Look = Callable[[Metrics, str], Metric | None]
+
+
+@dataclass(frozen=True)
+class Price:
+    """One kind of price; what an edit leaves as it is costs 0, and what it makes better less.
+
+    Attributes:
+        name: `perplexity`, `kl` or `ability`.
+        words: what it is, with its unit.
+        metric: whose price it is: a name, or the beginning of several, of which the dearest counts.
+        of, less, sign: it is sign · (that value of the metric − less).
+        levels: the prices at which methods are read off.
+        scale, form: how people write it: an amount times this, in these words.
+    """
+
+    name: str
+    words: str
+    metric: str
+    of: Of
+    less: float
+    sign: int
+    levels: tuple[float, ...]
+    scale: float
+    form: str
+
+    def paid(self, metrics: Metrics) -> float | None:
+        """What a cell costs where cells are picked: on the selection half where there is one; None: not measured."""
+        return self._dearest(metrics, selected)
+
+    def told(self, metrics: Metrics) -> float | None:
+        """What a cell costs on the report half."""
+        return self._dearest(metrics, lambda known, name: known.get(name))
+
+    def has_selection_half(self, metrics: Metrics) -> bool:
+        """Whether all that is paid is measured on the selection half too."""
+        return all((found := selected(metrics, name)) and found.half == "selection" for name in self._names(metrics))
+
+    def written(self, amount: float | None) -> str:
+        """An amount as a person writes it: `+5 %`, `0.1 nats`."""
+        return "-" if amount is None else self.form.format(self.scale * amount)
+
+    def axis(self, amount: float) -> float:
+        """An amount in the unit of `words`."""
+        return self.scale * amount
+
+    def _names(self, metrics: Metrics) -> list[str]:
+        names = dict.fromkeys(metric.name for metric in metrics.values())
+        return [
+            name for name in names if name == self.metric or (self.metric[-1] == "/" and name.startswith(self.metric))
+        ]
+
+    def _dearest(self, metrics: Metrics, look: Look) -> float | None:
+        found = [None if (one := look(metrics, name)) is None else one.value(self.of) for name in self._names(metrics)]
+        known = [self.sign * (value - self.less) for value in found if value is not None]
+        return max(known) if known and len(known) == len(found) else None
+
+
+PRICES = (
+    Price(
+        "perplexity", "perplexity above the base's, %", PERPLEXITY, "ratio", 1.0, 1, (0.02, 0.05, 0.1), 100, "{:+.3g} %"
+    ),
+    Price(
+        "kl", "KL(base ‖ edited) on harmless prompts, nats", KL, "edited", 0.0, 1, (0.05, 0.1, 0.2), 1, "{:.3g} nats"
+    ),
+    Price("ability", "general ability lost, points of 100", ABILITY, "delta", 0.0, -1, (), 100, "{:+.3g} points"),
+)
+
+
+def measured_prices(rows: Sequence[Measured]) -> list[Price]:
+    """The prices that every cell measured."""
+    return [price for price in PRICES if all(price.paid(row.metrics) is not None for row in rows)]
