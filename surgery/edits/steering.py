@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from transformers import PreTrainedModel
 
+from surgery.changes.direction import scaled
 from surgery.changes.receipt import Receipt
-from surgery.edits.direction import scaled
 from surgery.edits.intervention_file import read_intervention, write_intervention
 from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_parts
