@@ -143,7 +143,7 @@ def face(room: str) -> set[str]:
 
 def used_from_outside() -> dict[str, set[str]]:
     """{module of a room: who outside the room uses it}: by an import, or by its dotted name in a config or a text."""
-    users: dict[str, set[str]] = {f"sweeps.methods.{name}": {"METHODS"} for name in METHODS}
+    users: dict[str, set[str]] = {f"sweeps.{needs.room}.{name}": {"METHODS"} for name, needs in METHODS.items()}
     in_rooms = [module for module in MODULES if module.count(".") == 2]
     more = [file for folder in USERS for file in (ROOT / folder).rglob("*.py")]
     named = re.compile(rf"(?<![\w.])({'|'.join(sorted(map(re.escape, in_rooms), key=len, reverse=True))})\b")

@@ -2,5 +2,7 @@
 
 __all__ = [
     "attention_outputs",
+    "gate_inputs",
+    "module_outputs",
     "neuron_activity",
 ]

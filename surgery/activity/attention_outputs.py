@@ -1,18 +1,14 @@
 """What attention adds to the residual stream, on average (the paper's Figure 2a)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from surgery.activity.module_outputs import read_outputs
+from surgery.activity.text_means import mean_over_texts
 from surgery.errors import InputError
 from surgery.rows.locator import layer_count, locate
-from surgery.rows.rows import Rows
-from surgery.states.batch_budget import BatchBudget
-from surgery.states.hidden_states import mean_over_tokens
-from surgery.states.text_batches import encode_texts, reading_of_texts, run_on_texts
-from surgery.tokens.encoding import padding_id
+from surgery.states.text_batches import reading_of_texts
 
 
 def mean_attention_outputs(
@@ -51,33 +47,7 @@ def mean_attention_outputs(
         names = f"layer{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
         raise InputError(f"{type(model).__name__} has no attention output (o_proj) that is known in {names}")
     reading = reading_of_texts(model, max_length, special_tokens=add_special_tokens)
-    encoded = encode_texts(model, tokenizer, texts, reading).ids
-    sums: dict[int, torch.Tensor] = {}
-    for _, pooled in run_on_texts(
-        model,
-        encoded,
-        padding_id(model, tokenizer),
-        lambda inputs: _pooled(model, inputs, homes),
-        BatchBudget.of(model, "hidden_states", tokens_per_batch),
-        description="attention outputs",
-        progress=progress,
-    ):
-        for layer, values in pooled.items():
-            sums[layer] = sums.get(layer, 0.0) + values.double().sum(0)
-    return {layer: (sums[layer] / len(texts)).float() for layer in sorted(sums)}
-
-
-def _pooled(
-    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], homes: Sequence[Rows]
-) -> dict[int, torch.Tensor]:
-    """The mean over each text's tokens, {layer: [b, d]}."""
-    found: dict[int, torch.Tensor] = {}
-
-    def keeping(layer: int) -> Callable[[torch.Tensor], None]:
-        def read(output: torch.Tensor) -> None:
-            found[layer] = mean_over_tokens(output, inputs["attention_mask"]).cpu()
-
-        return read
-
-    read_outputs(model, inputs, {home: keeping(home.layer) for home in homes})
-    return found
+    means = mean_over_texts(
+        model, tokenizer, texts, homes, reading, tokens_per_batch=tokens_per_batch, progress=progress
+    )
+    return {home.layer: mean for home, mean in sorted(means.items(), key=lambda one: one[0].layer)}

@@ -1,4 +1,4 @@
-"""What the modules that hold given rows put out in a forward pass."""
+"""What the modules that hold given rows read or put out in a forward pass."""
 
 from collections.abc import Callable, Mapping
 
@@ -38,13 +38,17 @@ def require_module_output(home: Rows) -> None:
 
 
 def read_outputs(
-    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], readers: Mapping[Rows, Callable[[torch.Tensor], None]]
+    model: PreTrainedModel,
+    inputs: Mapping[str, torch.Tensor],
+    readers: Mapping[Rows, Callable[[torch.Tensor], None]],
+    of_inputs: bool = False,
 ) -> None:
     """One forward pass of the decoder; each reader is given what the layer of its rows puts out, [b, t, out].
 
     Args:
         inputs: `input_ids` and `attention_mask`, each [b, t].
         readers: by the home of the rows, see `module_of`.
+        of_inputs: give the readers what the layer reads, [b, t, in].
 
     Raises:
         InputError: see `module_of`; or where a layer is not called just once with every token, as those of routed
@@ -54,12 +58,12 @@ def read_outputs(
     calls = dict.fromkeys(readers, 0)
 
     def after(home: Rows) -> Callable[..., None]:
-        def hook(module: nn.Module, args: object, output: torch.Tensor) -> None:
+        def hook(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             calls[home] += 1
             # Mixtures give their shared expert all tokens in one row.
             if output.shape[-1] != home.shape[0] or output[..., 0].numel() != batch * tokens:
                 raise _not_every_token(home)
-            readers[home](output.reshape(batch, tokens, -1))
+            readers[home]((args[0] if of_inputs else output).reshape(batch, tokens, -1))
 
         return hook
 

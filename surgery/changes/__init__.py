@@ -2,6 +2,7 @@
 
 __all__ = [
     "alpha",
+    "direction",
     "factors",
     "receipt",
     "row_change",

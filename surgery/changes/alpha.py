@@ -5,6 +5,8 @@ import math
 from surgery.errors import InputError
 
 POSSIBLE_ALPHA = "it is any finite number but 0"
+# `raw` takes alpha times a direction as it is, `unit` alpha times the direction at norm 1.
+ALPHA_UNITS = ("raw", "unit")
 
 
 def require_alpha(alpha: float) -> float:

@@ -2,6 +2,7 @@
 
 __all__ = [
     "ablation",
+    "biased_gates",
     "changed_checkpoint",
     "edit",
     "intervention",
@@ -9,6 +10,8 @@ __all__ = [
     "low_rank",
     "new_weights",
     "probe_ascent",
+    "row_scaling",
     "steering",
+    "stream_ablation",
     "system_turn",
 ]

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from surgery.changes.alpha import require_alpha
-from surgery.edits.direction import unit_vector
+from surgery.changes.direction import unit_vector
 from surgery.edits.intervention_file import read_intervention, write_intervention
 from surgery.edits.weight_change import NewWeight, WeightChange
 from surgery.errors import InputError

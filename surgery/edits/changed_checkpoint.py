@@ -10,8 +10,9 @@ from shutil import copy2
 
 from safetensors import safe_open
 
+from surgery.edits.biased_gates import GateBias
 from surgery.edits.intervention import Intervention, shown_alike
-from surgery.edits.steering import Steering
+from surgery.edits.steering import BlockSteering
 from surgery.errors import InputError
 from surgery.export.base_folder import FORMAT, MANIFEST, other_files
 from surgery.files.hashed_file import HASH, hash_of_file
@@ -27,10 +28,12 @@ def require_weights(interventions: Sequence[Intervention], what: str) -> None:
             f"this cell gives the model a system prompt and changes no weight, so there is no {what} of it; give it "
             "the prompt yourself, which is method.system in the cell's config.yaml"
         )
-    if any(isinstance(one, Steering) for one in interventions):
+    running = [one for one in interventions if isinstance(one, BlockSteering | GateBias)]
+    if running:
+        done = "adds a bias to gates" if isinstance(running[0], GateBias) else "steers hidden states"
         raise InputError(
-            f"this cell steers hidden states while the model runs and changes no weight, so there is no {what} of it; "
-            "load its edit.safetensors with surgery.edits.steering.Steering"
+            f"this cell {done} while the model runs and changes no weight, so there is no {what} of it; "
+            "load its edit.safetensors with surgery.edits.intervention.load_intervention"
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from surgery.changes.alpha import require_alpha
+from surgery.changes.alpha import ALPHA_UNITS, require_alpha
 from surgery.changes.factors import Factors, module_of
 from surgery.changes.receipt import Receipt
 from surgery.changes.row_change import RowChange, add_to_rows
@@ -21,10 +21,9 @@ from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import pop_edit, push_edit, require_base, tensor_bytes
 from surgery.model.offload import Weights
 from surgery.region.region import Region
-from surgery.rows.rows import Rows, homes_from_json, homes_to_json, read_rows, write_rows
+from surgery.rows.rows import Rows, read_rows, write_rows
 
 FORMAT = "surgery.edit/1"
-ALPHA_UNITS = ("raw", "unit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,14 +175,10 @@ class Edit:
         description = {
             "alpha": self.alpha,
             "alpha_unit": self.alpha_unit,
-            "component": self.region.component,
-            "how": self.region.how,
-            "model_fingerprint": self.region.model_fingerprint,
-            "homes": homes_to_json(self.region.homes),
+            **self.region.described(),
             "fingerprint": self.fingerprint,
         }
-        tensors = {f"rows.{layer}": rows.to(torch.int32) for layer, rows in self.region.rows.items()}
-        tensors["direction"] = self.direction.float().contiguous()
+        tensors = {**self.region.tensors(), "direction": self.direction.float().contiguous()}
         with written_whole(path) as temporary:
             save_tensors(tensors, temporary, {"format": FORMAT, "edit": json.dumps(description)})
 
@@ -209,14 +204,7 @@ class Edit:
             raise InputError(f"'{path}' is no edit; it holds {', '.join(tensors) or 'nothing'}")
         try:
             description = json.loads(metadata["edit"])
-            homes = homes_from_json(description["homes"])
-            region = Region(
-                rows={layer: tensors[f"rows.{layer}"].long() for layer in homes},
-                homes=homes,
-                component=description["component"],
-                how=description["how"],
-                model_fingerprint=description["model_fingerprint"],
-            )
+            region = Region.read(tensors, description)
             edit = cls(tensors["direction"], description["alpha"], region, description["alpha_unit"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"edit '{path}' was changed after it was saved: it is damaged ({error})") from None

@@ -9,17 +9,21 @@ from transformers import PreTrainedModel
 
 from surgery.changes.receipt import Receipt
 from surgery.edits.ablation import Ablation
+from surgery.edits.biased_gates import GateBias
 from surgery.edits.edit import FORMAT as EDIT_FORMAT
 from surgery.edits.edit import Edit
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import NewWeights
-from surgery.edits.steering import Steering
+from surgery.edits.row_scaling import RowScaling
+from surgery.edits.steering import LayeredSteering, Steering
+from surgery.edits.stream_ablation import StreamAblation
 from surgery.edits.system_turn import SystemPrompt
 from surgery.files.tensor_file import opened_tensors
 
 
 class Intervention(Protocol):
-    """An `Edit`, a `Steering`, a `SystemPrompt`; or a `WeightChange`: `Ablation`, `NewWeights`, `LowRankChange`."""
+    """An `Edit`; a `WeightChange`: ablations, `NewWeights`, a `LowRankChange`, `RowScaling`; or what is done while the
+    model runs: `BlockSteering`, `GateBias`; or to what it is shown: `SystemPrompt`."""
 
     @property
     def base_fingerprint(self) -> str:
@@ -65,5 +69,9 @@ def load_intervention(path: str | Path) -> Intervention:
         Ablation.FORMAT: Ablation.load,
         NewWeights.FORMAT: NewWeights.load,
         LowRankChange.FORMAT: LowRankChange.load,
+        LayeredSteering.FORMAT: LayeredSteering.load,
+        StreamAblation.FORMAT: StreamAblation.load,
+        RowScaling.FORMAT: RowScaling.load,
+        GateBias.FORMAT: GateBias.load,
     }
     return loaders.get(found, Edit.load)(path)

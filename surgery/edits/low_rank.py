@@ -22,13 +22,14 @@ from surgery.model.fingerprints import tensor_bytes
 
 @dataclass(frozen=True, eq=False)
 class LowRankChange(WeightChange):
-    """The factors that a LoRA found (Hu et al. 2022), and how much of their product is added.
+    """Factors, such as a LoRA found (Hu et al. 2022), and how much of their product is added.
 
     Attributes:
-        trained: of each parameter that changes, without alpha.
+        trained: the factors of each parameter that changes, without alpha.
         base_fingerprint: of the model they were trained on.
         alpha: any finite number but 0; 1 adds what was trained, and a negative one takes it away, which negates a task
             vector (Ilharco et al. 2023).
+        found: how the factors were: `trained`, or `computed` from the weights.
     """
 
     FORMAT: ClassVar[str] = "surgery.low_rank/1"
@@ -36,6 +37,7 @@ class LowRankChange(WeightChange):
     trained: tuple[Factors, ...]
     base_fingerprint: str
     alpha: float = 1.0
+    found: str = "trained"
 
     def __post_init__(self) -> None:
         require_alpha(self.alpha)
@@ -45,7 +47,7 @@ class LowRankChange(WeightChange):
             raise InputError("a parameter has more than one change; give each its own, once")
 
     def __str__(self) -> str:
-        return f"{len(self.trained)} matrices, each by a trained product of rank {self.rank}"
+        return f"{len(self.trained)} matrices, each by a {self.found} product of rank {self.rank}"
 
     @property
     def rank(self) -> int:
@@ -97,6 +99,7 @@ class LowRankChange(WeightChange):
             "base_fingerprint": self.base_fingerprint,
             "layers": {one.parameter: one.layer for one in self.trained},
             "transposed": [one.parameter for one in self.trained if one.transposed],
+            **({} if self.found == "trained" else {"found": self.found}),
         }
         tensors = {f"A.{one.parameter}": one.a for one in self.trained}
         tensors |= {f"B.{one.parameter}": one.b for one in self.trained}
@@ -114,6 +117,6 @@ class LowRankChange(WeightChange):
             )
             if tensors:
                 raise ValueError(f"it holds {', '.join(tensors)} besides")
-            return cls(trained, said["base_fingerprint"], said["alpha"])
+            return cls(trained, said["base_fingerprint"], said["alpha"], said.get("found", "trained"))
 
         return read_intervention(path, cls.FORMAT, made)

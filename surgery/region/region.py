@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 
 from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_parts
 from surgery.model.fingerprints import tensor_bytes
-from surgery.rows.rows import Homes, Rows, split_by_home
+from surgery.rows.rows import Homes, Rows, homes_from_json, homes_to_json, split_by_home
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,3 +63,23 @@ class Region:
         for layer in self.layers:
             parts += [*(home.identity() for home in self.homes[layer]), tensor_bytes(self.rows[layer].to(torch.int64))]
         return sha256_of_parts(parts)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What a file of something done to these rows holds of them, beside what `described` says."""
+        return {f"rows.{layer}": rows.to(torch.int32) for layer, rows in self.rows.items()}
+
+    def described(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {
+            "component": self.component,
+            "how": self.how,
+            "model_fingerprint": self.model_fingerprint,
+            "homes": homes_to_json(self.homes),
+        }
+
+    @classmethod
+    def read(cls, tensors: Mapping[str, torch.Tensor], said: Mapping[str, Any]) -> Self:
+        """The reverse of both; raises TypeError, KeyError, ValueError or InputError for what they did not make."""
+        homes = homes_from_json(said["homes"])
+        rows = {layer: tensors[f"rows.{layer}"].long() for layer in homes}
+        return cls(rows, homes, said["component"], said["how"], said["model_fingerprint"])

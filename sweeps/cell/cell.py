@@ -28,6 +28,7 @@ class Cell:
         texts_fingerprint, probe_fingerprint: likewise (the last for a probe from a file).
         evaluation: the identities of what is measured, by name.
         earlier: fingerprints of what its `composition` applies first, oldest first.
+        layers: what `method.layers` stands for; empty for a method without.
     """
 
     settings: Settings
@@ -38,6 +39,7 @@ class Cell:
     probe_fingerprint: str | None
     evaluation: Mapping[str, Any]
     earlier: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -62,6 +64,7 @@ class Cell:
             "probe": probe | {"fingerprint": self.probe_fingerprint},
             **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.needs.region else {}),
             "method": settings.method.identity(),
+            **({"method.layers": list(self.layers)} if self.layers else {}),
             "layer": self.layer,
             "alpha": settings.alpha,
             "alpha_unit": settings.alpha_unit,
@@ -85,6 +88,11 @@ class Cell:
     def subject_fingerprint(self) -> str:
         """Of the model that is probed and edited: the base with what `composition` applies first."""
         return chain_fingerprint(self.model_fingerprint, self.earlier)
+
+    @property
+    def read_layers(self) -> set[int]:
+        """The layers whose hidden states are looked at: the probe's, and those of the method."""
+        return {self.layer, *self.layers}
 
     def texts_identity(self) -> list[Any]:
         """What the model is shown of the behavior: the texts, cut; in its chat template on which date and with what."""
@@ -114,7 +122,9 @@ class Cell:
             "behavior.max_length": settings.behavior.max_length,
             "behavior.limit": settings.behavior.limit,
         }
-        keys |= {f"method.{name}": value for name, value in settings.method.told().items()}
+        keys |= {f"method.{name}": value for name, value in _flat(settings.method.told())}
+        if self.layers:
+            keys["method.layers"] = ",".join(map(str, self.layers))
         if self.earlier:
             keys["composition"] = "+".join(self.earlier)
         for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):
@@ -126,6 +136,14 @@ class Cell:
                 if one.name not in ignored and value is not None:
                     keys[f"{name}.{one.name}"] = ",".join(map(str, value)) if isinstance(value, list) else value
         return keys
+
+
+def _flat(numbers: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in numbers.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{part}", one) for part, one in value.items())
+        else:
+            yield name, value
 
 
 def renders_chat(evaluator: Any) -> bool:

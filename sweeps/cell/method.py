@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-# What a method that trains may be told.
+# How a method that trains may be told to; `rank` is also that of a subspace.
 NUMBERS = ("lr", "epochs", "batch_size", "rank")
+# How strongly a method edits attention and MLPs over the layers.
+KERNELS = ("attention", "mlp")
 
 
 @dataclass(frozen=True)
@@ -15,18 +17,28 @@ class Needs:
 
     Attributes:
         region: it edits the rows of a region; others know no `region` and no `top_k`.
+        components: those whose rows that region may hold; empty: any.
         probe: a probe decides what it does to the model; fine-tuning looks at the texts alone.
-        numbers: those of NUMBERS that it takes; a method that takes any trains the model.
+        numbers: those of NUMBERS, and of KERNELS, that it takes.
+        layers: it takes `method.layers`; the default is the layers from this share of the depth to that one.
+        probe_a_layer: each of these layers has a probe of its own.
         system: it takes a system prompt, which the chat template is given.
+        room: of `sweeps/`, where a method of ours lies.
     """
 
     region: bool = False
+    components: tuple[str, ...] = ()
     probe: bool = True
     numbers: tuple[str, ...] = ()
+    layers: tuple[float, float] | None = None
+    probe_a_layer: bool = False
     system: bool = False
+    room: str = "methods"
 
 
-# Each is a file of this name in `sweeps/methods/`.
+MLP = ("gate_proj", "up_proj", "down_proj")
+
+# Each is a file of this name in its room.
 METHODS: Mapping[str, Needs] = {
     "surgery": Needs(region=True),
     "feature_subtraction": Needs(),
@@ -36,6 +48,12 @@ METHODS: Mapping[str, Needs] = {
     "lora": Needs(probe=False, numbers=NUMBERS),
     "task_vector": Needs(probe=False, numbers=NUMBERS),
     "system_prompt": Needs(probe=False, system=True),
+    "caa": Needs(layers=(1 / 3, 2 / 3), probe_a_layer=True),
+    "gate_bias": Needs(region=True, components=("gate_proj",)),
+    "norm_preserving_ablation": Needs(layers=(0, 1), room="closed_form"),
+    "layer_weighted_ablation": Needs(numbers=KERNELS, room="closed_form"),
+    "projection": Needs(probe=False, numbers=("rank",), layers=(1 / 2, 1), room="closed_form"),
+    "neuron_scaling": Needs(region=True, components=MLP, room="closed_form"),
 }
 
 
@@ -57,7 +75,7 @@ def method_needs(name: str) -> Needs:
 
 def method_module(name: str) -> ModuleType:
     """The module that makes a cell's intervention: it has `make(work, probe, region)`."""
-    return _module(f"sweeps.methods.{name}" if name in METHODS else name)
+    return _module(f"sweeps.{METHODS[name].room}.{name}" if name in METHODS else name)
 
 
 def known_method(name: str) -> str:

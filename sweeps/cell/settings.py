@@ -1,7 +1,7 @@
 """The keys of one experiment as they were given, each valid by itself."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, field
+from dataclasses import asdict, field, is_dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PositiveInt
@@ -11,7 +11,8 @@ from surgery.changes.alpha import require_alpha
 from surgery.tokens.chat import DEFAULT_DATE, require_date
 from surgery.tokens.framing import Framing
 from surgery.tokens.thinking import NO_THOUGHTS, Thinking
-from sweeps.cell.method import NUMBERS, Needs, known_method, method_needs
+from sweeps.cell.kernel import Kernel
+from sweeps.cell.method import KERNELS, NUMBERS, Needs, known_method, method_needs
 
 # The keys of `model` that say how it is loaded, as `surgery.load_model` calls them too.
 LOADING = ("path", "revision", "gguf", "dtype", "device", "trust_remote_code", "date")
@@ -138,17 +139,26 @@ class RegionSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class MethodSettings:
-    """What is done to the model; the numbers are of methods that train, and unset for others, as `system` is."""
+    """What is done to the model; each setting is unset for methods that do not take it.
+
+    Attributes:
+        layers: those that are edited; None for the method's own choice.
+    """
 
     name: Annotated[str, AfterValidator(known_method)]
     lr: Annotated[float, Field(gt=0)] | None = None
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
     rank: PositiveInt | None = None
+    attention: Kernel | None = None
+    mlp: Kernel | None = None
+    layers: list[PositiveInt] | None = None
     system: str | None = None
 
     def __post_init__(self) -> None:
-        for name in NUMBERS:
+        if self.layers is not None and self.needs.layers is None:
+            raise ValueError(f"layers is no setting of method={self.name}")
+        for name in (*NUMBERS, *KERNELS):
             if (getattr(self, name) is not None) != (name in self.needs.numbers):
                 needed = "needed by" if name in self.needs.numbers else "no setting of"
                 raise ValueError(f"{name} is {needed} method={self.name}")
@@ -161,15 +171,16 @@ class MethodSettings:
         return method_needs(self.name)
 
     def numbers(self) -> dict[str, Any]:
-        """How it trains; empty where it does not."""
-        return {name: getattr(self, name) for name in self.needs.numbers}
+        """The numbers that it takes, of a kernel four by name."""
+        values = {name: getattr(self, name) for name in self.needs.numbers}
+        return {name: asdict(value) if is_dataclass(value) else value for name, value in values.items()}  # type: ignore[arg-type]
 
     def told(self) -> dict[str, Any]:
         """What is set of it beside its name."""
         return self.numbers() | ({"system": self.system} if self.needs.system else {})
 
     def identity(self) -> str | dict[str, Any]:
-        """Its name, and what is set of it where it takes anything."""
+        """Its name, and what is set of it; `layers` is told by the cell, as numbers of the model."""
         return {"name": self.name, **self.told()} if self.told() else self.name
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from surgery.errors import InputError
 from sweeps.cell.canonical_json import canonical_json
-from sweeps.cell.method import METHODS
+from sweeps.cell.method import METHODS, NUMBERS
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.plan import Plan
 from sweeps.plan.text_notes import texts_notes
@@ -129,7 +129,8 @@ def _work_of(experiment: Experiment) -> str:
 
 def _work(keys: Mapping[str, Any], protocol: str, machine: Mapping[str, Any]) -> str:
     """What the time of a cell hangs on, to be equal where it is much the same."""
-    names: Collection[str] = [name for name in keys if name in ("model", "model.dtype") or name.startswith("method")]
+    training = {f"method.{name}" for name in NUMBERS}
+    names: Collection[str] = [name for name in keys if name in ("model", "model.dtype", "method", *training)]
     if (method := METHODS.get(str(keys.get("method")))) and method.numbers:
         names = [*names, "behavior", "behavior.limit", "behavior.max_length"]
     place = [machine.get(name) for name in ("processor", "cores", "device")]

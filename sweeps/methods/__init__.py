@@ -2,8 +2,10 @@
 
 __all__ = [
     "activation_addition",
+    "caa",
     "directional_ablation",
     "feature_subtraction",
+    "gate_bias",
     "gradient_ascent",
     "lora",
     "surgery",

@@ -50,6 +50,31 @@ def layer_number(layer: float | str, depth: int) -> int:
     return layer if isinstance(layer, int) else named[layer]
 
 
+def method_layers(settings: Settings, depth: int) -> tuple[int, ...]:
+    """The layers that `method.layers` stands for, lowest first; none for a method that takes no such setting.
+
+    Raises:
+        InputError: for a layer above the depth, and for kernels that leave no layer to edit.
+    """
+    method = settings.method
+    kernels = [kernel for kernel in (method.attention, method.mlp) if kernel is not None]
+    if kernels and not any(kernel.weights(depth) for kernel in kernels):
+        raise InputError(
+            f"method.attention and method.mlp edit none of the model's {depth} layers; "
+            "take a larger max_weight or min_weight_distance"
+        )
+    if method.needs.layers is None:
+        return ()
+    if method.layers:
+        if max(method.layers) > depth:
+            raise InputError(
+                f"method.layers: layer {max(method.layers)} is not in this model: its layers are 1 to {depth}"
+            )
+        return tuple(sorted(set(method.layers)))
+    first, last = (share * depth for share in method.needs.layers)
+    return tuple(layer for layer in range(1, depth + 1) if first < layer <= last) or (max(1, round(last)),)
+
+
 def cell_layer(settings: Settings, depth: int, probe: "Probe | None") -> int:
     """The layer of a cell as a number; raises InputError where the model, or a probe from a file, has another."""
     layer = layer_number(settings.layer, depth)

@@ -15,7 +15,7 @@ from sweeps.config.composition import Composed
 from sweeps.config.read_settings import COMMAND_KEYS, read_settings
 from sweeps.config.wandb_settings import settled
 from sweeps.plan.experiment import Experiment
-from sweeps.plan.layers import cell_layer, chosen_layers
+from sweeps.plan.layers import cell_layer, chosen_layers, method_layers
 from sweeps.plan.materials import Materials
 from sweeps.plan.plan import STORE, Plan
 from sweeps.records.choice import Choice
@@ -83,6 +83,7 @@ def plan_cell(composed: Composed, materials: Materials) -> Experiment:
 
 def _look(settings: Settings, values: Mapping[str, Any], materials: Materials) -> None:
     """What can be checked of a cell without torch."""
+    _require_method(settings)
     materials.texts(settings)
     materials.evaluators(values)
     materials.files(settings)
@@ -106,6 +107,21 @@ def _writable(values: Mapping[str, Any]) -> Path:
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"output_dir={output_dir} can't be written to: '{nearest}' does not let this user write")
     return output_dir
+
+
+def _require_method(settings: Settings) -> None:
+    """Raises InputError for keys of other groups that the method can't be combined with."""
+    method, component = settings.method, settings.region.component
+    if method.needs.components and component not in method.needs.components:
+        raise InputError(
+            f"method={method.name} needs rows of {' or '.join(method.needs.components)}, "
+            f"and region.component is {component}"
+        )
+    if method.needs.probe_a_layer and settings.probe.method == "file":
+        raise InputError(
+            f"method={method.name} fits a probe at each of its layers, and probe=file has one; "
+            "say probe=mean_difference, or method=activation_addition for one layer"
+        )
 
 
 def _experiment(settings: Settings, values: dict[str, Any], command: str, materials: Materials) -> Experiment:
@@ -132,6 +148,7 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         probe_fingerprint=probe.fingerprint if probe else None,
         evaluation=dict(evaluators.identities) | {"probe_loss": probe_loss},
         earlier=tuple(one.fingerprint for one in earlier),
+        layers=method_layers(settings, depth),
     )
     return Experiment(
         cell=cell,

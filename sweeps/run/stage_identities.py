@@ -21,12 +21,16 @@ def states_identity(cell: Cell) -> dict[str, Any]:
     return _model_identity(cell, "hidden_states", cell.subject_fingerprint) | {"texts": cell.texts_identity()}
 
 
-def probe_identity(cell: Cell, method: str) -> dict[str, Any]:
-    """Of a probe fitted by a method, with the cell's settings otherwise."""
+def probe_identity(cell: Cell, method: str, layer: int | None = None) -> dict[str, Any]:
+    """Of a probe fitted by a method, with the cell's settings otherwise.
+
+    Args:
+        layer: whose states it reads; None for the cell's own.
+    """
     probe: Mapping[str, Any] = cell.identity()["probe"]
     return states_identity(cell) | {
         "version": VERSIONS["probe"],
-        "layer": cell.layer,
+        "layer": layer or cell.layer,
         "probe": dict(probe) | {"method": method},
         "seed": cell.settings.seed,
     }
@@ -88,7 +92,11 @@ def stage_identities(experiment: Experiment) -> list[tuple[str, dict[str, Any]]]
     """(stage, identity) of everything in the store that a cell will ask for and that can be named beforehand."""
     cell = experiment.cell
     found: list[tuple[str, dict[str, Any]]] = []
-    if cell.settings.probe.method != "file":
-        found.append(("hidden_states", states_identity(cell) | {"layer": cell.layer}))
-        found.append(("probe", probe_identity(cell, cell.settings.probe.method)))
+    fitted = cell.settings.probe.method != "file"
+    read = {*cell.layers, *([cell.layer] if fitted else [])}
+    found += [("hidden_states", states_identity(cell) | {"layer": layer}) for layer in sorted(read)]
+    if fitted:
+        probed = cell.read_layers if cell.settings.method.needs.probe_a_layer else {cell.layer}
+        method = cell.settings.probe.method
+        found += [("probe", probe_identity(cell, method, layer)) for layer in sorted(probed)]
     return found + [("base", base_identity(cell, name)) for name in experiment.evaluators]

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from surgery.files.tensor_file import save_tensors
 from surgery.states.hidden_states import HiddenStates, collect_hidden_states
+from surgery.texts.text_split import split_texts
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.run.stage import Stage
 from sweeps.run.stage_identities import states_identity
@@ -21,9 +22,14 @@ NAME, FILE = "hidden_states", "states.safetensors"
 NOTES = "notes"
 
 
-def hidden_states(work: CellWork) -> Stage[torch.Tensor]:
-    """Features [n, d], float32. The texts are read once for all layers that the process's cells ask for."""
-    layer = work.cell.layer
+def hidden_states(work: CellWork, layer: int | None = None) -> Stage[torch.Tensor]:
+    """Features [n, d], float32. The texts are read once for all layers that the process's cells ask for.
+
+    Args:
+        work: the cell.
+        layer: one of those that its method reads; None for the cell's own.
+    """
+    layer = layer or work.cell.layer
     return Stage(
         NAME,
         states_identity(work.cell) | {"layer": layer},
@@ -31,6 +37,17 @@ def hidden_states(work: CellWork) -> Stage[torch.Tensor]:
         load=lambda folder: load_file(folder / FILE)["features"],
         prepare=lambda: _make_all_layers(work),
     )
+
+
+def training_states(work: CellWork, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The hidden states of the training texts to keep, [n0, d], and of those to move away from, [n1, d]."""
+    settings, labels = work.cell.settings, work.experiment.texts.labels
+    training, _ = split_texts(labels, settings.probe.test_share, settings.seed, work.experiment.texts.texts)
+    stage = hidden_states(work, layer)
+    features = work.take(stage)
+    work.let_go(stage)
+    keep, avoid = ([int(i) for i in training if labels[i] == label] for label in (0, 1))
+    return features[keep], features[avoid]
 
 
 def states_batches(work: CellWork) -> dict[str, Any]:

@@ -50,11 +50,11 @@ class Workbench:
         """Says which further cells will be asked for, so that texts are read once for all their layers."""
         for experiment in experiments:
             key = canonical_json(states_identity(experiment.cell))
-            self._layers.setdefault(key, set()).add(experiment.cell.layer)
+            self._layers.setdefault(key, set()).update(experiment.cell.read_layers)
 
     def layers(self, cell: Cell) -> list[int]:
         """The layers that are read of a cell's texts by it or any cell that is expected, in order."""
-        return sorted(self._layers.get(canonical_json(states_identity(cell)), {cell.layer}))
+        return sorted(self._layers.get(canonical_json(states_identity(cell)), cell.read_layers))
 
     def model(self, settings: ModelSettings) -> Loaded:
         """The model and tokenizer, loaded unless it is the last one that was asked for; framed as the settings say."""

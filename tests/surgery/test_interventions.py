@@ -7,7 +7,7 @@ from surgery import InputError, collect_hidden_states, fingerprint, load_model
 from surgery.edits.ablation import Ablation
 from surgery.edits.changed_checkpoint import save_changed_checkpoint
 from surgery.edits.intervention import load_intervention
-from surgery.edits.steering import Steering
+from surgery.edits.steering import LayeredSteering, Steering
 from tools.tiny_models import WIDTH, tiny_model
 
 TEXTS = ["w1 w2 w3 w4", "w5 w6"]
@@ -50,6 +50,34 @@ def test_steering_holds_at_every_step_of_generation(model, direction) -> None:
     assert not torch.equal(cached, model.generate(prompt, max_new_tokens=6, do_sample=False))
 
 
+def test_steering_of_several_layers_adds_up_and_is_that_of_one_where_it_is_one(model, tokenizer, direction) -> None:
+    """Each layer has its own direction at norm 1, and the second is moved by what its input was moved by, too."""
+    name, other = fingerprint(model), direction.flip(0)
+    both = LayeredSteering({3: other, 2: direction}, 2.0, name, "unit")
+    with both.applied_to(model) as receipt:
+        after = collect_hidden_states(model, tokenizer, TEXTS, [2, 3])
+    with Steering(direction, 2.0, 2, name, "unit").applied_to(model):
+        first = collect_hidden_states(model, tokenizer, TEXTS, [2, 3])
+    torch.testing.assert_close(after[2], first[2])
+    torch.testing.assert_close(after[3], first[3] - 2 * other / other.norm())
+    assert receipt.rows_per_layer == {2: 0, 3: 0}
+    assert receipt.frobenius_norm == pytest.approx(8**0.5)
+    with LayeredSteering({2: direction}, 2.0, name, "unit").applied_to(model):
+        one = collect_hidden_states(model, tokenizer, TEXTS, [3])
+    assert torch.equal(one[3], first[3])
+
+
+def test_steering_says_what_it_can_not_steer(folder, model, direction, tmp_path) -> None:
+    name = fingerprint(model)
+    with pytest.raises(InputError, match="no layer to steer"):
+        LayeredSteering({}, 1.0, name)
+    for directions, said in (({5: direction}, "layer=5 is not in this model"), ({1: direction[:3]}, "3 entries")):
+        with pytest.raises(InputError, match=said), LayeredSteering(directions, 1.0, name).applied_to(model):
+            pass
+    with pytest.raises(InputError, match="changes no weight"):
+        save_changed_checkpoint([LayeredSteering({1: direction}, 1.0, name)], folder, tmp_path / "out")
+
+
 def test_ablated_weights_write_nothing_along_the_direction(model, direction) -> None:
     originals = {name: parameter.clone() for name, parameter in model.named_parameters()}
     unit = direction / direction.norm()
@@ -76,7 +104,8 @@ def test_alpha_is_the_share_that_is_taken_out(model, direction) -> None:
 def test_interventions_leave_no_trace_also_after_an_error(folder, direction, bits, dtype: str) -> None:
     model, _ = load_model(str(folder), device="cpu", dtype=dtype)
     before, name = bits(model), fingerprint(model)
-    for one in (Steering(direction, 1.0, 2, name), Ablation(direction, 1.0, name)):
+    layered = LayeredSteering({1: direction, 4: direction}, 1.0, name)
+    for one in (Steering(direction, 1.0, 2, name), layered, Ablation(direction, 1.0, name)):
         with pytest.raises(ZeroDivisionError), one.applied_to(model):
             assert fingerprint(model) not in (name, one.fingerprint)
             raise ZeroDivisionError
@@ -85,10 +114,14 @@ def test_interventions_leave_no_trace_also_after_an_error(folder, direction, bit
         assert not any(module._forward_hooks for module in model.modules())
 
 
-@pytest.mark.parametrize("kind", ["steering", "ablation"])
+@pytest.mark.parametrize("kind", ["steering", "layered", "ablation"])
 def test_a_saved_intervention_is_the_same_and_a_changed_one_is_refused(model, direction, tmp_path, kind: str) -> None:
     name = fingerprint(model)
-    one = Steering(direction, 1.5, 2, name, "unit") if kind == "steering" else Ablation(direction, 1.5, name)
+    one = {
+        "steering": Steering(direction, 1.5, 2, name, "unit"),
+        "layered": LayeredSteering({2: direction, 3: -direction, 4: direction}, 1.5, name, "unit"),
+        "ablation": Ablation(direction, 1.5, name),
+    }[kind]
     one.save(tmp_path / "one.safetensors")
     again = load_intervention(tmp_path / "one.safetensors")
     assert type(again) is type(one)

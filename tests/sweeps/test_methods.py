@@ -15,6 +15,15 @@ from surgery.edits.steering import Steering
 
 STEERING = ("feature_subtraction", "activation_addition")
 METHODS = (*STEERING, "directional_ablation", "gradient_ascent", "lora", "task_vector")
+# What each exports; their arithmetic is in test_closed_form.py.
+EXPORTS = {
+    "caa": (),
+    "gate_bias": (),
+    "norm_preserving_ablation": ("checkpoint",),
+    "neuron_scaling": ("checkpoint",),
+    "layer_weighted_ablation": ("adapter", "checkpoint"),
+    "projection": ("adapter", "checkpoint"),
+}
 
 
 @pytest.fixture
@@ -72,6 +81,31 @@ def test_one_sweep_holds_several_methods(surgery, sweeps, arguments, results) ->
     assert len({record["protocol"] for record in results().values()}) == 1
     report = sweeps("report", "tiny-texts")
     assert report.code == 0, report.err
+
+
+@pytest.mark.slow
+def test_methods_without_training_are_measured_and_exported_as_what_they_change(
+    surgery, sweeps, arguments, results, world, tmp_path
+) -> None:
+    ran = surgery(*arguments, "-m", f"method={','.join(EXPORTS)}", "top_k=9", "layer=2", "sweep=s")
+    assert ran.code == 0, ran.err
+    assert {record["keys"]["method"] for record in results().values()} == set(EXPORTS)
+    for cell, record in results().items():
+        method, metric = record["keys"]["method"], record["metrics"]["perplexity/story"]
+        model, tokenizer = load_model(str(world.model))
+        with load_intervention(tmp_path / "outputs/runs/s" / cell / "edit.safetensors").applied_to(model):
+            [again] = Perplexity({"story": world.text}).measure(model, tokenizer)
+        assert again.summary == metric["edited"] != metric["base"]
+        for kind in ("adapter", "checkpoint"):
+            target = tmp_path / f"{method}-{kind}"
+            ran = sweeps("export", "s", cell, str(target), "--as", kind)
+            assert (ran.code == 0) == (kind in EXPORTS[method]) == target.exists(), ran.err
+            refused = "changes no weight" if not EXPORTS[method] else "export it with --as checkpoint"
+            assert ran.code == 0 or refused in ran.err
+            if kind == "checkpoint" and ran.code == 0:
+                [again] = Perplexity({"story": world.text}).measure(*load_model(str(target)))
+                assert again.summary == metric["edited"]
+    assert sweeps("report", "s").code == 0
 
 
 @pytest.mark.parametrize("kind", ["adapter", "checkpoint"])

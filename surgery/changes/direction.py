@@ -1,9 +1,8 @@
-"""A direction, how far to go along it, and the model it was found in: what interventions share."""
+"""A direction, and how far to go along it: what interventions share."""
 
 import torch
 
-from surgery.changes.alpha import require_alpha
-from surgery.edits.edit import ALPHA_UNITS
+from surgery.changes.alpha import ALPHA_UNITS, require_alpha
 from surgery.errors import InputError
 
 
