@@ -5,9 +5,7 @@ __all__ = [
     "changed_checkpoint",
     "edit",
     "intervention",
-    "lora_training",
     "low_rank",
     "new_weights",
-    "probe_ascent",
     "steering",
 ]

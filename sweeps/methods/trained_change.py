@@ -50,4 +50,4 @@ def training(work: CellWork) -> dict[str, Any]:
     """How the method trains, and how it reads texts."""
     settings = work.cell.settings
     reading = {"max_length": settings.behavior.max_length, "chat": settings.behavior.chat}
-    return {**settings.method.numbers(), **reading, "seed": settings.seed}
+    return {**settings.method.numbers(), **reading, "seed": settings.seed, "progress": work.bench.progress}

@@ -1,25 +1,25 @@
 """LoRA fine-tuning on texts by PEFT, as the factors that it finds."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
-from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
 from surgery.changes.factors import Factors
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import layer_of_parameters
-from surgery.edits.training import Training
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
+from surgery.rows.linear_layers import linear_layers
 from surgery.states.text_batches import encode_texts, reading_of_texts
 from surgery.tokens.encoding import padding_id
 from surgery.tokens.padding import padded
+from surgery.training.training import Training, training_batches
 
 
 def finetune_lora(
@@ -52,28 +52,16 @@ def finetune_lora(
         raise InputError("fine-tuning needs texts of two tokens or more, and there are none")
     trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     layers = layer_of_parameters(model)
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=rank,
-        lora_alpha=rank,
-        lora_dropout=0.0,
-        target_modules=_linear_modules(model),
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.get("seed", 0))
         with warnings.catch_warnings():
             # PEFT asks for a name that transformers is about to change; nobody here can do anything about it.
             warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
-            adapted: Any = get_peft_model(model, config)
+            adapted: Any = get_peft_model(model, lora_config(model, rank))
         try:
-            if adapted.targeted_parameter_names:
-                raise InputError(
-                    f"PEFT takes linear layers of {type(model).__name__} for its experts in one tensor, which no LoRA "
-                    "of matrices can carry; fine-tune another model"
-                )
+            require_matrices(adapted, model)
             _train(adapted, encoded, padding_id(model, tokenizer), training)
-            trained = tuple(_trained(adapted, layers))
+            trained = trained_factors(adapted, layers)
         finally:
             adapted.unload()
             for name, parameter in model.named_parameters():
@@ -81,12 +69,29 @@ def finetune_lora(
     return LowRankChange(trained, began_from)
 
 
-def _linear_modules(model: PreTrainedModel) -> list[str]:
-    """Every linear layer but the head, by its whole name: PEFT's `all-linear` means experts in one tensor too."""
-    head = model.get_output_embeddings()
-    return [
-        name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head
-    ]
+def lora_config(model: PreTrainedModel, rank: int) -> LoraConfig:
+    """A LoRA of every linear layer but the head, with scaling 1 and no dropout.
+
+    Layers go by their whole names: PEFT's `all-linear` means experts in one tensor too.
+    """
+    layers = linear_layers(model)
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=rank,
+        lora_alpha=rank,
+        lora_dropout=0.0,
+        target_modules=list(layers),
+        fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in layers.values()),
+    )
+
+
+def require_matrices(adapted: Any, model: PreTrainedModel) -> None:
+    """Raises InputError where PEFT adapts more than the linear layers that it was told of."""
+    if adapted.targeted_parameter_names:
+        raise InputError(
+            f"PEFT takes linear layers of {type(model).__name__} for its experts in one tensor, which no LoRA "
+            "of matrices can carry; fine-tune another model"
+        )
 
 
 def _train(adapted: Any, encoded: Sequence[list[int]], pad: int, training: Training) -> None:
@@ -94,19 +99,32 @@ def _train(adapted: Any, encoded: Sequence[list[int]], pad: int, training: Train
     weights = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
     with torch.enable_grad():
-        for _ in range(training.get("epochs", 1)):
-            for batch in torch.randperm(len(encoded)).split(training.get("batch_size", 16)):
-                inputs = padded([encoded[i] for i in batch.tolist()], pad, adapted.device)
-                labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
-                optimizer.zero_grad()
-                adapted(**inputs, labels=labels, use_cache=False).loss.backward()
-                optimizer.step()
+        for batch in training_batches(len(encoded), training, "fine-tuning"):
+            inputs = padded([encoded[i] for i in batch], pad, adapted.device)
+            labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+            optimizer.zero_grad()
+            adapted(**inputs, labels=labels, use_cache=False).loss.backward()
+            optimizer.step()
+    require_finite(weights, lr)
+
+
+def require_finite(weights: Iterable[torch.Tensor], lr: float) -> None:
+    """Raises InputError where training ran into NaN or infinite numbers."""
     if not all(weight.isfinite().all() for weight in weights):
         raise InputError(f"fine-tuning ran into NaN or infinite numbers; take a smaller method.lr than {lr}")
 
 
-def _trained(adapted: Any, layers: Mapping[str, int]) -> Iterator[Factors]:
-    """Of each matrix that changed; PEFT's scaling is 1, so the factors are the whole change."""
+def trained_factors(adapted: Any, layers: Mapping[str, int]) -> tuple[Factors, ...]:
+    """Of each matrix that changed.
+
+    Args:
+        adapted: PEFT's model, with `lora_config`; its scaling is 1, so the factors are the whole change.
+        layers: {parameter: 1..L} of those in a block.
+    """
+    return tuple(_factors(adapted, layers))
+
+
+def _factors(adapted: Any, layers: Mapping[str, int]) -> Iterator[Factors]:
     modules: list[tuple[str, Any]] = list(adapted.base_model.model.named_modules())
     for name, module in modules:
         if isinstance(module, LoraLayer):
