@@ -1,6 +1,7 @@
-"""What a model's modules put out while it reads texts (the paper's Figure 2)."""
+"""What a model's modules are given and put out while it reads texts (the paper's Figure 2, Wanda's scores)."""
 
 __all__ = [
     "attention_outputs",
+    "input_norms",
     "neuron_activity",
 ]

@@ -3,9 +3,11 @@
 __all__ = [
     "ablation",
     "changed_checkpoint",
+    "contrast",
     "edit",
     "intervention",
     "low_rank",
     "new_weights",
+    "pruning",
     "steering",
 ]

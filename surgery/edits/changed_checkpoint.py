@@ -10,6 +10,7 @@ from shutil import copy2
 
 from safetensors import safe_open
 
+from surgery.edits.contrast import ContrastiveDecoding
 from surgery.edits.intervention import Intervention
 from surgery.edits.steering import Steering
 from surgery.errors import InputError
@@ -22,11 +23,13 @@ from surgery.model.loading import load_model
 
 def require_weights(interventions: Sequence[Intervention], what: str) -> None:
     """Raises InputError when one of them is done while the model runs."""
-    if any(isinstance(one, Steering) for one in interventions):
-        raise InputError(
-            f"this cell steers hidden states while the model runs and changes no weight, so there is no {what} of it; "
-            "load its edit.safetensors with surgery.edits.steering.Steering"
-        )
+    for one in interventions:
+        if isinstance(one, Steering | ContrastiveDecoding):
+            does = "steers hidden states" if isinstance(one, Steering) else "decodes against another model"
+            raise InputError(
+                f"this cell {does} while the model runs and changes no weight, so there is no {what} of it; "
+                "load its edit.safetensors with surgery.edits.intervention.load_intervention"
+            )
 
 
 def save_changed_checkpoint(
@@ -44,7 +47,8 @@ def save_changed_checkpoint(
         force: replace a checkpoint that is there.
 
     Raises:
-        InputError: for steering, a base of another model or format, or a path that can't be written.
+        InputError: for what is done while the model runs; for a base of another model or format, or a path that can't
+            be written.
     """
     require_weights(interventions, "checkpoint")
     base, path = Path(os.path.abspath(base)), Path(os.path.abspath(path))

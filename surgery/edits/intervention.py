@@ -9,16 +9,18 @@ from transformers import PreTrainedModel
 
 from surgery.changes.receipt import Receipt
 from surgery.edits.ablation import Ablation
+from surgery.edits.contrast import ContrastiveDecoding
 from surgery.edits.edit import FORMAT as EDIT_FORMAT
 from surgery.edits.edit import Edit
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import NewWeights
+from surgery.edits.pruning import Pruning
 from surgery.edits.steering import Steering
 from surgery.files.tensor_file import opened_tensors
 
 
 class Intervention(Protocol):
-    """An `Edit`, a `Steering`, or a `WeightChange`: an `Ablation`, `NewWeights`, a `LowRankChange`."""
+    """An `Edit`, a `Steering`, a `ContrastiveDecoding`, or a `WeightChange`: an `Ablation`, `NewWeights`, ..."""
 
     @property
     def base_fingerprint(self) -> str:
@@ -58,5 +60,7 @@ def load_intervention(path: str | Path) -> Intervention:
         Ablation.FORMAT: Ablation.load,
         NewWeights.FORMAT: NewWeights.load,
         LowRankChange.FORMAT: LowRankChange.load,
+        Pruning.FORMAT: Pruning.load,
+        ContrastiveDecoding.FORMAT: ContrastiveDecoding.load,
     }
     return loaders.get(found, Edit.load)(path)

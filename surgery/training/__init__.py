@@ -3,4 +3,5 @@
 __all__ = [
     "lora_training",
     "probe_ascent",
+    "trl_training",
 ]

@@ -28,6 +28,7 @@ class Cell:
         texts_fingerprint, probe_fingerprint: likewise (the last for a probe from a file).
         evaluation: the identities of what is measured, by name.
         earlier: fingerprints of what its `composition` applies first, oldest first.
+        pairs_fingerprint: of the pairs of texts that `method.pairs` names.
     """
 
     settings: Settings
@@ -38,6 +39,7 @@ class Cell:
     probe_fingerprint: str | None
     evaluation: Mapping[str, Any]
     earlier: tuple[str, ...] = ()
+    pairs_fingerprint: str | None = None
 
     @cached_property
     def id(self) -> str:
@@ -61,6 +63,7 @@ class Cell:
             "probe": probe | {"fingerprint": self.probe_fingerprint},
             **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.needs.region else {}),
             "method": settings.method.identity(),
+            **({"pairs": self.pairs_fingerprint} if self.pairs_fingerprint else {}),
             "layer": self.layer,
             "alpha": settings.alpha,
             "alpha_unit": settings.alpha_unit,
@@ -111,6 +114,8 @@ class Cell:
             "behavior.limit": settings.behavior.limit,
         }
         keys |= {f"method.{name}": value for name, value in settings.method.numbers().items()}
+        if settings.method.pairs is not None:
+            keys["method.pairs"] = settings.method.pairs
         if self.earlier:
             keys["composition"] = "+".join(self.earlier)
         for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
-# What a method that trains may be told.
-NUMBERS = ("lr", "epochs", "batch_size", "rank")
+# What a method that trains may be told, by gradients or of the weights that it prunes.
+NUMBERS = ("lr", "epochs", "batch_size", "rank", "beta", "behavior_share", "utility_share")
+FINE_TUNING = ("lr", "epochs", "batch_size", "rank")
 
 
 @dataclass(frozen=True)
@@ -16,12 +18,16 @@ class Needs:
     Attributes:
         region: it edits the rows of a region; others know no `region` and no `top_k`.
         probe: a probe decides what it does to the model; fine-tuning looks at the texts alone.
-        numbers: those of NUMBERS that it takes; a method that takes any trains the model.
+        numbers: those of NUMBERS that it takes; what a method that takes any finds is kept for all alphas.
+        pairs: it trains on pairs of texts, which `method.pairs` may name.
+        library: that it needs and that comes with an extra of ours: (library, extra).
     """
 
     region: bool = False
     probe: bool = True
     numbers: tuple[str, ...] = ()
+    pairs: bool = False
+    library: tuple[str, str] | None = None
 
 
 # Each is a file of this name in `sweeps/methods/`.
@@ -31,8 +37,12 @@ METHODS: Mapping[str, Needs] = {
     "activation_addition": Needs(),
     "directional_ablation": Needs(),
     "gradient_ascent": Needs(numbers=("lr", "epochs", "batch_size")),
-    "lora": Needs(probe=False, numbers=NUMBERS),
-    "task_vector": Needs(probe=False, numbers=NUMBERS),
+    "lora": Needs(probe=False, numbers=FINE_TUNING),
+    "task_vector": Needs(probe=False, numbers=FINE_TUNING),
+    "sft": Needs(probe=False, numbers=FINE_TUNING, pairs=True, library=("trl", "train")),
+    "dpo": Needs(probe=False, numbers=(*FINE_TUNING, "beta"), pairs=True, library=("trl", "train")),
+    "wanda": Needs(probe=False, numbers=("behavior_share", "utility_share")),
+    "contrastive_decoding": Needs(probe=False, numbers=FINE_TUNING),
 }
 
 
@@ -58,8 +68,11 @@ def method_module(name: str) -> ModuleType:
 
 
 def known_method(name: str) -> str:
-    """The name, where there is such a method; ValueError where there is none."""
-    method_needs(name)
+    """The name, where there is such a method and what it needs is installed; else ValueError."""
+    needs = method_needs(name)
+    if needs.library is not None and find_spec(needs.library[0]) is None:
+        library, extra = needs.library
+        raise ValueError(f"it needs {library}, which is not installed; pip install 'llm-surgery[{extra}]'")
     return name
 
 

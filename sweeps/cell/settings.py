@@ -92,19 +92,25 @@ class RegionSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class MethodSettings:
-    """What is done to the model; the numbers are of methods that train, and unset for others."""
+    """What is done to the model; the numbers and the pairs are of methods that train, and unset for others."""
 
     name: Annotated[str, AfterValidator(known_method)]
     lr: Annotated[float, Field(gt=0)] | None = None
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
     rank: PositiveInt | None = None
+    beta: Annotated[float, Field(gt=0)] | None = None
+    behavior_share: Share | None = None
+    utility_share: Share | None = None
+    pairs: str | None = None
 
     def __post_init__(self) -> None:
         for name in NUMBERS:
             if (getattr(self, name) is not None) != (name in self.needs.numbers):
                 needed = "needed by" if name in self.needs.numbers else "no setting of"
                 raise ValueError(f"{name} is {needed} method={self.name}")
+        if self.pairs is not None and not self.needs.pairs:
+            raise ValueError(f"pairs is no setting of method={self.name}")
 
     @property
     def needs(self) -> Needs:

@@ -2,10 +2,14 @@
 
 __all__ = [
     "activation_addition",
+    "contrastive_decoding",
     "directional_ablation",
+    "dpo",
     "feature_subtraction",
     "gradient_ascent",
     "lora",
+    "sft",
     "surgery",
     "task_vector",
+    "wanda",
 ]

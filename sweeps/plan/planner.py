@@ -84,6 +84,7 @@ def plan_cell(composed: Composed, materials: Materials) -> Experiment:
 def _look(settings: Settings, values: Mapping[str, Any], materials: Materials) -> None:
     """What can be checked of a cell without torch."""
     materials.texts(settings)
+    materials.pairs(settings)
     materials.evaluators(values)
     materials.files(settings)
 
@@ -120,6 +121,7 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
     top_k = settings.top_k or max(1, round(PAPER_SHARE * rows))
     require_top_k(top_k, rows, component)
     texts = materials.texts(settings)
+    pairs = materials.pairs(settings)
     evaluators = materials.evaluators(values)
     probe_loss = bool(values["evaluation"]["probe_loss"])
     cell = Cell(
@@ -131,6 +133,7 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         probe_fingerprint=probe.fingerprint if probe else None,
         evaluation=dict(evaluators.identities) | {"probe_loss": probe_loss},
         earlier=tuple(one.fingerprint for one in earlier),
+        pairs_fingerprint=pairs.fingerprint if pairs else None,
     )
     return Experiment(
         cell=cell,
@@ -140,4 +143,5 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         config=values,
         command=command,
         earlier=earlier,
+        pairs=pairs,
     )
