@@ -27,7 +27,7 @@ class KeptConfigs(ImportlibResourcesConfigSource):
         key = (self.provider, self.path, config_path)
         if key not in self._read:
             self._read[key] = pickle.dumps(super().load_config(config_path))
-        result: Any = pickle.loads(self._read[key])
+        result: ConfigResult = pickle.loads(self._read[key])
         return result
 
 

@@ -30,6 +30,8 @@ VARIANTS = (
     "ours,random_region,highest_subtracted,layer_first,layer_middle,layer_last_but_one,"
     "without_quarter_1,without_quarter_2,without_quarter_3,without_quarter_4"
 )
+# Of Table 2, those that the study is about.
+METHODS = "surgery,feature_subtraction,lora,task_vector"
 COMPONENTS = "gate_proj,up_proj,down_proj,q_proj,k_proj,v_proj,o_proj"
 
 # What a quick run looks at: enough to see that everything runs, too little to tell anything.
@@ -143,7 +145,7 @@ def paper(steps: Steps) -> None:
     steps.surgery("study-table9", "experiment=paper/table9", *table, "variant=random_probe")
     steps.surgery("study-table10", "experiment=paper/table10", *table, probe)
     steps.surgery("study-table11", "experiment=paper/table11", *table, probe, f"region.component={COMPONENTS}")
-    steps.surgery("study-table2", "experiment=paper/table2", *table, probe)
+    steps.surgery("study-table2", "experiment=paper/table2", *table, probe, f"method={METHODS}")
     steps.surgery("study-table13", "experiment=paper/table13", "model=gemma3-270m", *settings_of(best), probe)
 
 
@@ -165,7 +167,7 @@ def jailbreaks(steps: Steps) -> None:
     for number, behavior in ((3, "study_resist"), (4, "study_surrender")):
         rest = [f"behavior={behavior}", f"behavior.preset.alpha={alpha}", "top_k=2143"]
         # Table 3 sets LoRA and task vector beside it; Table 4 has the one row.
-        rest += ["method=surgery"] if number == 4 or steps.place.quick else []
+        rest += ["method=surgery"] if number == 4 or steps.place.quick else ["method=surgery,lora,task_vector"]
         steps.surgery(_named(steps, f"table{number}"), f"experiment=paper/table{number}", *common, *rest, *small)
         if steps.place.quick:
             break

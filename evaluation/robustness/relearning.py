@@ -10,9 +10,9 @@ from evaluation.inputs.behavior_texts import SEED, behavior_texts
 from evaluation.measurements.measurement import JSON, Measurement
 from evaluation.robustness.relearned_names import name_after
 from evaluation.robustness.relearned_texts import relearned_texts
-from surgery.edits.lora_training import lora_in_place
 from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_parts
+from surgery.training.lora_training import lora_in_place
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,7 +26,7 @@ KEY = "evaluation.robustness"
 class Relearning:
     """`robustness/NAME_after_N`: each metric NAME of some evaluators after N steps of a LoRA on the avoided class.
 
-    The LoRA (`surgery.edits.lora_training.lora_in_place`) is trained on the model as it is, with its weights edited or
+    The LoRA (`surgery.training.lora_training`) is trained on the model as it is, with its weights edited or
     steered while it runs, and is in it while the evaluators measure; afterwards it is gone. It begins from the same
     random matrices and reads the same texts in the same order whatever the model, so that the base after N steps is
     what an edited model is held against after N steps.

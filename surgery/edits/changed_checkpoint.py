@@ -11,6 +11,7 @@ from shutil import copy2
 from safetensors import safe_open
 
 from surgery.edits.biased_gates import GateBias
+from surgery.edits.contrast import ContrastiveDecoding
 from surgery.edits.intervention import Intervention, shown_alike
 from surgery.edits.steering import BlockSteering
 from surgery.errors import InputError
@@ -20,6 +21,12 @@ from surgery.files.tensor_file import save_tensors
 from surgery.files.whole_folders import folder_written_whole
 from surgery.model.loading import load_model
 
+_WHILE_IT_RUNS = {
+    BlockSteering: "steers hidden states",
+    GateBias: "adds a bias to gates",
+    ContrastiveDecoding: "decodes against another model",
+}
+
 
 def require_weights(interventions: Sequence[Intervention], what: str) -> None:
     """Raises InputError when one of them is done while the model runs, or to what it is shown."""
@@ -28,13 +35,12 @@ def require_weights(interventions: Sequence[Intervention], what: str) -> None:
             f"this cell gives the model a system prompt and changes no weight, so there is no {what} of it; give it "
             "the prompt yourself, which is method.system in the cell's config.yaml"
         )
-    running = [one for one in interventions if isinstance(one, BlockSteering | GateBias)]
-    if running:
-        done = "adds a bias to gates" if isinstance(running[0], GateBias) else "steers hidden states"
-        raise InputError(
-            f"this cell {done} while the model runs and changes no weight, so there is no {what} of it; "
-            "load its edit.safetensors with surgery.edits.intervention.load_intervention"
-        )
+    for one in interventions:
+        if does := next((told for kind, told in _WHILE_IT_RUNS.items() if isinstance(one, kind)), None):
+            raise InputError(
+                f"this cell {does} while the model runs and changes no weight, so there is no {what} of it; "
+                "load its edit.safetensors with surgery.edits.intervention.load_intervention"
+            )
 
 
 def save_changed_checkpoint(
@@ -52,7 +58,8 @@ def save_changed_checkpoint(
         force: replace a checkpoint that is there.
 
     Raises:
-        InputError: for steering, a base of another model or format, or a path that can't be written.
+        InputError: for what is done while the model runs; for a base of another model or format, or a path that can't
+            be written.
     """
     require_weights(interventions, "checkpoint")
     base, path = Path(os.path.abspath(base)), Path(os.path.abspath(path))

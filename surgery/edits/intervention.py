@@ -10,10 +10,12 @@ from transformers import PreTrainedModel
 from surgery.changes.receipt import Receipt
 from surgery.edits.ablation import Ablation
 from surgery.edits.biased_gates import GateBias
+from surgery.edits.contrast import ContrastiveDecoding
 from surgery.edits.edit import FORMAT as EDIT_FORMAT
 from surgery.edits.edit import Edit
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import NewWeights
+from surgery.edits.pruning import Pruning
 from surgery.edits.row_scaling import RowScaling
 from surgery.edits.steering import LayeredSteering, Steering
 from surgery.edits.stream_ablation import StreamAblation
@@ -22,8 +24,8 @@ from surgery.files.tensor_file import opened_tensors
 
 
 class Intervention(Protocol):
-    """An `Edit`; a `WeightChange`: ablations, `NewWeights`, a `LowRankChange`, `RowScaling`; or what is done while the
-    model runs: `BlockSteering`, `GateBias`; or to what it is shown: `SystemPrompt`."""
+    """An `Edit`; a `WeightChange`: ablations, `NewWeights`, a `LowRankChange`, `RowScaling`, `Pruning`; or what is done
+    while the model runs: `BlockSteering`, `GateBias`, `ContrastiveDecoding`; or to what it is shown: `SystemPrompt`."""
 
     @property
     def base_fingerprint(self) -> str:
@@ -73,5 +75,7 @@ def load_intervention(path: str | Path) -> Intervention:
         StreamAblation.FORMAT: StreamAblation.load,
         RowScaling.FORMAT: RowScaling.load,
         GateBias.FORMAT: GateBias.load,
+        Pruning.FORMAT: Pruning.load,
+        ContrastiveDecoding.FORMAT: ContrastiveDecoding.load,
     }
     return loaders.get(found, Edit.load)(path)

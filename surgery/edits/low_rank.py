@@ -92,31 +92,35 @@ class LowRankChange(WeightChange):
                 one.add_to(values)
             yield NewWeight(one.parameter, one.layer, values)
 
-    def save(self, path: str | Path) -> None:
-        """Writes a safetensors file, whole or not at all: 4 bytes a number, r·(in + out) numbers a matrix."""
-        said = {
+    def packed(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Its tensors and the rest of what it is, as a file can hold them."""
+        tensors = {f"A.{one.parameter}": one.a for one in self.trained}
+        tensors |= {f"B.{one.parameter}": one.b for one in self.trained}
+        return tensors, {
             "alpha": self.alpha,
             "base_fingerprint": self.base_fingerprint,
             "layers": {one.parameter: one.layer for one in self.trained},
             "transposed": [one.parameter for one in self.trained if one.transposed],
             **({} if self.found == "trained" else {"found": self.found}),
         }
-        tensors = {f"A.{one.parameter}": one.a for one in self.trained}
-        tensors |= {f"B.{one.parameter}": one.b for one in self.trained}
-        write_intervention(path, self.FORMAT, tensors, said, self.fingerprint)
+
+    @classmethod
+    def unpacked(cls, tensors: dict[str, torch.Tensor], said: dict[str, Any]) -> "LowRankChange":
+        """Of what `packed` gave; raises ValueError or KeyError for anything else."""
+        transposed = set(said["transposed"])
+        trained = tuple(
+            Factors(name, layer, tensors.pop(f"A.{name}"), tensors.pop(f"B.{name}"), name in transposed)
+            for name, layer in said["layers"].items()
+        )
+        if tensors:
+            raise ValueError(f"it holds {', '.join(tensors)} besides")
+        return cls(trained, said["base_fingerprint"], said["alpha"], said.get("found", "trained"))
+
+    def save(self, path: str | Path) -> None:
+        """Writes a safetensors file, whole or not at all: 4 bytes a number, r·(in + out) numbers a matrix."""
+        write_intervention(path, self.FORMAT, *self.packed(), self.fingerprint)
 
     @classmethod
     def load(cls, path: str | Path) -> "LowRankChange":
         """Reads what `save` wrote; raises InputError for anything else."""
-
-        def made(tensors: dict[str, torch.Tensor], said: dict[str, Any]) -> LowRankChange:
-            transposed = set(said["transposed"])
-            trained = tuple(
-                Factors(name, layer, tensors.pop(f"A.{name}"), tensors.pop(f"B.{name}"), name in transposed)
-                for name, layer in said["layers"].items()
-            )
-            if tensors:
-                raise ValueError(f"it holds {', '.join(tensors)} besides")
-            return cls(trained, said["base_fingerprint"], said["alpha"], said.get("found", "trained"))
-
-        return read_intervention(path, cls.FORMAT, made)
+        return read_intervention(path, cls.FORMAT, cls.unpacked)

@@ -9,5 +9,6 @@ __all__ = [
     "model_identity",
     "offload",
     "quantisation",
+    "shared_copy",
     "weight_digests",
 ]

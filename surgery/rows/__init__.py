@@ -2,6 +2,7 @@
 
 __all__ = [
     "layouts",
+    "linear_layers",
     "locator",
     "rows",
 ]

@@ -3,6 +3,7 @@
 __all__ = [
     "separated_values",
     "tables",
+    "text_pairs",
     "text_split",
     "texts",
     "words",

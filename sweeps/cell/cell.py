@@ -29,6 +29,7 @@ class Cell:
         evaluation: the identities of what is measured, by name.
         earlier: fingerprints of what its `composition` applies first, oldest first.
         layers: what `method.layers` stands for; empty for a method without.
+        pairs_fingerprint: of the pairs of texts that `method.pairs` names.
     """
 
     settings: Settings
@@ -40,6 +41,7 @@ class Cell:
     evaluation: Mapping[str, Any]
     earlier: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
+    pairs_fingerprint: str | None = None
 
     @cached_property
     def id(self) -> str:
@@ -65,6 +67,7 @@ class Cell:
             **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.needs.region else {}),
             "method": settings.method.identity(),
             **({"method.layers": list(self.layers)} if self.layers else {}),
+            **({"pairs": self.pairs_fingerprint} if self.pairs_fingerprint else {}),
             "layer": self.layer,
             "alpha": settings.alpha,
             "alpha_unit": settings.alpha_unit,
@@ -125,6 +128,8 @@ class Cell:
         keys |= {f"method.{name}": value for name, value in _flat(settings.method.told())}
         if self.layers:
             keys["method.layers"] = ",".join(map(str, self.layers))
+        if settings.method.pairs is not None:
+            keys["method.pairs"] = settings.method.pairs
         if self.earlier:
             keys["composition"] = "+".join(self.earlier)
         for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
-# How a method that trains may be told to; `rank` is also that of a subspace.
-NUMBERS = ("lr", "epochs", "batch_size", "rank")
+# What a method may be told in a number: how it trains, what it prunes, `rank` also of a subspace.
+NUMBERS = ("lr", "epochs", "batch_size", "rank", "beta", "behavior_share", "utility_share")
+FINE_TUNING = ("lr", "epochs", "batch_size", "rank")
 # How strongly a method edits attention and MLPs over the layers.
 KERNELS = ("attention", "mlp")
 
@@ -23,6 +25,8 @@ class Needs:
         layers: it takes `method.layers`; the default is the layers from this share of the depth to that one.
         probe_a_layer: each of these layers has a probe of its own.
         system: it takes a system prompt, which the chat template is given.
+        pairs: it trains on pairs of texts, which `method.pairs` may name.
+        library: that it needs and that comes with an extra of ours: (library, extra).
         room: of `sweeps/`, where a method of ours lies.
     """
 
@@ -33,6 +37,8 @@ class Needs:
     layers: tuple[float, float] | None = None
     probe_a_layer: bool = False
     system: bool = False
+    pairs: bool = False
+    library: tuple[str, str] | None = None
     room: str = "methods"
 
 
@@ -45,8 +51,8 @@ METHODS: Mapping[str, Needs] = {
     "activation_addition": Needs(),
     "directional_ablation": Needs(),
     "gradient_ascent": Needs(numbers=("lr", "epochs", "batch_size")),
-    "lora": Needs(probe=False, numbers=NUMBERS),
-    "task_vector": Needs(probe=False, numbers=NUMBERS),
+    "lora": Needs(probe=False, numbers=FINE_TUNING),
+    "task_vector": Needs(probe=False, numbers=FINE_TUNING),
     "system_prompt": Needs(probe=False, system=True),
     "caa": Needs(layers=(1 / 3, 2 / 3), probe_a_layer=True),
     "gate_bias": Needs(region=True, components=("gate_proj",)),
@@ -54,6 +60,10 @@ METHODS: Mapping[str, Needs] = {
     "layer_weighted_ablation": Needs(numbers=KERNELS, room="closed_form"),
     "projection": Needs(probe=False, numbers=("rank",), layers=(1 / 2, 1), room="closed_form"),
     "neuron_scaling": Needs(region=True, components=MLP, room="closed_form"),
+    "sft": Needs(probe=False, numbers=FINE_TUNING, pairs=True, library=("trl", "train")),
+    "dpo": Needs(probe=False, numbers=(*FINE_TUNING, "beta"), pairs=True, library=("trl", "train")),
+    "wanda": Needs(probe=False, numbers=("behavior_share", "utility_share")),
+    "contrastive_decoding": Needs(probe=False, numbers=FINE_TUNING),
 }
 
 
@@ -79,8 +89,11 @@ def method_module(name: str) -> ModuleType:
 
 
 def known_method(name: str) -> str:
-    """The name, where there is such a method; ValueError where there is none."""
-    method_needs(name)
+    """The name, where there is such a method and what it needs is installed; else ValueError."""
+    needs = method_needs(name)
+    if needs.library is not None and find_spec(needs.library[0]) is None:
+        library, extra = needs.library
+        raise ValueError(f"it needs {library}, which is not installed; pip install 'llm-surgery[{extra}]'")
     return name
 
 

@@ -150,9 +150,13 @@ class MethodSettings:
     epochs: PositiveInt | None = None
     batch_size: PositiveInt | None = None
     rank: PositiveInt | None = None
+    beta: Annotated[float, Field(gt=0)] | None = None
+    behavior_share: Share | None = None
+    utility_share: Share | None = None
     attention: Kernel | None = None
     mlp: Kernel | None = None
     layers: list[PositiveInt] | None = None
+    pairs: str | None = None
     system: str | None = None
 
     def __post_init__(self) -> None:
@@ -164,6 +168,8 @@ class MethodSettings:
                 raise ValueError(f"{name} is {needed} method={self.name}")
         if (self.system is not None) != self.needs.system:
             raise ValueError(f"system is {'needed by' if self.needs.system else 'no setting of'} method={self.name}")
+        if self.pairs is not None and not self.needs.pairs:
+            raise ValueError(f"pairs is no setting of method={self.name}")
 
     @property
     def needs(self) -> Needs:

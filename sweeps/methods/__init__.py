@@ -3,12 +3,16 @@
 __all__ = [
     "activation_addition",
     "caa",
+    "contrastive_decoding",
     "directional_ablation",
+    "dpo",
     "feature_subtraction",
     "gate_bias",
     "gradient_ascent",
     "lora",
+    "sft",
     "surgery",
     "system_prompt",
     "task_vector",
+    "wanda",
 ]

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from surgery.edits.new_weights import NewWeights
-from surgery.edits.probe_ascent import ascend_probe_loss
 from surgery.probe.probe import Probe
 from surgery.region.region import Region
+from surgery.training.probe_ascent import ascend_probe_loss
 from sweeps.methods.trained_change import trained, training, training_texts
 from sweeps.run.workbench import CellWork
 

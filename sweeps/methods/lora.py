@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from surgery.edits.lora_training import finetune_lora
 from surgery.edits.low_rank import LowRankChange
 from surgery.probe.probe import Probe
 from surgery.region.region import Region
+from surgery.training.lora_training import finetune_lora
 from sweeps.methods.trained_change import trained, training, training_texts
 from sweeps.run.workbench import CellWork
 

@@ -49,5 +49,10 @@ def training_texts(work: CellWork, label: int) -> list[str]:
 def training(work: CellWork) -> dict[str, Any]:
     """How the method trains, and how it reads texts."""
     settings = work.cell.settings
-    reading = {"max_length": settings.behavior.max_length, "chat": settings.behavior.chat}
-    return {**settings.method.numbers(), **reading, "seed": settings.seed}
+    return {**settings.method.numbers(), **reading(work), "seed": settings.seed, "progress": work.bench.progress}
+
+
+def reading(work: CellWork) -> dict[str, Any]:
+    """How texts are read."""
+    behavior = work.cell.settings.behavior
+    return {"max_length": behavior.max_length, "chat": behavior.chat}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
 from surgery.probe.chance import ProbeAtChance
+from surgery.texts.text_pairs import TextPairs
 from surgery.texts.texts import LabelledTexts
 from sweeps.cell.cell import VERSION, Cell
 from sweeps.records.record import AT_CHANCE, Record
@@ -27,6 +28,7 @@ class Experiment:
         config: the composed config, for the record.
         command: what makes the cell again, from the folder that its paths are relative to.
         earlier: what is applied before the probe is trained, oldest first.
+        pairs: of texts that `method.pairs` names.
     """
 
     cell: Cell
@@ -36,6 +38,7 @@ class Experiment:
     config: Mapping[str, Any]
     command: str
     earlier: "tuple[Intervention, ...]" = ()
+    pairs: TextPairs | None = None
 
     def asked(self) -> dict[str, Any]:
         """What every record of the cell says, however it ended: the fields of `Record` that are known beforehand."""

@@ -17,6 +17,7 @@ from surgery.files.gguf_place import gguf_of
 from surgery.files.local_paths import names_a_file, names_a_folder, require_folder
 from surgery.files.tensor_file import opened_tensors
 from surgery.files.whole_files import verify_checksums
+from surgery.texts.text_pairs import TextPairs, read_pairs
 from surgery.texts.texts import LabelledTexts, read_texts
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.settings import Settings
@@ -47,6 +48,7 @@ class Materials:
 
     keep: KeptDigests = field(default_factory=lambda: KeptDigests(None))
     _texts: dict[str, LabelledTexts] = field(default_factory=dict)
+    _pairs: dict[str, TextPairs] = field(default_factory=dict)
     _evaluators: dict[str, Evaluators] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
     _shown: dict[str, list[str]] = field(default_factory=dict)
@@ -73,6 +75,13 @@ class Materials:
                 where_else=behavior.source or "",
             )
         return self._texts[key]
+
+    def pairs(self, settings: Settings) -> TextPairs | None:
+        """The pairs of texts that a method is told to train on; None where it is told of none."""
+        path = settings.method.pairs
+        if path is not None and path not in self._pairs:
+            self._pairs[path] = read_pairs(path, "method.pairs")
+        return None if path is None else self._pairs[path]
 
     def evaluators(self, values: Mapping[str, Any]) -> Evaluators:
         """The evaluators that the composed config names, checked."""

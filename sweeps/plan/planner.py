@@ -85,6 +85,7 @@ def _look(settings: Settings, values: Mapping[str, Any], materials: Materials) -
     """What can be checked of a cell without torch."""
     _require_method(settings)
     materials.texts(settings)
+    materials.pairs(settings)
     materials.evaluators(values)
     materials.files(settings)
 
@@ -137,6 +138,7 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
     top_k = max(1, round(asked * rows)) if isinstance(asked, float) else asked
     require_top_k(top_k, rows, component)
     texts = materials.texts(settings)
+    pairs = materials.pairs(settings)
     evaluators = materials.evaluators(values)
     probe_loss = bool(values["evaluation"]["probe_loss"])
     cell = Cell(
@@ -149,6 +151,7 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         evaluation=dict(evaluators.identities) | {"probe_loss": probe_loss},
         earlier=tuple(one.fingerprint for one in earlier),
         layers=method_layers(settings, depth),
+        pairs_fingerprint=pairs.fingerprint if pairs else None,
     )
     return Experiment(
         cell=cell,
@@ -158,4 +161,5 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         config=values,
         command=command,
         earlier=earlier,
+        pairs=pairs,
     )

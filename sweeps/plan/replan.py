@@ -45,13 +45,13 @@ def _missing(values: Mapping[str, Any]) -> str | None:
     """The first file or folder that the config names and that is not there."""
     try:
         model, behavior = str(values["model"]["path"]), str(values["behavior"]["path"])
-        probe = values["probe"].get("path")
+        probe, pairs = values["probe"].get("path"), values["method"].get("pairs")
         measured = list(_texts(values["evaluation"]["measurements"]))
     except (KeyError, TypeError, AttributeError):
         return None  # planning says what is wrong with it
     needed = [
         behavior,
-        *([str(probe)] if probe else []),
+        *(str(path) for path in (probe, pairs) if path),
         *([model] if names_a_folder(model) or names_a_file(model) else []),
     ]
     needed += [str(path) for path in values.get("composition", [])]

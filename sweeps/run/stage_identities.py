@@ -45,6 +45,7 @@ def trained_identity(cell: Cell, probe_fingerprint: str | None = None) -> dict[s
     return states_identity(cell) | {
         "version": VERSIONS["trained"],
         "method": cell.settings.method.identity(),
+        **({"pairs": cell.pairs_fingerprint} if cell.pairs_fingerprint else {}),
         "probe": probe_fingerprint,
         "split": [cell.settings.probe.test_share, cell.settings.seed],
     }

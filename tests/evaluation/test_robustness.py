@@ -22,10 +22,10 @@ from evaluation.robustness.relearned_names import metric_and_steps, name_after
 from evaluation.robustness.relearned_texts import relearned_texts
 from surgery import Edit, InputError, fingerprint, rank_rows
 from surgery.edits.ablation import Ablation
-from surgery.edits.lora_training import finetune_lora
 from surgery.edits.new_weights import NewWeights
 from surgery.edits.steering import Steering
 from surgery.texts.texts import LabelledTexts
+from surgery.training.lora_training import finetune_lora
 
 ODD, EVEN = [f"w{i}" for i in range(1, 60, 2)], [f"w{i}" for i in range(0, 60, 2)]
 PROMPTS = [f"w{i} w{i + 2} w{i + 4}" for i in range(0, 16, 2)]

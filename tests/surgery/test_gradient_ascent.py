@@ -6,7 +6,7 @@ import torch
 from surgery import InputError, Probe, fingerprint
 from surgery.edits.intervention import load_intervention
 from surgery.edits.new_weights import NewWeights
-from surgery.edits.probe_ascent import ascend_probe_loss
+from surgery.training.probe_ascent import ascend_probe_loss
 
 TEXTS = ["w1 w2 w3 w4", "w5 w6"]
 

@@ -9,9 +9,9 @@ from peft import get_peft_model
 from transformers import GPT2Config
 
 from surgery import InputError, fingerprint
-from surgery.edits import lora_training
-from surgery.edits.lora_training import finetune_lora, lora_in_place
 from surgery.edits.low_rank import LowRankChange
+from surgery.training import lora_training
+from surgery.training.lora_training import finetune_lora, lora_in_place
 from tools.tiny_models import tiny_model
 
 TEXTS = ["w1 w2 w3 w4 w5 w6", "w1 w2 w3 w4 w5 w7"] * 4

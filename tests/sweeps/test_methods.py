@@ -1,6 +1,9 @@
 """The methods that surgery is compared with, run as cells."""
 
 import json
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,10 @@ from surgery.edits.low_rank import LowRankChange
 from surgery.edits.steering import Steering
 
 STEERING = ("feature_subtraction", "activation_addition")
-METHODS = (*STEERING, "directional_ablation", "gradient_ascent", "lora", "task_vector")
+METHODS = (
+    *(*STEERING, "directional_ablation", "gradient_ascent", "lora", "task_vector"),
+    *("sft", "dpo", "wanda", "contrastive_decoding"),
+)
 # What each exports; their arithmetic is in test_closed_form.py.
 EXPORTS = {
     "caa": (),
@@ -24,6 +30,8 @@ EXPORTS = {
     "layer_weighted_ablation": ("adapter", "checkpoint"),
     "projection": ("adapter", "checkpoint"),
 }
+
+SLOW = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def run(surgery, arguments, tmp_path):
     return cell
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [SLOW(one) if one == "sft" else one for one in METHODS])
 def test_a_method_is_measured_and_recorded_like_surgery(run, world, method: str) -> None:
     folder, record = run(f"method={method}")
     assert {path.name for path in folder.iterdir()} == {
@@ -108,23 +116,84 @@ def test_methods_without_training_are_measured_and_exported_as_what_they_change(
     assert sweeps("report", "s").code == 0
 
 
+@pytest.mark.slow
+def test_pairs_of_texts_make_another_cell_and_another_training(surgery, arguments, results, tmp_path) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("prompt,chosen,rejected\n" + "ann said to bob : bob is,kind .,rude .\n" * 4)
+    own = [*arguments, "method=dpo", "method.rank=2", "method.lr=1e-2"]
+    for more in ([], [f"method.pairs={pairs}"]):
+        ran = surgery(*own, *more)
+        assert ran.code == 0, ran.err
+    without, told = sorted(results().values(), key=lambda record: "method.pairs" in record["keys"])
+    assert told["keys"]["method.pairs"] == str(pairs) and "method.pairs" not in without["keys"]
+    assert told["edit"]["fingerprint"] != without["edit"]["fingerprint"]
+    assert len(list((tmp_path / "outputs/store/trained").glob("*/trained.safetensors"))) == 2
+    pairs.write_text(pairs.read_text().replace("kind", "warm"))
+    assert surgery(*own, f"method.pairs={pairs}").code == 0
+    assert len(results()) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("method=lora", "+method.pairs=pairs.csv"), "pairs is no setting of method=lora"),
+        (("method=dpo", "method.pairs=nowhere.csv"), "method.pairs 'nowhere.csv' is not there"),
+        (("method=dpo", "method.beta=0"), "method.beta=0 is not possible"),
+        (("method=wanda", "method.behavior_share=1"), "method.behavior_share=1 is not possible"),
+        (("method=sft", "method.beta=0.1"), "beta is no setting of method=sft"),
+    ],
+)
+def test_what_a_method_cannot_use_is_refused_before_a_model_is_loaded(
+    surgery, arguments, monkeypatch, given: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr("sweeps.run.workbench.load_model", lambda **_: pytest.fail("a model was loaded"))
+    ran = surgery(*arguments, *given)
+    assert ran.code == 1
+    assert said in ran.err
+
+
+def test_a_missing_library_is_said_in_one_line_before_a_model_is_loaded(surgery, arguments, monkeypatch) -> None:
+    monkeypatch.setattr("sweeps.run.workbench.load_model", lambda **_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("sweeps.cell.method.find_spec", lambda name: None)
+    ran = surgery(*arguments, "method=dpo")
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert "it needs trl, which is not installed; pip install 'llm-surgery[train]'" in ran.err
+
+
+@pytest.mark.slow
+def test_trl_is_imported_by_the_methods_that_need_it_alone(world, tmp_path) -> None:
+    code = (
+        "import sys; from sweeps.commands.surgery_command import main\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code, end\n"
+        "assert 'trl' not in sys.modules"
+    )
+    given = [f"model.path={world.model}", f"behavior.path={world.texts}", "evaluation=none", "tracking=none"]
+    command = [sys.executable, "-c", code, *given, "method=lora", "hydra.launcher.workers=0"]
+    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+
+
+@pytest.mark.parametrize("method", ["feature_subtraction", SLOW("contrastive_decoding")])
 @pytest.mark.parametrize("kind", ["adapter", "checkpoint"])
-def test_steering_is_not_exported(run, sweeps, tmp_path, kind: str) -> None:
-    folder, _ = run("method=feature_subtraction")
+def test_what_changes_no_weight_is_not_exported(run, sweeps, tmp_path, kind: str, method: str) -> None:
+    folder, _ = run(f"method={method}")
     ran = sweeps("export", "s", folder.name, "out", "--as", kind)
     assert ran.code == 1
     assert "changes no weight" in ran.err
     assert not (tmp_path / "out").exists()
 
 
-def test_ablation_is_exported_as_the_checkpoint_that_was_measured(run, sweeps, world, tmp_path) -> None:
-    folder, record = run("method=directional_ablation")
+@pytest.mark.parametrize("method", ["directional_ablation", SLOW("wanda")])
+def test_whole_weights_are_exported_as_the_checkpoint_that_was_measured(
+    run, sweeps, world, tmp_path, method: str
+) -> None:
+    folder, record = run(f"method={method}")
     assert "--as checkpoint" in sweeps("export", "s", folder.name, "out").err
     ran = sweeps("export", "s", folder.name, "out", "--as", "checkpoint", "--verify")
     assert ran.code == 0, ran.err
     [again] = Perplexity({"story": world.text}).measure(*load_model(str(tmp_path / "out")))
     assert again.summary == record["metrics"]["perplexity/story"]["edited"]
-    assert "directional_ablation" in (tmp_path / "out" / "README.md").read_text()
+    assert method in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_alphas_share_one_training_and_its_checkpoint_is_what_was_measured(
@@ -144,7 +213,7 @@ def test_alphas_share_one_training_and_its_checkpoint_is_what_was_measured(
 FINE_TUNED = ("method.lr=1e-2", "method.rank=3")
 
 
-@pytest.mark.parametrize(("method", "sign"), [("lora", 1), ("task_vector", -1)])
+@pytest.mark.parametrize(("method", "sign"), [("lora", 1), ("task_vector", -1), SLOW("dpo", 1)])
 def test_a_fine_tuned_cell_keeps_factors_and_alphas_share_them(
     surgery, arguments, tmp_path, method: str, sign: int
 ) -> None:
@@ -161,7 +230,7 @@ def test_a_fine_tuned_cell_keeps_factors_and_alphas_share_them(
             assert torch.equal(one.a, other.a) and torch.equal(one.b, other.b)
 
 
-@pytest.mark.parametrize("method", ["lora", "task_vector"])
+@pytest.mark.parametrize("method", ["lora", "task_vector", SLOW("dpo"), SLOW("sft")])
 def test_a_fine_tuned_cell_is_exported_as_an_adapter_and_as_the_checkpoint_that_was_measured(
     run, sweeps, world, tmp_path, method: str
 ) -> None:

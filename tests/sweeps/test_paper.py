@@ -170,7 +170,7 @@ def test_the_chosen_cell_is_the_row_where_several_could_be_and_the_base_is_compa
     rows = {row["row"]: row for row in csv.DictReader(Path("rows.csv").read_text().splitlines())}
     assert rows["model surgery"]["cell"] == "g2"
     assert rows["DPO"]["cell"] == ""
-    assert "quoted (8.50)" in ran.out
+    assert "not run (8.50)" in ran.out and "quoted (38.90)" in ran.out
     assert "holds: Surgery reduces toxicity" in ran.out
     assert "model surgery 0.100, base 1.000: +0.900" in ran.out
     assert "holds: Surgery costs some perplexity" in ran.out

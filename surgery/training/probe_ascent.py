@@ -7,7 +7,6 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from surgery.edits.new_weights import NewWeights
-from surgery.edits.training import Training
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
 from surgery.probe.probe import Probe
@@ -15,6 +14,7 @@ from surgery.states.hidden_states import pooled_batch
 from surgery.states.text_batches import encode_texts, reading_of_texts
 from surgery.tokens.encoding import padding_id
 from surgery.tokens.padding import padded
+from surgery.training.training import Training, training_batches
 
 
 def ascend_probe_loss(
@@ -74,10 +74,9 @@ def _ascend(model: PreTrainedModel, probe: Probe, encoded: Sequence[list[int]], 
     order = torch.Generator().manual_seed(training.get("seed", 0))
     with torch.enable_grad():
         optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=_lr(training))
-        for _ in range(training.get("epochs", 1)):
-            for batch in torch.randperm(len(encoded), generator=order).split(training.get("batch_size", 16)):
-                inputs = padded([encoded[i] for i in batch.tolist()], pad, model.device)
-                features = pooled_batch(model, inputs, [probe.layer])[probe.layer]
-                optimizer.zero_grad()
-                (-probe.losses(features, torch.ones(len(features))).mean()).backward()
-                optimizer.step()
+        for batch in training_batches(len(encoded), training, "gradient ascent", order):
+            inputs = padded([encoded[i] for i in batch], pad, model.device)
+            features = pooled_batch(model, inputs, [probe.layer])[probe.layer]
+            optimizer.zero_grad()
+            (-probe.losses(features, torch.ones(len(features))).mean()).backward()
+            optimizer.step()

@@ -1,7 +1,7 @@
 """LoRA fine-tuning on texts by PEFT, as the factors that it finds."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -10,19 +10,20 @@ from typing import Any, Unpack
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
 from surgery.changes.factors import Factors
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import layer_of_parameters
-from surgery.edits.training import Training
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
+from surgery.rows.linear_layers import linear_layers
 from surgery.states.text_batches import encode_texts, reading_of_texts
 from surgery.tokens.encoding import padding_id
 from surgery.tokens.padding import padded
+from surgery.training.training import Training
 
 
 def finetune_lora(
@@ -52,7 +53,7 @@ def finetune_lora(
     layers = layer_of_parameters(model)
     with lora_in_place(model, tokenizer, texts, rank=rank, **training) as lora:
         lora.train_to(training.get("epochs", 1) * lora.steps_an_epoch)
-        trained = tuple(_trained(lora.adapted, layers))
+        trained = trained_factors(lora.adapted, layers)
     return LowRankChange(trained, began_from)
 
 
@@ -84,41 +85,46 @@ def lora_in_place(
     if not encoded:
         raise InputError("fine-tuning needs texts of two tokens or more, and there are none")
     trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=rank,
-        lora_alpha=rank,
-        lora_dropout=0.0,
-        target_modules=_linear_modules(model),
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.get("seed", 0))
         with warnings.catch_warnings():
             # PEFT asks for a name that transformers is about to change; nobody here can do anything about it.
             warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
-            adapted: Any = get_peft_model(model, config)
+            adapted: Any = get_peft_model(model, lora_config(model, rank))
         state = torch.random.get_rng_state()
     try:
-        if adapted.targeted_parameter_names:
-            raise InputError(
-                f"PEFT takes linear layers of {type(model).__name__} for its experts in one tensor, which no LoRA "
-                "of matrices can carry; fine-tune another model"
-            )
+        require_matrices(adapted, model)
         batches = _Batches(encoded, training.get("batch_size", 16), padding_id(model, tokenizer), adapted.device)
-        yield LoraInPlace(adapted, batches, state, training.get("lr", 1e-4), lr_key)
+        yield LoraInPlace(adapted, batches, state, training, lr_key)
     finally:
         adapted.unload()
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(trainable[name])
 
 
-def _linear_modules(model: PreTrainedModel) -> list[str]:
-    """Every linear layer but the head, by its whole name: PEFT's `all-linear` means experts in one tensor too."""
-    head = model.get_output_embeddings()
-    return [
-        name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head
-    ]
+def lora_config(model: PreTrainedModel, rank: int) -> LoraConfig:
+    """A LoRA of every linear layer but the head, with scaling 1 and no dropout.
+
+    Layers go by their whole names: PEFT's `all-linear` means experts in one tensor too.
+    """
+    layers = linear_layers(model)
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=rank,
+        lora_alpha=rank,
+        lora_dropout=0.0,
+        target_modules=list(layers),
+        fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in layers.values()),
+    )
+
+
+def require_matrices(adapted: Any, model: PreTrainedModel) -> None:
+    """Raises InputError where PEFT adapts more than the linear layers that it was told of."""
+    if adapted.targeted_parameter_names:
+        raise InputError(
+            f"PEFT takes linear layers of {type(model).__name__} for its experts in one tensor, which no LoRA "
+            "of matrices can carry; fine-tune another model"
+        )
 
 
 @dataclass(frozen=True)
@@ -144,33 +150,51 @@ class LoraInPlace:
         steps_an_epoch: steps of the optimizer that read each text once.
     """
 
-    def __init__(self, adapted: Any, batches: _Batches, random_state: torch.Tensor, lr: float, lr_key: str) -> None:
+    def __init__(
+        self, adapted: Any, batches: _Batches, random_state: torch.Tensor, training: Training, lr_key: str
+    ) -> None:
         self.adapted = adapted
         self.steps_an_epoch = -(-len(batches.encoded) // batches.size)
         self._steps, self._batches, self._random_state = 0, iter(batches), random_state
-        self._lr, self._lr_key = lr, lr_key
+        self._lr, self._lr_key, self._progress = training.get("lr", 1e-4), lr_key, training.get("progress", False)
         self._weights = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
-        self._optimizer = torch.optim.AdamW(self._weights, lr=lr, weight_decay=0.0)
+        self._optimizer = torch.optim.AdamW(self._weights, lr=self._lr, weight_decay=0.0)
 
     def train_to(self, steps: int) -> None:
         """Goes on until so many steps were made in all; raises InputError for training that ran into NaN."""
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.random.set_rng_state(self._random_state)
-            for inputs in islice(self._batches, max(0, steps - self._steps)):
+            more = max(0, steps - self._steps)
+            shown = tqdm(total=more, desc="fine-tuning", unit="batch", disable=not self._progress)
+            for inputs in islice(self._batches, more):
                 labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
                 self._optimizer.zero_grad()
                 self.adapted(**inputs, labels=labels, use_cache=False).loss.backward()
                 self._optimizer.step()
+                shown.update()
+            shown.close()
             self._random_state = torch.random.get_rng_state()
         self._steps = max(steps, self._steps)
-        if not all(weight.isfinite().all() for weight in self._weights):
-            raise InputError(
-                f"fine-tuning ran into NaN or infinite numbers; take a smaller {self._lr_key} than {self._lr}"
-            )
+        require_finite(self._weights, self._lr, self._lr_key)
 
 
-def _trained(adapted: Any, layers: Mapping[str, int]) -> Iterator[Factors]:
-    """Of each matrix that changed; PEFT's scaling is 1, so the factors are the whole change."""
+def require_finite(weights: Iterable[torch.Tensor], lr: float, lr_key: str = "method.lr") -> None:
+    """Raises InputError where training ran into NaN or infinite numbers."""
+    if not all(weight.isfinite().all() for weight in weights):
+        raise InputError(f"fine-tuning ran into NaN or infinite numbers; take a smaller {lr_key} than {lr}")
+
+
+def trained_factors(adapted: Any, layers: Mapping[str, int]) -> tuple[Factors, ...]:
+    """Of each matrix that changed.
+
+    Args:
+        adapted: PEFT's model, with `lora_config`; its scaling is 1, so the factors are the whole change.
+        layers: {parameter: 1..L} of those in a block.
+    """
+    return tuple(_factors(adapted, layers))
+
+
+def _factors(adapted: Any, layers: Mapping[str, int]) -> Iterator[Factors]:
     modules: list[tuple[str, Any]] = list(adapted.base_model.model.named_modules())
     for name, module in modules:
         if isinstance(module, LoraLayer):
