@@ -12,4 +12,4 @@ def shared_copy(model: PreTrainedModel) -> PreTrainedModel:
     is changed in place is changed in both.
     """
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return deepcopy(model, shared)  # type: ignore[arg-type]
+    return deepcopy(model, shared)

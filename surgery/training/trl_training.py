@@ -18,7 +18,10 @@ from datasets import Dataset
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from surgery.edits.low_rank import LowRankChange
 from surgery.edits.new_weights import layer_of_parameters
@@ -45,11 +48,11 @@ class _Quiet:
         return dataset
 
 
-class _DPO(_Quiet, DPOTrainer):  # type: ignore[misc]
+class _DPO(_Quiet, DPOTrainer):
     pass
 
 
-class _SFT(_Quiet, SFTTrainer):  # type: ignore[misc]
+class _SFT(_Quiet, SFTTrainer):
     pass
 
 
@@ -66,7 +69,7 @@ class _Kind:
 DPO, SFT = _Kind(_DPO, DPOConfig, 1e-5, "DPO"), _Kind(_SFT, SFTConfig, 1e-4, "SFT")
 
 
-class _Bar(TrainerCallback):  # type: ignore[misc]
+class _Bar(TrainerCallback):
     """The project's own bar, in place of the trainer's and of what it prints."""
 
     def __init__(self, description: str, progress: bool) -> None:
