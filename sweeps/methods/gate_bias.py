@@ -9,7 +9,7 @@ from surgery.activity.gate_inputs import GateInputs, mean_gate_inputs
 from surgery.edits.biased_gates import GateBias
 from surgery.probe.probe import Probe
 from surgery.region.region import Region
-from sweeps.methods.trained_change import trained, training_texts
+from sweeps.run.trained_change import trained, training_texts
 from sweeps.run.workbench import CellWork
 
 

@@ -6,7 +6,7 @@ from surgery.edits.new_weights import NewWeights
 from surgery.probe.probe import Probe
 from surgery.region.region import Region
 from surgery.training.probe_ascent import ascend_probe_loss
-from sweeps.methods.trained_change import trained, training, training_texts
+from sweeps.run.trained_change import trained, training, training_texts
 from sweeps.run.workbench import CellWork
 
 

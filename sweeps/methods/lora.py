@@ -6,7 +6,7 @@ from surgery.edits.low_rank import LowRankChange
 from surgery.probe.probe import Probe
 from surgery.region.region import Region
 from surgery.training.lora_training import finetune_lora
-from sweeps.methods.trained_change import trained, training, training_texts
+from sweeps.run.trained_change import trained, training, training_texts
 from sweeps.run.workbench import CellWork
 
 

@@ -1,7 +1,7 @@
 """The pairs of texts that a method trains on: those that `method.pairs` names, or the behavior's own classes."""
 
 from surgery.texts.text_pairs import TextPairs, matched
-from sweeps.methods.trained_change import training_texts
+from sweeps.run.trained_change import training_texts
 from sweeps.run.workbench import CellWork
 
 

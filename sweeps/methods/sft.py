@@ -7,7 +7,7 @@ from surgery.probe.probe import Probe
 from surgery.region.region import Region
 from surgery.training.trl_training import finetune_sft
 from sweeps.methods.preference_pairs import preference_pairs
-from sweeps.methods.trained_change import trained, training
+from sweeps.run.trained_change import trained, training
 from sweeps.run.workbench import CellWork
 
 

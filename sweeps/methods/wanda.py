@@ -6,7 +6,7 @@ from surgery.activity.input_norms import input_norms
 from surgery.edits.pruning import Pruning, wanda_set_difference
 from surgery.probe.probe import Probe
 from surgery.region.region import Region
-from sweeps.methods.trained_change import reading, trained, training_texts
+from sweeps.run.trained_change import reading, trained, training_texts
 from sweeps.run.workbench import CellWork
 
 

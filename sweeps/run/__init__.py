@@ -7,5 +7,6 @@ __all__ = [
     "stage",
     "stage_identities",
     "states_stage",
+    "trained_change",
     "workbench",
 ]
