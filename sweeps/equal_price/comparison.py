@@ -139,7 +139,12 @@ def compared_methods(
     done = [record for record in records if record.status == "done"]
     by_method = _by_method(done, folder)
     if against and against not in by_method:
-        raise InputError(f"no cell of '{folder.name}' is of the method '{against}'; there are {', '.join(by_method)}")
+        raise InputError(
+            f"no cell of '{folder.name}' is of the method '{against}'; there are {', '.join(sorted(by_method))}"
+        )
+    reference = against or (REFERENCE if REFERENCE in by_method else min(by_method))
+    # Whichever cell ended first: the reference, then the others by name.
+    by_method = {method: by_method[method] for method in sorted(by_method, key=lambda one: (one != reference, one))}
     every = [row for rows in by_method.values() for row in rows]
     base = _require_halves(every, choice.metric)
     prices = measured_prices(every)
@@ -148,7 +153,6 @@ def compared_methods(
             f"the cells of '{folder.name}' measured no price that methods can be compared at; run them with a "
             "perplexity (evaluation.text=FILE) or a divergence (evaluation.harmless_prompts=FILE)"
         )
-    reference = against or (REFERENCE if REFERENCE in by_method else next(iter(by_method)))
     notes = tuple(_notes(records, by_method, every, prices))
     return _Reading(folder, choice, base, prices, by_method).compared(reference, notes)
 

@@ -47,7 +47,8 @@ class Price:
 
     def written(self, amount: float | None) -> str:
         """An amount as a person writes it: `+5 %`, `0.1 nats`."""
-        return "-" if amount is None else self.form.format(self.scale * amount)
+        # What is nothing is not less than nothing: -0.0 + 0.0 is 0.0.
+        return "-" if amount is None else self.form.format(self.scale * amount + 0.0)
 
     def axis(self, amount: float) -> float:
         """An amount in the unit of `words`."""

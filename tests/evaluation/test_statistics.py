@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from evaluation.comparison.compare import compare
+from evaluation.comparison.compare import band, compare
 from evaluation.comparison.intervals import tango_interval
+from evaluation.comparison.significance import holm_adjusted
 from evaluation.measurements.measurement import Measurement
 
 
@@ -219,3 +220,26 @@ def test_p_is_small_for_what_is_no_chance_and_large_for_what_may_be() -> None:
     assert compare(measured(base), measured(base + generator.normal(0.05, 0.05, 200))).p == pytest.approx(2e-4)
     assert compare(measured(base), measured(base + generator.normal(0, 0.05, 200))).p > 0.05
     assert compare(measured(base), measured(base)).p == 1.0
+
+
+def test_a_band_is_of_one_models_mean_over_other_samples() -> None:
+    generator = np.random.default_rng(7)
+    scores = generator.normal(0.5, 0.2, 60)
+    means = generator.choice(scores, (20_000, 60)).mean(1) + unseen(np.abs(scores - scores.mean()).max() / 60, 20_000)
+    assert band(measured(scores)) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.01)
+    # Each stratum counts alike, whatever its size.
+    strata = ("a",) * 10 + ("b",) * 50
+    low, high = band(measured(scores, statistic="mean_of_means", strata=strata))
+    assert low < (scores[:10].mean() + scores[10:].mean()) / 2 < high
+    # 60 samples can't show that no other would count.
+    low, high = band(measured(np.zeros(60)))
+    assert (low, high) == (0.0, pytest.approx(2 / 60))
+    with pytest.raises(ValueError, match="a perplexity is none"):
+        band(measured([1.0, 2.0], statistic="perplexity", weights=np.array([1.0, 2.0])))
+
+
+def test_holms_procedure_by_hand() -> None:
+    # From the smallest: 4 x 0.01, 3 x 0.02, 2 x 0.03 and 1 x 0.04, none below the one before it.
+    assert holm_adjusted([0.02, 0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.06, 0.04, 0.06])
+    assert holm_adjusted([0.5, 0.9]) == [1.0, 1.0]
+    assert holm_adjusted([]) == []

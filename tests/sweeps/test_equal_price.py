@@ -173,11 +173,20 @@ def test_cells_that_broke_the_text_and_cells_that_did_not_end_are_said(tmp_path:
     assert any("not the same number of cells: surgery 2, lora 1" in note for note in found.notes)
 
 
+def test_a_variant_stands_for_itself_beside_its_method(tmp_path: Path) -> None:
+    cells = {("surgery", 1.0): (10, 10, 0.01, 0.01), ("surgery", 2.0): (20, 20, 0.01, 0.01)}
+    records = made(tmp_path, cells)
+    (tmp_path / records[1].cell / CONFIG).write_text("variant: surgery_whitened")
+    found = compared_methods(records, tmp_path, RULE)
+    assert dict(found.cells) == {"surgery": 1, "surgery_whitened": 1}
+    assert at(found, "kl", 0.05, "surgery_whitened").told.value == pytest.approx(40 / N)
+
+
 @pytest.mark.parametrize(
     ("changed", "against", "part"),
     [
         ({"cells": {("surgery", 1.0): (1, 1, 0, 0)}}, "", "of one method, surgery"),
-        ({}, "lore", "no cell of .* is of the method 'lore'; there are surgery, directional_ablation, lora"),
+        ({}, "lore", "no cell of .* is of the method 'lore'; there are directional_ablation, lora, surgery"),
         ({"half_only": "selection"}, "", "on the report half of the prompts, where settings are told"),
         ({"half_only": "report"}, "", "on the selection half of the prompts, where settings are picked"),
         ({"status": "failed"}, "", "of one method, none"),

@@ -47,3 +47,15 @@ def test_what_is_wrong_with_it_is_told_in_the_same_words(world, wrong: str) -> N
             check(composed(world, wrong))
         said.append(str(error.value))
     assert said[0] == said[1]
+
+
+def test_layer_and_top_k_may_be_shares_and_the_cell_is_that_of_the_numbers(world) -> None:
+    # The tiny model has 4 layers of 40 rows.
+    materials = Materials()
+    shares, numbers, least = (
+        plan_cell(composed(world, f"layer={layer}", f"top_k={top_k}"), materials).cell
+        for layer, top_k in ((0.7, 0.05), (3, 8), (0.01, 0.001))
+    )
+    assert (shares.layer, shares.top_k) == (3, 8)
+    assert shares.id == numbers.id
+    assert (least.layer, least.top_k) == (1, 1)
