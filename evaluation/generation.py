@@ -30,6 +30,8 @@ class Generation:
             and its device.
         chat: put each prompt into the tokenizer's chat template, as a user's turn.
         stop: texts at which a continuation ends; they are left out of it.
+        prefill: the first words of the answer, put into the model's mouth; without a chat template on a line of their
+            own after the prompt.
     """
 
     max_new_tokens: int = 20
@@ -40,6 +42,7 @@ class Generation:
     tokens_per_batch: int | None = None
     chat: bool = False
     stop: Sequence[str] = ()
+    prefill: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stop", tuple(self.stop))
@@ -62,6 +65,8 @@ class Generation:
     def identity(self) -> dict[str, JSON]:
         """The settings; those of sampling only where there is sampling."""
         settings: dict[str, JSON] = asdict(self) | {"stop": list(self.stop)}
+        if not self.prefill:
+            del settings["prefill"]
         sampling = ("temperature", "top_p", "seed")
         return {name: value for name, value in settings.items() if self.do_sample or name not in sampling}
 
@@ -167,6 +172,7 @@ def _reading(model: "PreTrainedModel", settings: Generation) -> Reading:
         room,
         chat=settings.chat,
         answer_follows=True,
+        begun=settings.prefill,
         keep="end",
         what="prompt",
         key="model.chat",

@@ -10,6 +10,7 @@ from evaluation.divergence.divergence import AT_LEAST, Divergence
 from evaluation.evaluator import Evaluator
 from evaluation.fluency import Fluency
 from evaluation.generation import Generation
+from evaluation.judge.asked_judges import asked_judges
 from evaluation.lm_eval_tasks import LmEval
 from evaluation.perplexity import Perplexity
 from evaluation.refusal.refusal import Overrefused
@@ -67,7 +68,7 @@ def own_evaluators(
     """
     made: dict[str, Evaluator] = {}
     generation = Generation(max_new_tokens=max_new_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
-    judges, refusing = _judges(judge, judge_model, judge_class, judge_texts, judge_share)
+    judges, refusing = asked_judges(judge, judge_model, judge_class, judge_texts, judge_share)
     if text is not None:
         made["perplexity"] = Perplexity({name_from(Path(text).stem): text}, tokens_per_batch=tokens_per_batch)
     if prompts is not None:
@@ -85,20 +86,3 @@ def own_evaluators(
     if tasks is not None:
         made["lm_eval"] = LmEval(tasks, batch_size=batch_size, limit=limit, chat=chat, trust_task_code=trust_task_code)
     return made
-
-
-def _judges(
-    judge: str | Sequence[str] | None,
-    model: str | None,
-    judged_class: str | int | None,
-    texts: Mapping[str, Any] | None,
-    share: float,
-) -> tuple[dict[str, Scorer], dict[str, Scorer]]:
-    """(the judges of continuations, those of over-refusal); none without a judge."""
-    if judge is None:
-        return {}, {}
-    # What guards need brings torch, and takes seconds.
-    from evaluation.judge.named_judges import judge_scorers, overrefusal_judges
-
-    judges = judge_scorers(judge, model, judged_class, texts, share)
-    return judges, overrefusal_judges(judges)
