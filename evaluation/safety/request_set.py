@@ -7,6 +7,8 @@ from pathlib import Path
 from evaluation.inputs.prompts import Label
 from surgery.errors import InputError
 
+VARIANTS = ("plain", "prefill", "wrapped")
+
 
 @dataclass(frozen=True)
 class RequestSet:
@@ -18,6 +20,7 @@ class RequestSet:
         hub: the file on the hub, by commit; None where the hub has none that anyone may read.
         names: of the file, in a folder of such files.
         column, where, category: of the file, see `evaluation.inputs.prompts.read_prompts`.
+        variants: the ways in which it is put, where not in all: what stands in an attack already is not put into one.
     """
 
     harmful: bool
@@ -27,6 +30,7 @@ class RequestSet:
     column: str = "prompt"
     category: str | int | None = None
     where: Mapping[str, Label | list[Label]] = field(default_factory=dict)
+    variants: Sequence[str] = VARIANTS
 
     def place(self, name: str, file: str | None, folder: str | None) -> str:
         """Where the set is read: a file that was given, else one of its names in the folder, else the hub.

@@ -15,11 +15,10 @@ from evaluation.judge.asked_judges import asked_judges
 from evaluation.judge.known_judges import judge_metric
 from evaluation.perplexity import Perplexity
 from evaluation.refusal.refusal import Overrefused, Refusal
-from evaluation.safety.request_set import RequestSet
+from evaluation.safety.request_set import VARIANTS, RequestSet
 from surgery.errors import InputError
 from surgery.files.local_paths import name_from
 
-VARIANTS = ("plain", "prefill", "wrapped")
 # What is told of each set by itself; the rest of all sets together.
 EACH = ("*/refusal_rate", "*/overrefusal_rate", "*/unsafe_rate", "*/avoided_rate", "*/unparsed")
 
@@ -136,18 +135,23 @@ def safety_evaluators(
         made["divergence"] = Divergence(answers.unjudged(harmless_prompts, known, files, folder))
     plain = {name: asked.of(name, known[name], places[name]) for name in names}
     for variant in ways:
-        requests = {name: _attacked(one, variant, prefill, wrapper) for name, one in plain.items()}
-        made |= _by_kind(requests, known, "" if variant == "plain" else variant)
+        made |= _put(variant, plain, known, prefill, wrapper)
     return made
 
 
-def _by_kind(
-    requests: Mapping[str, Continuations], known: Mapping[str, RequestSet], under: str
+def _put(
+    variant: str, plain: Mapping[str, Continuations], known: Mapping[str, RequestSet], prefill: str, wrapper: str
 ) -> dict[str, Evaluator]:
-    """The harmful sets together, and the harmless ones, where there are any."""
+    """The harmful sets together, and the harmless ones, where there are any that are put in this way."""
+    under = "" if variant == "plain" else variant
     made: dict[str, Evaluator] = {}
     for kind, harmful in (("refusal", True), ("overrefusal", False)):
-        if sets := {name: one for name, one in requests.items() if known[name].harmful is harmful}:
+        sets = {
+            name: _attacked(one, variant, prefill, wrapper)
+            for name, one in plain.items()
+            if known[name].harmful is harmful and variant in known[name].variants
+        }
+        if sets:
             made[f"{kind}_{under}".rstrip("_")] = PromptSets(sets, under=under, each=EACH)
     return made
 

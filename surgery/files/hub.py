@@ -118,7 +118,7 @@ def cache_where_the_hub_is_silent() -> Iterator[bool]:
     """
     import datasets
     from huggingface_hub import constants, errors
-    from huggingface_hub.utils import get_session
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
     offline = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
     answers = not constants.HF_HUB_OFFLINE

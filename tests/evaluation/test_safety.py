@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 def made(folder: Path) -> Callable[..., dict[str, Any]]:
     known = {"harm": HARMFUL, "other": RequestSet(harmful=True, names=("other.txt",)), "kind": HARMLESS}
 
-    def make(**given: Any) -> dict[str, Any]:
+    def make(more: dict[str, RequestSet] | None = None, **given: Any) -> dict[str, Any]:
         options = {
             "sets": ["harm", "other", "kind"],
             "files": {},
@@ -60,7 +60,7 @@ def made(folder: Path) -> Callable[..., dict[str, Any]]:
             "generation": FOUR,
             "phrases": ["w1"],
         }
-        return safety_evaluators(known=known, **(options | given))  # type: ignore[arg-type]
+        return safety_evaluators(known=known | (more or {}), **(options | given))  # type: ignore[arg-type]
 
     return make
 
@@ -188,6 +188,9 @@ def test_one_chooses_sets_variants_and_how_many(model: Any, tokenizer: Any, made
         for name in ("jailbreak/refusal_rate", "jailbreak_paper/refusal_rate")
         for ending in ("", "/harm", *["/harm/kind_0", "/harm/kind_1"] * (name == "jailbreak/refusal_rate"))
     }
+    assert set(made()["refusal_wrapped"].sets) == {"harm", "other"}
+    in_an_attack = {"other": RequestSet(harmful=True, names=("other.txt",), variants=("plain",))}
+    assert set(made(more=in_an_attack)["refusal_wrapped"].sets) == {"harm"}
     assert evaluators["refusal_prefill"].identity() != made(variants="prefill")["refusal_prefill"].identity()
 
 
