@@ -24,10 +24,12 @@ class Benchmarks:
     Attributes:
         rows: {name: protocol}.
         pooled: the rows whose tasks are taken together.
+        only: the rows that are run, as a list or with commas between them; None is all.
     """
 
     rows: Mapping[str, LmEval]
     pooled: Sequence[str] = ()
+    only: str | Sequence[str] | None = None
 
     half: ClassVar[Half] = "report"
     cost: ClassVar[int] = 3
@@ -41,23 +43,27 @@ class Benchmarks:
             raise InputError("benchmarks have no rows; give {NAME: PROTOCOL}, or leave them out")
         if unknown := sorted(set(self.pooled) - set(self.rows)):
             raise InputError(f"the pooled row '{unknown[0]}' is none of {', '.join(self.rows)}")
-        for row in self.rows.values():
+        if unknown := [name for name in self._only() if name not in self.rows]:
+            raise InputError(f"'{unknown[0]}' is no row of these benchmarks; there are {', '.join(self.rows)}")
+        if not self._run():
+            raise InputError(f"no row of the benchmarks is to be run; name some of {', '.join(self.rows)}")
+        for row in self._run().values():
             row.check()
 
     def check_prompts(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
         """What the rows say; raises InputError."""
-        return [said for row in self.rows.values() for said in row.check_prompts(model, tokenizer)]
+        return [said for row in self._run().values() for said in row.check_prompts(model, tokenizer)]
 
     def prepare(self) -> None:
         """Loads all tasks and their data; raises InputError."""
-        for row in self.rows.values():
+        for row in self._run().values():
             row.prepare()
 
     def identity(self) -> dict[str, JSON]:
         """What the rows are."""
-        rows: dict[str, JSON] = {name: row.identity() for name, row in self.rows.items()}
+        rows: dict[str, JSON] = {name: row.identity() for name, row in self._run().items()}
         pooled: list[JSON] = []
-        pooled += sorted(self.pooled)
+        pooled += sorted(name for name in self.pooled if name in rows)
         return {"kind": "benchmarks", "rows": rows, "pooled": pooled}
 
     def measure(
@@ -66,7 +72,7 @@ class Benchmarks:
         """Each row, their average, and the metrics of each task; raises InputError."""
         measurements: list[Measurement] = []
         rows: dict[str, Measurement] = {}
-        for name, row in self.rows.items():
+        for name, row in self._run().items():
             tasks = row.measure_tasks(model, tokenizer, progress)
             measurements += [one for measured in tasks.values() for one in measured]
             primary = {task: measured[0] for task, measured in tasks.items()}
@@ -75,6 +81,14 @@ class Benchmarks:
             rows[name] = replace(whole, statistic="mean", strata=None) if pooled else whole
         average = average_of({name: as_plain_mean(row) for name, row in rows.items()}, self.half)
         return [*rows.values(), average, *measurements]
+
+    def _run(self) -> dict[str, LmEval]:
+        """The rows that are run, in the order of all."""
+        return {name: row for name, row in self.rows.items() if self.only is None or name in self._only()}
+
+    def _only(self) -> list[str]:
+        given = self.only or ()
+        return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
 
 
 def as_plain_mean(measurement: Measurement) -> Measurement:

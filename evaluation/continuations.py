@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evaluation.generation import Generated, Generation, check_prompts, generate
 from evaluation.inputs.named_files import file_digest
-from evaluation.inputs.prompts import Label, Prompt, halves, prompt_files, read_prompts
+from evaluation.inputs.prompts import Label, Prompt, drawn, halves, halves_alone, prompt_files, read_prompts
 from evaluation.measurements.measurement import JSON, UNENDED, Half, Measurement
 from surgery.errors import InputError
 
@@ -82,6 +82,10 @@ class Continuations:
         half: all prompts are of this half, for files that were split beforehand.
         part: only every fifth prompt of the selection half, for a first look.
         at_least: fewer prompts than these are refused, since their share would tell nothing.
+        each_alone: a prompt's own hash tells its half, and with a limit whether it is drawn, whatever else is in the
+            file: so that a prompt of two files, or under two limits, is in one half. Halves are then even by chance.
+        wrapper: what a prompt is put into before it is shown, a text with {prompt} in it. Scorers read the prompt
+            alone.
     """
 
     prompts: str | Path | Sequence[str | Path]
@@ -98,6 +102,8 @@ class Continuations:
     half: Half | None = None
     part: bool = False
     at_least: int = 1
+    each_alone: bool = False
+    wrapper: str = ""
 
     cost: ClassVar[int] = 2
 
@@ -116,6 +122,8 @@ class Continuations:
             raise InputError(f"no prompts are given; {self.source or 'give a file'}")
         if self.by_category and self.category is None:
             raise InputError(f"by_category={list(self.by_category)}, but no category is named; say which column")
+        if self.wrapper and self.wrapper.count("{prompt}") != 1:
+            raise InputError("a wrapper holds {prompt} once, where the prompt stands; it is: " + self.wrapper)
         if (count := len(self._read())) < self.at_least:
             limited = f" (the limit is {self.limit})" if count == self.limit else ""
             raise InputError(
@@ -132,7 +140,7 @@ class Continuations:
 
     def check_prompts(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
         """Renders the prompts; says how many are cut. See `evaluation.evaluator.ShowsPrompts`."""
-        prompts = [prompt.text for prompt in self._read()]
+        prompts = [self._wrapped(prompt.text) for prompt in self._read()]
         cut = check_prompts(model, tokenizer, prompts, self.generation)
         room = f"beside max_new_tokens={self.generation.max_new_tokens} in what the model takes"
         said = f"{cut} of {len(prompts)} prompts of {self._called()} have no room {room}, and lose their beginning"
@@ -160,6 +168,8 @@ class Continuations:
             "split_seed": self.split_seed,
             **({"half": self.half} if self.half else {}),
             **({"part": PART} if self.part else {}),
+            **({"each_alone": True} if self.each_alone else {}),
+            **({"wrapper": self.wrapper} if self.wrapper else {}),
             "generation": self.generation.identity(),
             "scorers": {name: scorer.identity() for name, scorer in self.scorers.items()},
         }
@@ -177,7 +187,7 @@ class Continuations:
         if not samples:
             return []
         prompts = [sample.text for sample in samples]
-        generated = generate(model, tokenizer, prompts, self.generation, progress)
+        generated = self.continued(model, tokenizer, prompts, self.generation, progress)
         scores, judges = scores_by(self.scorers, prompts, generated)
         measurements = []
         for half in get_args(Half):
@@ -204,11 +214,24 @@ class Continuations:
             ]
         return measurements
 
+    def continued(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        prompts: Sequence[str],
+        generation: Generation,
+        progress: bool = False,
+    ) -> Generated:
+        """The prompts as they are put to the model, and its whole answers, `generation.prefill` among them."""
+        shown = [self._wrapped(prompt) for prompt in prompts]
+        generated = generate(model, tokenizer, shown, generation, progress)
+        return replace(generated, texts=[_reply(generation.prefill, text) for text in generated.texts])
+
     def samples(self) -> list[Sample]:
         """The prompts that are measured, in the order of the file."""
         read = self._read()
         every = [prompt.text for prompt in read]
-        half_of: Sequence[Half] = [self.half] * len(every) if self.half else halves(every, self.split_seed)
+        half_of: Sequence[Half] = [self.half] * len(every) if self.half else self._halves(every)
         shown = [i for i, half in enumerate(half_of) if half == "selection"][::PART] if self.part else range(len(every))
         return [Sample(sample_id(i, every[i]), every[i], half_of[i], read[i].category) for i in shown]
 
@@ -221,14 +244,22 @@ class Continuations:
         return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
 
     def _read(self) -> list[Prompt]:
-        return read_prompts(
+        found = read_prompts(
             prompt_files(self.prompts, self.source),
             self.column,
-            self.limit,
+            None if self.each_alone else self.limit,
             where=self.where,
             category=self.category,
             unescape=self.unescape,
         )
+        return drawn(found, self.limit) if self.each_alone and self.limit is not None else found
+
+    def _halves(self, prompts: Sequence[str]) -> list[Half]:
+        split = halves_alone if self.each_alone else halves
+        return split(prompts, self.split_seed)
+
+    def _wrapped(self, prompt: str) -> str:
+        return self.wrapper.replace("{prompt}", prompt) if self.wrapper else prompt
 
 
 def scores_by(
@@ -280,6 +311,11 @@ def score_ended(scorer: Scorer, prompts: Sequence[str], generated: Generated) ->
 def sample_id(index: int, prompt: str) -> str:
     """The name of a prompt in every record: its place in the file from 0, and a hash of its text."""
     return f"{index}-{hashlib.sha256(prompt.encode()).hexdigest()[:8]}"
+
+
+def _reply(prefill: str, text: str) -> str:
+    """The whole answer, of which the model wrote what follows the first words; some tokenizers leave out the space."""
+    return f"{prefill}{' ' if prefill and text[:1].isalnum() else ''}{text}"
 
 
 def _by_category(categories: Sequence[str | None]) -> dict[str, list[int]]:

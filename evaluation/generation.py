@@ -31,6 +31,8 @@ class Generation:
             and its device.
         chat: put each prompt into the tokenizer's chat template, as a user's turn.
         stop: texts at which a continuation ends; they are left out of it.
+        prefill: the first words of the answer, put into the model's mouth; without a chat template on a line of their
+            own after the prompt.
     """
 
     max_new_tokens: int = 20
@@ -41,6 +43,7 @@ class Generation:
     tokens_per_batch: int | None = None
     chat: bool = False
     stop: Sequence[str] = ()
+    prefill: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stop", tuple(self.stop))
@@ -63,6 +66,8 @@ class Generation:
     def identity(self) -> dict[str, JSON]:
         """The settings; those of sampling only where there is sampling."""
         settings: dict[str, JSON] = asdict(self) | {"stop": list(self.stop)}
+        if not self.prefill:
+            del settings["prefill"]
         sampling = ("temperature", "top_p", "seed")
         return {name: value for name, value in settings.items() if self.do_sample or name not in sampling}
 
@@ -178,6 +183,7 @@ def _reading(model: "PreTrainedModel", settings: Generation) -> Reading:
         room,
         chat=settings.chat,
         answer_follows=True,
+        begun=settings.prefill,
         keep="end",
         what="prompt",
         key="model.chat",
@@ -198,10 +204,16 @@ def check_prompts(
 
     Raises:
         InputError: when the new tokens or the chat template leave no room for a prompt; when there is no chat template
-            that can be used; for a token that the model has no embedding of.
+            that can be used; for a token that the model has no embedding of; for an answer's first words where
+            thoughts are stripped.
     """
     reading = _reading(model, settings)
     reading.check(model, tokenizer, prompts)
+    if settings.prefill and thoughts_of(tokenizer, settings.chat) is not None:
+        raise InputError(
+            f"answers that begin with '{settings.prefill}' have no thought that model.thinking=strip could take away; "
+            "take model.thinking=off, or leave out what is prefilled (evaluation.variants=[plain,wrapped])"
+        )
     # A token is a byte at least, so that only the longest need to be encoded.
     room = None if reading.longest is None else reading.longest - reading.frame(tokenizer)
     long = [] if room is None else [prompt for prompt in prompts if len(prompt.encode()) + MOST_OF_A_CHARACTER > room]

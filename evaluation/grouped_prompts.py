@@ -1,7 +1,8 @@
 """Several sets of prompts under the same measurements: each metric of all of them together, and of each set alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PromptSets:
-    """`NAME` is of the prompts of all sets that measure it, `NAME/SET` of one.
+    """`NAME` is of the prompts of all sets that measure it, `NAME/SET` of one, `NAME/SET/CATEGORY` of a part of it.
 
     Attributes:
         sets: {name: its prompts and scorers}; None, or no prompts, leaves one out.
+        under: what all of it is called below a metric, where the same sets are measured in several ways:
+            `NAME/<under>`, `NAME/<under>/SET`.
+        each: patterns of the metrics that are told of each set, too.
     """
 
     sets: Mapping[str, Continuations | None]
+    under: str = ""
+    each: Sequence[str] = ("*",)
 
     cost: ClassVar[int] = 2
 
@@ -44,26 +50,41 @@ class PromptSets:
             one.prepare()
 
     def check_prompts(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-        """What the sets say; raises InputError."""
-        return [said for one in self._given().values() for said in one.check_prompts(model, tokenizer)]
+        """What the sets say, and that there is no chat template where there is none; raises InputError."""
+        found = [said for one in self._given().values() for said in one.check_prompts(model, tokenizer)]
+        if not all(one.generation.chat for one in self._given().values()):
+            said = "the model is given requests as they are, without a chat template, to go on with"
+            has_one = ", though its tokenizer has one: model.chat=true puts them into it"
+            found.append(said + has_one * bool(tokenizer.chat_template))
+        return found
 
     def identity(self) -> dict[str, JSON]:
         """What the sets are."""
-        return {"kind": "prompt sets", "sets": {name: one.identity() for name, one in self._given().items()}}
+        return {
+            "kind": "prompt sets",
+            "sets": {name: one.identity() for name, one in self._given().items()},
+            **({"under": self.under} if self.under else {}),
+            **({"each": list(self.each)} if tuple(self.each) != ("*",) else {}),
+        }
 
     def measure(
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
     ) -> list[Measurement]:
         """The metrics of all sets together, then of each; raises InputError."""
-        measured = {name: one.measure(model, tokenizer, progress) for name, one in self._given().items()}
         together: dict[tuple[str, str], list[tuple[str, Measurement]]] = {}
-        for name, measurements in measured.items():
-            for one in measurements:
-                together.setdefault((one.name, one.half), []).append((name, one))
-        each = [
-            replace(one, name=f"{one.name}/{name}") for name, measurements in measured.items() for one in measurements
-        ]
-        return [*(_joined(parts) for parts in together.values()), *each]
+        each: list[Measurement] = []
+        for name, prompts in self._given().items():
+            for one in prompts.measure(model, tokenizer, progress):
+                metric, category = _parted(one.name, prompts.by_category)
+                if not category:
+                    together.setdefault((metric, one.half), []).append((name, one))
+                if any(fnmatch(metric, pattern) for pattern in self.each):
+                    each.append(replace(one, name=f"{self._called(metric)}/{name}{category}"))
+        whole = [replace(_joined(parts), name=self._called(metric)) for (metric, _), parts in together.items()]
+        return [*whole, *each]
+
+    def _called(self, metric: str) -> str:
+        return f"{metric}/{self.under}" if self.under else metric
 
     def scored_prompts(self) -> list[str]:
         """Of all sets; see `evaluation.evaluator.ScoresPrompts`."""
@@ -71,6 +92,12 @@ class PromptSets:
 
     def _given(self) -> dict[str, Continuations]:
         return {name: one for name, one in self.sets.items() if one is not None and one.prompts}
+
+
+def _parted(name: str, by_category: Sequence[str]) -> tuple[str, str]:
+    """(the metric, `/CATEGORY` or nothing) of what a set measured."""
+    metric = next((metric for metric in by_category if name.startswith(f"{metric}/")), name)
+    return metric, name.removeprefix(metric)
 
 
 def _joined(parts: list[tuple[str, Measurement]]) -> Measurement:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from evaluation.harness.lm_eval_run import TaskRun, load_tasks, registered_names, run_tasks
+from evaluation.harness.lm_eval_run import TaskRun, load_tasks, registered_names, run_tasks, task_versions
 from evaluation.harness.task_folder import TaskFolder, read_task_folder
 from evaluation.inputs.named_files import file_digest, folder_digests
 from evaluation.measurements.measurement import JSON, Half, Measurement
@@ -40,6 +40,7 @@ class LmEval:
         average: also measure `lm_eval/average`.
         max_length: most tokens of a question with its examples; None is the model's maximum.
         max_new_tokens: most tokens of an answer that is written; None is what the task says.
+        versions: name the version of each task in the protocol; lm-eval's own, which tells them, always is.
     """
 
     tasks: str | Path | Sequence[str] | Mapping[str, str]
@@ -55,6 +56,7 @@ class LmEval:
     sampled: int | None = None
     metric: str | None = None
     max_new_tokens: int | None = None
+    versions: bool = False
 
     cost: ClassVar[int] = 3
 
@@ -122,6 +124,7 @@ class LmEval:
             **({} if self.sampled is None else {"sampled": self.sampled}),
             **({} if self.metric is None else {"metric": self.metric}),
             **({} if self.max_new_tokens is None else {"max_new_tokens": self.max_new_tokens}),
+            **({"versions": dict(task_versions(self._names()))} if self.versions and folder is None else {}),
         }
 
     def measure(

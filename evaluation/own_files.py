@@ -10,6 +10,7 @@ from evaluation.divergence.divergence import AT_LEAST, Divergence
 from evaluation.evaluator import Evaluator
 from evaluation.fluency import Fluency
 from evaluation.generation import Generation
+from evaluation.judge.asked_judges import asked_judges
 from evaluation.lm_eval_tasks import LmEval
 from evaluation.perplexity import Perplexity
 from evaluation.refusal.refusal import Overrefused
@@ -77,7 +78,7 @@ def own_evaluators(
         answers = replace(generation, max_new_tokens=divergence_tokens)
         made["divergence"] = Divergence(Continuations(harmless_prompts, limit=limit, generation=answers))
     if overrefusal_prompts is not None:
-        refused: dict[str, Scorer] = {"refusal": Overrefused(), **_judges(*judging)[1]}
+        refused: dict[str, Scorer] = {"refusal": Overrefused(), **asked_judges(*judging)[1]}
         made["overrefusal"] = Continuations(
             overrefusal_prompts, limit=limit, generation=generation, scorers=refused, at_least=AT_LEAST
         )
@@ -98,22 +99,5 @@ def prompt_scorers(
 ) -> dict[str, Scorer]:
     """What judges continuations, Detoxify or a judge in its place, and their fluency; see `own_evaluators`."""
     toxicity = Toxicity(**detoxify, threshold=threshold, trust_checkpoint=trust_checkpoint)
-    judges, _ = _judges(judge, judge_model, judge_class, judge_texts, judge_share)
+    judges, _ = asked_judges(judge, judge_model, judge_class, judge_texts, judge_share)
     return {**(judges or {"toxicity": toxicity}), "fluency": Fluency()}
-
-
-def _judges(
-    judge: str | Sequence[str] | None,
-    model: str | None,
-    judged_class: str | int | None,
-    texts: Mapping[str, Any] | None,
-    share: float,
-) -> tuple[dict[str, Scorer], dict[str, Scorer]]:
-    """(the judges of continuations, those of over-refusal); none without a judge."""
-    if judge is None:
-        return {}, {}
-    # What guards need brings torch, and takes seconds.
-    from evaluation.judge.named_judges import judge_scorers, overrefusal_judges
-
-    judges = judge_scorers(judge, model, judged_class, texts, share)
-    return judges, overrefusal_judges(judges)

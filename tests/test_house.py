@@ -26,6 +26,7 @@ LONGEST_FUNCTION, MOST_PARAMETERS = 60, 8
 # What Hydra makes by `_target_`, and what typer reads its options from: their parameters are keys that people type.
 MANY_KEYS = {
     ("evaluation/own_files.py", "own_evaluators"),
+    ("evaluation/safety/safety.py", "safety_evaluators"),
     ("sweeps/commands/export_commands.py", "export"),
     ("sweeps/commands/methods_command.py", "methods"),
     ("sweeps/engines/slurm.py", "__init__"),

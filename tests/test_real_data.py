@@ -8,8 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
-SHARED = Path(__file__).parents[2] / "shared"
+from evaluation.inputs.prompts import read_prompts
+from evaluation.safety.request_set import RequestSet
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
 pytestmark = pytest.mark.real_data
 
 POSITIVE = "admiration amusement approval caring desire excitement gratitude joy love optimism pride relief"
@@ -128,3 +133,22 @@ def test_refusals_of_a_pretrained_model_are_counted_over_the_jailbreak_prompts(t
     assert [score for one in halves for score in one.scores] == [float("You're welcom" in text) for text in said]
     assert 0 < sum("You're welcom" in text for text in said) < 60
     assert Refusal().score(prompts[:60], said)["jailbreak/refusal_rate"].sum() == 0
+
+
+def test_published_requests_are_read_as_their_papers_count_them() -> None:
+    """The sets of `evaluation=safety` that lie here: how many requests, and of how many categories."""
+    known = yaml.safe_load((ROOT / "conf" / "evaluation" / "safety.yaml").read_text())["known"]
+    counted = {
+        "harmbench": (159, 6),
+        "strongreject": (313, 6),
+        "advbench": (520, 1),
+        "jailbreakbench": (100, 10),
+        "malicious_instruct": (100, 1),
+        "twins": (2475, 11),
+        "alpaca": (6266, 1),
+    }
+    for name, (requests, categories) in counted.items():
+        one = RequestSet(**{key: value for key, value in known[name].items() if key != "_target_"})
+        folder = SHARED / "data" / ("jailbreak" if name == "twins" else "refusal")
+        found = read_prompts(one.place(name, None, str(folder)), one.column, category=one.category, where=one.where)
+        assert (len(found), len({prompt.category for prompt in found})) == (requests, categories), name

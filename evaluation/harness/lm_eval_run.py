@@ -1,7 +1,7 @@
 """lm-eval's tasks loaded once a process, and run on a model in memory."""
 
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +14,7 @@ from evaluation.harness.lm_eval_batches import run_within_budgets
 from evaluation.inputs.isolation import preserved_random_state, quiet
 from evaluation.measurements.measurement import JSON, UNENDED, Half, Measurement
 from surgery.errors import InputError
+from surgery.files.hub import cache_where_the_hub_is_silent
 from surgery.tokens.framing import framing_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,24 @@ _PYTHON_SEED, _SEED = 0, 1234
 def registered_names() -> tuple[str, ...]:
     """Every task, group and tag that comes with lm-eval. The first call scans them for seconds."""
     return tuple(_task_manager(None, ()).all_tasks)
+
+
+def task_versions(names: Sequence[str]) -> dict[str, str]:
+    """{task: its version} of those that come with lm-eval, groups and tags taken apart; no data is loaded.
+
+    A group has a version of its own, of how its tasks are put together.
+    """
+    index = _task_manager(None, ()).task_index
+    found: dict[str, str] = {}
+    left = list(names)
+    while left:
+        entry = index[left.pop()]
+        config = entry.cfg or {}
+        if "version" in (metadata := config.get("metadata") or {}):
+            found[entry.name] = str(metadata["version"])
+        below = config.get("task", []) if entry.cfg else entry.tags
+        left += [name for name in below if name in index and name not in found] if not isinstance(below, str) else []
+    return dict(sorted(found.items()))
 
 
 @lru_cache(maxsize=8)
@@ -65,14 +84,14 @@ def load_tasks(
 
     manager = _task_manager(folder, contents)
     tasks: dict[str, Task] = {}
-    for name in names:
-        try:
-            with _as_lm_eval_runs(progress=False):
-                tasks |= manager.load([name])["tasks"]
-        except (OSError, ValueError, LookupError, AttributeError, ImportError, TypeError, DatasetsError) as error:
-            cause = error.__cause__ or error
-            reason = f"{type(cause).__name__} {cause}".strip().splitlines()[0]
-            raise InputError(f"lm-eval's task '{name}' or its data can't be loaded ({reason}); mend it") from error
+    with cache_where_the_hub_is_silent() as hub_answers:
+        for name in names:
+            try:
+                with _as_lm_eval_runs(progress=False):
+                    tasks |= manager.load([name])["tasks"]
+            except (OSError, ValueError, LookupError, AttributeError, ImportError, TypeError, DatasetsError) as error:
+                raise _not_loaded(name, error, hub_answers) from error
+    _require_sentence_splitter(tasks)
     for name, task in tasks.items():
         if not _metrics(task):
             metrics = ", ".join(task.aggregation()) or "none"
@@ -93,6 +112,36 @@ def load_tasks(
                 )
             task.set_config(key="generation_kwargs", value={"max_gen_toks": max_new_tokens}, update=True)
     return tasks
+
+
+def _require_sentence_splitter(names: Iterable[str]) -> None:
+    """IFEval judges by nltk's data, which it tries to fetch and then fails without in the middle of a run."""
+    if not (needing := [name for name in names if "ifeval" in name]):
+        return
+    import nltk
+
+    try:
+        nltk.data.find("tokenizers/punkt_tab")
+    except LookupError:
+        raise InputError(
+            f"lm-eval's task '{needing[0]}' splits sentences by nltk's punkt_tab, which is not here and could not be "
+            "fetched; run `python -m nltk.downloader punkt_tab` where it is to be had, or leave the task out"
+        ) from None
+
+
+def _not_loaded(name: str, error: Exception, hub_answers: bool) -> InputError:
+    """What is said of a task that can't be loaded: what is missing where it is not the task's own fault."""
+    cause = error.__cause__ or error
+    reason = next(iter(f"{type(cause).__name__} {cause}".strip().splitlines()))
+    task = f"lm-eval's task '{name}'"
+    if isinstance(cause, ConnectionError) and not hub_answers:
+        return InputError(
+            f"the questions of {task} are not in the cache, and the hub does not answer ({reason}); leave the task "
+            "out, fetch them where the hub is to be had, or give a folder of tasks with local files"
+        )
+    if isinstance(cause, ModuleNotFoundError):
+        return InputError(f"{task} needs the package '{cause.name}', which is not installed; pip install {cause.name}")
+    return InputError(f"{task} or its data can't be loaded ({reason}); mend it")
 
 
 @dataclass(frozen=True)

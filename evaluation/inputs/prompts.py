@@ -77,8 +77,8 @@ def read_prompts(
         InputError: when a file is missing, empty, damaged (says the line), in no known format, or has no such
             column (names the columns there are).
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"the prompts' limit is {limit}; it has to be 1 or more, or null for all")
+    if limit is not None:
+        _require_limit(limit)
     prompts: list[Prompt] = []
     files = prompt_files(paths)
     for path in files:
@@ -103,6 +103,29 @@ def halves(prompts: Sequence[str], seed: int = 0) -> list[Half]:
     distinct = sorted(set(prompts), key=lambda prompt: hashlib.sha256(f"{seed}\n{prompt}".encode()).digest())
     report = set(distinct[: (len(distinct) + 1) // 2])
     return ["report" if prompt in report else "selection" for prompt in prompts]
+
+
+def halves_alone(prompts: Sequence[str], seed: int = 0) -> list[Half]:
+    """The half of each prompt by its own hash, whatever the others are: [n] → [n]; even by chance only."""
+    digests = (hashlib.sha256(f"{seed}\n{prompt}".encode()).digest() for prompt in prompts)
+    return ["selection" if digest[0] % 2 else "report" for digest in digests]
+
+
+def drawn(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
+    """So many prompts, those of the lowest hashes, in the order they had: more of them hold fewer of them.
+
+    Raises:
+        InputError: for a count below 1.
+    """
+    _require_limit(count)
+    ranked = sorted(prompts, key=lambda prompt: hashlib.sha256(f"drawn\n{prompt.text}".encode()).digest())
+    chosen = {id(prompt) for prompt in ranked[:count]}
+    return [prompt for prompt in prompts if id(prompt) in chosen]
+
+
+def _require_limit(limit: int) -> None:
+    if limit < 1:
+        raise InputError(f"the prompts' limit is {limit}; it has to be 1 or more, or null for all")
 
 
 def _rows(path: Path, column: str, where: Mapping[str, Label | list[Label]], category: str | int | None) -> list[_Row]:

@@ -13,6 +13,6 @@ __getattr__, __dir__, _names = lazy_loader.attach(
 )
 
 __all__ = [
+    "asked_judges",
     "known_judges",
-    "named_judges",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.continuations import Continuations, Sample, scores_by
-from evaluation.generation import Generated, generate
+from evaluation.generation import Generated
 from evaluation.measurements.measurement import JSON, Half, Measurement
 from evaluation.sampled.worst_scores import of_prompts, worst_name
 from surgery.errors import InputError
@@ -88,7 +88,10 @@ class Sampled:
         settings = self.continuations.generation
         # Each round has a seed of its own, and no two `seed`s share one.
         seeds = range(settings.seed * self.samples, (settings.seed + 1) * self.samples)
-        rounds = [generate(model, tokenizer, prompts, replace(settings, seed=seed), progress) for seed in seeds]
+        rounds = [
+            self.continuations.continued(model, tokenizer, prompts, replace(settings, seed=seed), progress)
+            for seed in seeds
+        ]
         scores, judges = scores_by(self.continuations.scorers, prompts * self.samples, _together(rounds))
         notes = _notes(rounds) | {"samples": self.samples, "judges": judges}
         shown = rounds[0].shown if rounds[0].shown != prompts else None

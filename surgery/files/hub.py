@@ -17,6 +17,8 @@ from typing import Literal
 from surgery.errors import InputError
 
 SCHEME = "hf://"
+# Seconds until a hub that says nothing is taken for one that does not answer.
+_PATIENCE = 5
 _DATASET_FILE = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?/(?P<pattern>.+)")
 
 
@@ -106,6 +108,30 @@ def snapshot(
             return Path(cached)
         absent = "is no folder here, and it could" if kind == "model" else "could"
         raise InputError(f"{told} {absent} not be fetched: {_reason(error)}; {where_else}") from None
+
+
+@contextmanager
+def cache_where_the_hub_is_silent() -> Iterator[bool]:
+    """Within it, libraries that fetch by themselves look into their caches at once where the hub does not answer.
+
+    They would ask it again and again, for half a minute. Gives whether the hub answers.
+    """
+    import datasets
+    from huggingface_hub import constants, errors
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+
+    offline = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    answers = not constants.HF_HUB_OFFLINE
+    if answers:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=_PATIENCE)
+        except (errors.HTTPError, OSError):  # type: ignore[attr-defined]
+            answers = False
+    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = not answers
+    try:
+        yield answers
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = offline
 
 
 @contextmanager

@@ -38,6 +38,8 @@ class Reading:
         longest: most tokens; None: no limit.
         chat: put each text into the tokenizer's chat template, as a user's turn.
         answer_follows: end with what begins the model's answer.
+        begun: the first words of that answer, which the model goes on with; on a line of their own where there is no
+            chat template.
         keep: which end of a text stays where it has to be cut. What the tokenizer begins texts with, and all that a
             chat template writes, stay either way.
         special_tokens: False where texts hold what begins them already, as a chat template writes it.
@@ -54,13 +56,15 @@ class Reading:
     what: str = "text"
     limit: str = ""
     key: str = "chat"
+    begun: str = ""
 
     def frame(self, tokenizer: "PreTrainedTokenizerBase") -> int:
-        """Tokens that are there beside the text: of the chat template, or of what the tokenizer begins texts with."""
-        if not self.chat:
+        """Tokens that are there beside the text: of the chat template, the answer's first words, or of what the
+        tokenizer begins texts with.
+        """
+        if not self.chat and not self.begun:
             return len(start_ids(tokenizer)) if self.special_tokens else 0
-        shown = in_chat_template(tokenizer, ["a"], answer_follows=self.answer_follows, key=self.key)
-        return len(token_ids(tokenizer, shown, special_tokens=False)[0]) - 1
+        return len(_as_they_are(tokenizer, ["a"], self)[1][0]) - 1
 
     def require_room(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         """Raises InputError when nothing of any text would be left."""
@@ -87,6 +91,11 @@ class Reading:
     def no_room(self, frame: int) -> InputError:
         """The error for texts of which nothing would be left."""
         said = f"{self.limit or f'at most {self.longest} tokens'}"
+        if self.begun:
+            return InputError(
+                f"{said}, but what stands beside a {self.what}, '{self.begun}' among it, takes {frame} tokens, which "
+                f"leaves no room; allow more than {frame}"
+            )
         if self.chat:
             return InputError(
                 f"{said}, but the chat template alone takes {frame} tokens, which leaves no room for a {self.what}; "
@@ -203,6 +212,9 @@ def _as_they_are(
     shown = list(texts)
     if reading.chat:
         shown = in_chat_template(tokenizer, texts, answer_follows=reading.answer_follows, key=reading.key)
+    if reading.begun:
+        between = "" if reading.chat else "\n"
+        shown = [f"{text}{between}{reading.begun}" for text in shown]
     # A chat template writes the special tokens itself.
     return shown, token_ids(tokenizer, shown, special_tokens=reading.special_tokens and not reading.chat)
 

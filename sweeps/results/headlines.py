@@ -1,6 +1,6 @@
 """Which metrics a table of cells shows."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from fnmatch import fnmatch
 
 from sweeps.results.broken_text import Measured
@@ -12,6 +12,8 @@ HEADLINES = (
     "toxicity/expected_maximum",
     "toxigen/toxic_rate",
     "guard/*/unsafe_rate",
+    "guard/*/unsafe_rate/prefill",
+    "guard/*/unsafe_rate/wrapped",
     "guard/*/avoided_rate",
     "guard/*/any_unsafe",
     "guard/*/any_avoided",
@@ -20,6 +22,8 @@ HEADLINES = (
     "guard/*/kappa",
     "guard/*/overrefusal_rate",
     "jailbreak/refusal_rate",
+    "jailbreak/refusal_rate/prefill",
+    "jailbreak/refusal_rate/wrapped",
     "jailbreak/harmless_answered",
     "jailbreak/overrefusal_rate",
     "attitude/positive_rate",
@@ -53,7 +57,16 @@ def headline_metrics(records: Sequence[Measured]) -> list[str]:
 def reported_metrics(records: Sequence[Measured]) -> list[str]:
     """The metrics that a report draws: of the report half, and of the selection half what is there alone.
 
-    A search, say, looks at the selection half alone. Headline metrics are always among them.
+    A search, say, looks at the selection half alone. Headline metrics are always among them, parts of parts never.
     """
     known = {key: metric for record in records for key, metric in record.metrics.items()}
-    return [key for key, metric in known.items() if metric.half == "report" or metric.name not in known]
+    found = [key for key, metric in known.items() if metric.half == "report" or metric.name not in known]
+    return [key for key in found if not is_part_of_a_part(key, known)]
+
+
+def is_part_of_a_part(key: str, measured: Container[str]) -> bool:
+    """Whether a metric is of a category of a set, or of a set under an attack: `refusal_rate/harmbench/illegal`, where
+    `refusal_rate/harmbench` and `refusal_rate` are measured, too. There can be hundreds of these.
+    """
+    part = key.rpartition("/")[0]
+    return part in measured and part.rpartition("/")[0] in measured

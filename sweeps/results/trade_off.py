@@ -14,9 +14,9 @@ LOWER_IS_BETTER = (
     "*perplexity*",
     "fluency/repetition",
     "divergence/*",
-    "*unsafe_rate",
+    "*unsafe_rate*",
     "*any_unsafe",
-    "*overrefusal_rate",
+    "*overrefusal_rate*",
 )
 HIGHER_IS_BETTER = ("lm_eval/average", "lm_eval/*/acc*", "fluency/grammatical", "fluency/distinct*", "probe/*_accuracy")
 # General ability, best first: what an edit has to leave alone.
@@ -24,13 +24,14 @@ ABILITY = ("lm_eval/average", "perplexity/", "fluency/")
 
 
 def better(metric: str, choice: Choice | None) -> Direction:
-    """The direction that the sweep's own rule gives, else the one that the metric's name has by itself.
+    """The direction that the sweep's own rule gives, to a part of its metric too, else the one that the name has.
 
     For what is wanted high in one experiment and low in another (refusals, say) the rule is what tells. What is
     measured again after a short training is wanted the same way.
     """
     plain, _ = metric_and_steps(name_of(metric))
-    if choice is not None and choice.metric == plain:
+    if _ruled(plain, choice):
+        assert choice is not None
         return "minimize" if choice.lowest else "maximize"
     return "minimize" if any(fnmatch(plain, pattern) for pattern in LOWER_IS_BETTER) else "maximize"
 
@@ -38,9 +39,13 @@ def better(metric: str, choice: Choice | None) -> Direction:
 def known_better(metric: str, choice: Choice | None) -> Direction | None:
     """The better direction where the rule or the metric's name tells it; None where `better` only takes one."""
     plain, _ = metric_and_steps(name_of(metric))
-    ruled = choice is not None and choice.metric == plain
     named = any(fnmatch(plain, pattern) for pattern in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER))
-    return better(metric, choice) if ruled or named else None
+    return better(metric, choice) if _ruled(plain, choice) or named else None
+
+
+def _ruled(plain: str, choice: Choice | None) -> bool:
+    """Whether a rule is about a metric, or about what it is a part of: a category, a set, an attack."""
+    return choice is not None and f"{plain}/".startswith(f"{choice.metric}/")
 
 
 def trade_off(metrics: Mapping[str, Sequence[float | None]], choice: Choice | None) -> tuple[str, str]:

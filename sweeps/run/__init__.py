@@ -4,7 +4,6 @@ __all__ = [
     "measurements",
     "probe_stage",
     "run_cell",
-    "stage",
     "stage_identities",
     "states_stage",
     "trained_change",

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.records.metric import Metric
-from sweeps.records.record import Record, in_order, swept_keys
+from sweeps.records.record import RESULT, Record, in_order, swept_keys
 from sweeps.results.broken_text import degenerate
 from sweeps.results.false_discoveries import significant
-from sweeps.results.headlines import headline_metrics
+from sweeps.results.headlines import headline_metrics, is_part_of_a_part
 
 # A table is whole when it goes to a file or another program: nothing is cut to a width nobody has.
 PIPED_WIDTH = 400
@@ -39,17 +39,22 @@ def change(metric: Metric | None) -> str:
 
 
 def cell_table(record: Record) -> Table:
-    """Before and after, every metric of the report half with its interval and n."""
+    """Before and after, every metric of the report half with its interval and n; parts of parts are counted alone."""
     table = Table()
     table.add_column("metric")
     for name in ("base", "edited", "change", "95 % interval", "n"):
         table.add_column(name, justify="right")
-    for name, metric in record.metrics.items():
-        if metric.half == "selection":
+    told = {name: metric for name, metric in record.metrics.items() if metric.half != "selection"}
+    parts = {name for name in told if is_part_of_a_part(name, told)}
+    for name, metric in told.items():
+        if name in parts:
             continue
         interval = "-" if metric.low is None else f"{number(metric.low, True)} to {number(metric.high, True)}"
         cells = [number(metric.base), number(metric.edited), number(metric.delta, True), interval]
         table.add_row(name, *cells, "-" if metric.n is None else str(metric.n))
+    if parts:
+        table.caption = f"and {len(parts)} parts of parts, such as a category of a set, in {RESULT}"
+        table.caption_justify = "left"
     return table
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from evaluation.continuations import Continuations, score_ended
 from evaluation.divergence.divergence import Divergence
 from evaluation.fluency import Fluency
-from evaluation.generation import Generated, Generation, generate
+from evaluation.generation import Generated, Generation, check_prompts, generate
 from evaluation.grouped_prompts import PromptSets
 from evaluation.judge.probe_texts import ProbeTexts
 from evaluation.lm_eval_tasks import LmEval
@@ -273,8 +274,17 @@ def test_the_divergence_is_of_answers_alone(tmp_path: Path) -> None:
 def test_a_divergence_without_any_answer_says_what_to_do(tmp_path: Path, model: Any) -> None:
     file = tmp_path / "harmless.txt"
     file.write_text("\n".join(f"w{20 + i} w2" for i in range(30)) + "\n")
-    with pytest.raises(InputError, match=r"no thought ended within 6 tokens; allow more .*, or say model.thinking=off"):
+    with pytest.raises(
+        InputError, match=r"no thought ended within 6 tokens; allow more .*, or say model\.thinking=off"
+    ):
         Divergence(Continuations(file, generation=SIX)).keep(model, thinking_tokenizer(), tmp_path)
+
+
+def test_an_answer_that_is_begun_has_no_thought_to_strip(model: Any) -> None:
+    begun = replace(FIVE, prefill="w20")
+    with pytest.raises(InputError, match=r"begin with 'w20' have no thought .* take model\.thinking=off"):
+        check_prompts(model, thinking_tokenizer(), ["w1"], begun)
+    assert check_prompts(model, thinking_tokenizer("off"), ["w1"], begun) == 0
 
 
 TASK = """

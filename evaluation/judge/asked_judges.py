@@ -1,0 +1,26 @@
+"""The judges that the keys `evaluation.judge…` ask for, where there are any."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.continuations import Scorer
+
+
+def asked_judges(
+    judge: str | Sequence[str] | None,
+    model: str | None,
+    judged_class: str | int | None,
+    texts: Mapping[str, Any] | None,
+    share: float,
+) -> tuple[dict[str, Scorer], dict[str, Scorer]]:
+    """(the judges of continuations, those of over-refusal); none without a judge.
+
+    Args, and InputErrors raised: see `evaluation.judge.named_judges.judge_scorers`.
+    """
+    if judge is None:
+        return {}, {}
+    # What guards need brings torch, and takes seconds.
+    from evaluation.judge.named_judges import judge_scorers, overrefusal_judges
+
+    judges = judge_scorers(judge, model, judged_class, texts, share)
+    return judges, overrefusal_judges(judges)
