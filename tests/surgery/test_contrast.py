@@ -92,6 +92,7 @@ def test_an_edit_below_it_is_in_both(model, make_edit, tokenizer) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gpt2", "mixtral", "gemma3_text", "lfm2"])
 def test_other_layouts_and_caches(family: str, build, tokenizer) -> None:
     """At alpha -1 it is the anti-expert itself, whose LoRA may as well be merged."""

@@ -93,7 +93,9 @@ def sft_loss(model, weights, pairs: TextPairs) -> torch.Tensor:
     return -torch.cat([log_likelihoods(model, weights, prompt, words(text)) for prompt, text in texts]).mean()
 
 
-@pytest.mark.parametrize("pairs", [PAIRS, PROMPTED], ids=["texts", "after prompts"])
+@pytest.mark.parametrize(
+    "pairs", [pytest.param(PAIRS, id="texts", marks=pytest.mark.slow), pytest.param(PROMPTED, id="after prompts")]
+)
 @pytest.mark.parametrize("method", ["dpo", "sft"])
 def test_each_step_has_the_loss_and_the_gradient_of_the_formula(model, tokenizer, steps, method, pairs) -> None:
     if method == "dpo":
@@ -116,6 +118,7 @@ def test_each_step_has_the_loss_and_the_gradient_of_the_formula(model, tokenizer
         assert losses[0] == pytest.approx(np.log(2))
 
 
+@pytest.mark.slow
 def test_capped_logits_are_scored_as_the_model_caps_them(tokenizer, steps) -> None:
     model = tiny_model("gemma2").eval().requires_grad_(False)
     finetune_dpo(model, tokenizer, PAIRS, beta=0.3, **SETTINGS)
@@ -123,7 +126,7 @@ def test_capped_logits_are_scored_as_the_model_caps_them(tokenizer, steps) -> No
     assert loss == pytest.approx(float(dpo_loss(model, weights, PAIRS, 0.3)), rel=1e-4)
 
 
-@pytest.mark.parametrize("finetune", [finetune_dpo, finetune_sft])
+@pytest.mark.parametrize("finetune", [finetune_dpo, pytest.param(finetune_sft, marks=pytest.mark.slow)])
 def test_training_leaves_nothing_behind(model, tokenizer, bits, finetune, capfd, monkeypatch, tmp_path) -> None:
     def told(*_: object, **__: object) -> None:
         raise AssertionError("nobody is told of a training")

@@ -47,7 +47,7 @@ def run(surgery, arguments, tmp_path):
     return cell
 
 
-@pytest.mark.parametrize("method", [SLOW(one) if one == "sft" else one for one in METHODS])
+@pytest.mark.parametrize("method", [SLOW(one) if one in ("sft", "dpo") else one for one in METHODS])
 def test_a_method_is_measured_and_recorded_like_surgery(run, world, method: str) -> None:
     folder, record = run(f"method={method}")
     assert {path.name for path in folder.iterdir()} == {
