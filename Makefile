@@ -38,7 +38,7 @@ paper-quick: install ## some rows of every table and figure on 40 prompts each, 
 	$(BIN)/surgery experiment=paper/table9 $(QUICK) sweep=quick-table9 variant=ours,random_probe,random_region,without_quarter_3
 	$(BIN)/surgery experiment=paper/table10 $(QUICK) sweep=quick-table10 alpha=-2.777778,1.388889,2.777778
 	$(BIN)/surgery experiment=paper/table11 $(QUICK) sweep=quick-table11 region.component=gate_proj,up_proj
-	$(BIN)/surgery experiment=paper/table2 $(QUICK) sweep=quick-table2 method=surgery,lora,contrastive_decoding
+	$(BIN)/surgery experiment=paper/table2 $(QUICK) sweep=quick-table2 method=surgery,lora
 	for table in 3 5; do $(BIN)/surgery experiment=paper/table$$table $(QUICK) sweep=quick-table$$table method=surgery || exit 1; done
 	for table in 1 4 6 7 8 12 15 17; do $(BIN)/surgery experiment=paper/table$$table $(QUICK) sweep=quick-table$$table || exit 1; done
 	for table in $(filter-out 13 16,$(TABLES)); do $(BIN)/sweeps paper table$$table quick-table$$table || exit 1; done
