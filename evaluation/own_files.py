@@ -69,10 +69,10 @@ def own_evaluators(
     made: dict[str, Evaluator] = {}
     generation = Generation(max_new_tokens=max_new_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
     judging = (judge, judge_model, judge_class, judge_texts, judge_share)
-    scorers = prompt_scorers(detoxify, threshold, trust_checkpoint, *judging)
     if text is not None:
         made["perplexity"] = Perplexity({name_from(Path(text).stem): text}, tokens_per_batch=tokens_per_batch)
     if prompts is not None:
+        scorers = prompt_scorers(detoxify, threshold, trust_checkpoint, *judging)
         made["continuations"] = Continuations(prompts, limit=limit, generation=generation, scorers=scorers)
     if harmless_prompts is not None:
         answers = replace(generation, max_new_tokens=divergence_tokens)
