@@ -81,6 +81,9 @@ def save_charts(
                     figure.legend(**named, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
                 else:
                     axes.legend(**named, frameon=False, fontsize=9)
+        # Else each file has it laid out anew, which takes as long as drawing it.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         for kind in ("png", "svg"):
             path = folder / f"{stem}.{kind}"
             with written_whole(path) as temporary:
