@@ -293,6 +293,7 @@ def test_cosines_of_experts_are_those_of_their_gate_rows() -> None:
         assert cosine == pytest.approx(float(torch.cosine_similarity(vector, direction, dim=0)), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_page_has_the_table_as_it_is_found_now() -> None:
     page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
     assert with_table(page, families_table()) == page

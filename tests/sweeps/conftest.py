@@ -146,6 +146,15 @@ def sweeps(call: Callable[..., Ran]) -> Callable[..., Ran]:
 
 
 @pytest.fixture
+def guard(tmp_path: Path) -> Path:
+    """A guard that the tiny model can be: it reads prompt and answer, and takes "rude" for unsafe."""
+    path = tmp_path / "polite.yaml"
+    verdict = {"tokens": {"unsafe": "rude", "safe": "kind"}, "least": 0}
+    path.write_text(json.dumps({"version": 1, "text": "{prompt} : {answer} is", "verdict": verdict}))
+    return path
+
+
+@pytest.fixture
 def command(tmp_path: Path) -> Callable[..., Ran]:
     """Runs an installed command in a process of its own, in an empty folder."""
 

@@ -87,6 +87,7 @@ def test_what_the_config_asks_for_is_what_is_held(surgery, with_task: list[str],
     assert record["batches"]["generation"] == [held(16)]
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_is_told_once_and_changes_no_result(
     surgery, with_task: list[str], results: Results, little_memory
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_full_disk_is_said_and_costs_only_the_cell_in_flight(share, surgery, a
     assert not list(small.glob("**/*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_disk_too_full_for_the_page_keeps_every_cell_and_says_so(surgery, arguments, disk, tmp_path) -> None:
     assert surgery(*arguments, *GRID).code == 0
     whole = tmp_path / "outputs"

@@ -54,6 +54,7 @@ def cell(surgery: Command, run: list[str], base: Path, tmp_path: Path) -> Path:
     return result.parent
 
 
+@pytest.mark.slow
 def test_a_cell_is_of_the_file_and_is_found_so_again(
     surgery: Command, sweeps: Command, cell: Path, base: Path, run: list[str], tmp_path: Path
 ) -> None:

@@ -1,19 +1,7 @@
 """`evaluation.judge=…`: one key on the command line."""
 
-from pathlib import Path
-
 import pytest
 import yaml
-
-VERDICT = {"tokens": {"unsafe": "rude", "safe": "kind"}, "least": 0}
-TEXT = "{prompt} : {answer} is"
-
-
-@pytest.fixture
-def guard(tmp_path: Path) -> Path:
-    path = tmp_path / "polite.yaml"
-    path.write_text(yaml.safe_dump({"version": 1, "text": TEXT, "verdict": VERDICT}, sort_keys=False))
-    return path
 
 
 @pytest.fixture
@@ -44,7 +32,7 @@ def test_the_behaviors_own_texts_judge_and_their_accuracy_stands_beside(surgery,
 
 def test_two_guards_stand_side_by_side(surgery, asked, world, guard, tmp_path, results) -> None:
     said = yaml.safe_load(guard.read_text()) | {"model": str(world.model)}
-    for name, text in (("one", TEXT), ("two", "{answer} : {prompt} is")):
+    for name, text in (("one", said["text"]), ("two", "{answer} : {prompt} is")):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(said | {"text": text}, sort_keys=False))
     judges = f"evaluation.judge=[{tmp_path / 'one.yaml'},{tmp_path / 'two.yaml'}]"
     ran = surgery(*asked, judges)
@@ -67,11 +55,12 @@ def test_two_guards_stand_side_by_side(surgery, asked, world, guard, tmp_path, r
     ],
 )
 def test_a_judge_that_can_not_be_used_is_one_line_before_a_model_is_loaded(
-    surgery, asked, tmp_path, monkeypatch: pytest.MonkeyPatch, given: list[str], sentence: str
+    surgery, asked, tmp_path, guard, monkeypatch: pytest.MonkeyPatch, given: list[str], sentence: str
 ) -> None:
     monkeypatch.setattr("sweeps.run.workbench.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
-    (tmp_path / "deaf.yaml").write_text(yaml.safe_dump({"text": "{prompt}", "verdict": VERDICT}))
-    (tmp_path / "mute.yaml").write_text(yaml.safe_dump({"text": TEXT}))
+    said = yaml.safe_load(guard.read_text())
+    (tmp_path / "deaf.yaml").write_text(yaml.safe_dump({"text": "{prompt}", "verdict": said["verdict"]}))
+    (tmp_path / "mute.yaml").write_text(yaml.safe_dump({"text": said["text"]}))
     ran = surgery(*asked, *given)
     assert ran.code == 1
     [line] = ran.err.splitlines()

@@ -36,6 +36,7 @@ def test_figures_of_a_sweep(surgery, sweeps, arguments, tmp_path: Path) -> None:
     assert "there is no 'figure9'; there are figure2, figure3, figure4" in sweeps("paper", "figure9", "m").err
 
 
+@pytest.mark.slow
 def test_methods_are_set_against_each_other(made_sweep: Path, sweeps) -> None:
     shown = sweeps("paper", "figure4", made_sweep.name, "--output-dir", str(made_sweep.parent.parent))
     assert shown.code == 0, shown.err

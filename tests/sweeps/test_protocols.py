@@ -55,6 +55,7 @@ def test_what_was_measured_in_two_ways_is_refused_until_one_is_named(mixed: None
         assert "a3.0q" not in ran.out
 
 
+@pytest.mark.slow
 def test_a_sweep_over_what_is_measured_shows_each_way_in_a_table_of_its_own(
     surgery: Any, sweeps: Any, arguments: Any, results: Any, tmp_path: Path
 ) -> None:

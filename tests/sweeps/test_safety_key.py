@@ -46,14 +46,19 @@ def asked(arguments: list[str], tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_cell_is_told_by_set_and_variant_and_counts_the_rest(surgery: Any, asked: list[str], results: Any) -> None:
-    ran = surgery(*asked, "evaluation.harmless_prompts=xstest", "evaluation.divergence_tokens=2")
+def test_a_cell_is_told_by_set_and_variant_and_counts_the_rest(
+    surgery: Any, asked: list[str], results: Any, guard: Path, world: Any
+) -> None:
+    judged = [f"evaluation.judge={guard}", f"evaluation.judge_model={world.model}"]
+    ran = surgery(*asked, *judged, "evaluation.harmless_prompts=xstest", "evaluation.divergence_tokens=2")
     assert ran.code == 0, ran.err
     [cell] = results().values()
     told = " ".join(ran.out.split())
     for name in ("", "/prefill", "/wrapped", "/malicious_instruct", "/xstest_unsafe"):
         assert f"jailbreak/refusal_rate{name} " in told
-        assert cell["metrics"][f"jailbreak/refusal_rate{name}"]["n"] > 0
+        refusals = cell["metrics"][f"jailbreak/refusal_rate{name}"]["n"]
+        assert cell["metrics"][f"guard/polite/unsafe_rate{name}"]["n"] == refusals > 0
+    assert {f"guard/polite/unparsed{name}" for name in ("", "/prefill", "/wrapped")} <= set(cell["metrics"])
     assert cell["metrics"]["jailbreak/overrefusal_rate/wrapped/xstest/kind_1"]["n"] > 0
     assert "xstest/kind_1 " not in told
     assert "parts of parts, such as a category of a set, in result.json" in told

@@ -39,6 +39,7 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
 
+@pytest.mark.slow
 def test_a_search_asks_for_so_many_cells_and_goes_on_where_it_stopped(surgery, sweeps, arguments, tmp_path) -> None:
     ran = surgery(*arguments, *SEARCH, *SPACE, GOAL, "hydra.sweeper.n_trials=4")
     assert ran.code == 0, ran.err

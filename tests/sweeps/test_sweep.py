@@ -203,6 +203,7 @@ def test_dry_run_shows_cells_and_stages_and_runs_nothing(surgery, arguments, cal
     assert ran.out.count("be kept: done") == 2
 
 
+@pytest.mark.slow
 def test_list_status_and_report_tell_of_a_sweep(surgery, sweeps, arguments, results) -> None:
     assert surgery(*arguments, *GRID).code == 0
     assert "tiny-texts" in sweeps("list").out

@@ -19,6 +19,7 @@ def cells(surgery, arguments, results):
     return run
 
 
+@pytest.mark.slow
 def test_runs_logged_offline_are_sent_once_with_tags_project_and_entity(cells, sweeps, account, tmp_path) -> None:
     records = cells("tracking.tags=[first,second]", "tracking.project=proof", "tracking.entity=team")
     ran = sweeps("sync", "grid")

@@ -18,6 +18,7 @@ def documents(corpus: Corpus) -> list[str]:
     return training_documents(0, 20_000, corpus)
 
 
+@pytest.mark.slow
 def test_no_text_is_in_two_groups_or_twice_in_one(corpus: Corpus, documents: list[str]) -> None:
     groups = corpus.groups()
     for texts in groups.values():
@@ -31,6 +32,7 @@ def test_no_training_document_begins_with_a_prompt(corpus: Corpus, documents: li
     assert not [document for document in documents if document.startswith(starts)]
 
 
+@pytest.mark.slow
 def test_everything_but_the_broken_texts_is_grammatical(corpus: Corpus, documents: list[str]) -> None:
     for name, texts in corpus.groups().items():
         if not name.startswith("scorer"):
@@ -54,6 +56,7 @@ def test_each_task_document_has_its_answer_among_different_choices(corpus: Corpu
         assert len(set(document.choices)) == 4
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_texts(corpus: Corpus) -> None:
     assert draw_corpus(0) == corpus
     assert draw_corpus(1).prompts != corpus.prompts
