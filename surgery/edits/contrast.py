@@ -17,6 +17,7 @@ from surgery.changes.alpha import require_alpha
 from surgery.changes.receipt import Receipt
 from surgery.edits.intervention_file import read_intervention, write_intervention
 from surgery.edits.low_rank import LowRankChange
+from surgery.edits.weight_change import parameter_of
 from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_parts
 from surgery.model.fingerprints import pop_edit, push_edit, require_base
@@ -87,9 +88,7 @@ class ContrastiveDecoding:
         """Lets linear layers add what the LoRA found; the weights, which are another's too, stay."""
         parameters = dict(model.named_parameters())
         for one in self.anti_expert.factors():
-            if one.parameter not in parameters or parameters[one.parameter].shape != one.shape:
-                raise InputError(f"the model has no {one.parameter} of shape {list(one.shape)}")
-            device = parameters[one.parameter].device
+            device = parameter_of(parameters, one.parameter, one.shape).device
             model.get_submodule(one.module).register_forward_hook(_adding(one.a.to(device), one.b.to(device)))
 
     def _contrasted(self, forward: Callable[..., Any], anti_expert: nn.Module) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from surgery.changes.alpha import require_alpha
 from surgery.changes.factors import Factors
 from surgery.changes.row_change import RowChange
 from surgery.edits.intervention_file import read_intervention, write_intervention
-from surgery.edits.weight_change import NewWeight, WeightChange
+from surgery.edits.weight_change import NewWeight, WeightChange, parameter_of
 from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_parts
 from surgery.model.fingerprints import tensor_bytes
@@ -84,9 +84,7 @@ class LowRankChange(WeightChange):
         """Each parameter with its change; the sum is taken in float32 and rounded once."""
         parameters = dict(model.named_parameters())
         for one in self.factors():
-            if one.parameter not in parameters or parameters[one.parameter].shape != one.shape:
-                raise InputError(f"the model has no {one.parameter} of shape {list(one.shape)}")
-            values = parameters[one.parameter].data.clone()
+            values = parameter_of(parameters, one.parameter, one.shape).data.clone()
             # A placeholder has no values to add to; whoever takes this refuses it.
             if values.device.type != "meta":
                 one.add_to(values)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from surgery.changes.alpha import require_alpha
 from surgery.edits.intervention_file import read_intervention, write_intervention
-from surgery.edits.weight_change import NewWeight, WeightChange
+from surgery.edits.weight_change import NewWeight, WeightChange, parameter_of
 from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_parts
 from surgery.model.fingerprints import tensor_bytes
@@ -52,9 +52,7 @@ class NewWeights(WeightChange):
         """Each trained parameter, part of the way from what the model has."""
         parameters, layers = dict(model.named_parameters()), layer_of_parameters(model)
         for name, values in sorted(self.trained.items()):
-            if name not in parameters or parameters[name].shape != values.shape:
-                raise InputError(f"the model has no {name} of shape {list(values.shape)}")
-            weight = parameters[name].data
+            weight = parameter_of(parameters, name, values.shape).data
             new = values.to(weight.device)
             if self.alpha != 1:
                 new = weight.float() + self.alpha * (new.float() - weight.float())

@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from surgery.changes.alpha import require_alpha
 from surgery.edits.intervention_file import read_intervention, write_intervention
 from surgery.edits.new_weights import layer_of_parameters
-from surgery.edits.weight_change import NewWeight, WeightChange
+from surgery.edits.weight_change import NewWeight, WeightChange, parameter_of
 from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_parts
 from surgery.model.fingerprints import fingerprint, tensor_bytes
@@ -68,9 +68,7 @@ class Pruning(WeightChange):
         """Each parameter with its marked weights changed; in float32, rounded once."""
         parameters, layers = dict(model.named_parameters()), layer_of_parameters(model)
         for name, mask in sorted(self.masks.items()):
-            if name not in parameters or parameters[name].shape != mask.shape:
-                raise InputError(f"the model has no {name} of shape {list(mask.shape)}")
-            weight = parameters[name].data
+            weight = parameter_of(parameters, name, mask.shape).data
             smaller = ((1 - self.alpha) * weight.float()).to(weight.dtype)
             yield NewWeight(name, layers.get(name, 0), torch.where(mask.to(weight.device), smaller, weight))
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from surgery.changes.alpha import require_alpha
 from surgery.changes.direction import unit_vector
 from surgery.edits.intervention_file import read_intervention, write_intervention
-from surgery.edits.weight_change import NewWeight, WeightChange
+from surgery.edits.weight_change import NewWeight, WeightChange, parameter_of
 from surgery.errors import InputError
 from surgery.files.whole_files import sha256_of_parts
 from surgery.model.fingerprints import tensor_bytes
@@ -65,10 +65,8 @@ class RowScaling(WeightChange):
         for layer in self.region.layers:
             left = self.cosines[layer]
             for home, rows in split_by_home(self.region.homes[layer], self.region.rows[layer]):
-                if home.parameter not in parameters or tuple(parameters[home.parameter].shape) != home.shape:
-                    raise InputError(f"the model has no {home.parameter} of shape {list(home.shape)}")
                 cosines, left = left.split([len(rows), len(left) - len(rows)])
-                values = parameters[home.parameter].data.clone()
+                values = parameter_of(parameters, home.parameter, home.shape).data.clone()
                 view, factors = home.view(values), (1 - self.alpha * cosines).unsqueeze(1)
                 at = rows.to(view.device)
                 new = read_rows(view, at).float() * factors.to(view.device)

@@ -1,7 +1,7 @@
 """Interventions that write whole weights, with exact restore from copies."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,13 @@ class NewWeight:
     parameter: str
     layer: int
     values: torch.Tensor
+
+
+def parameter_of(parameters: Mapping[str, torch.nn.Parameter], name: str, shape: Sequence[int]) -> torch.nn.Parameter:
+    """A model's parameter of this name and shape; raises InputError where there is none."""
+    if name not in parameters or tuple(parameters[name].shape) != tuple(shape):
+        raise InputError(f"the model has no {name} of shape {list(shape)}")
+    return parameters[name]
 
 
 class WeightChange(ABC):
