@@ -4,13 +4,11 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Unpack
 
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
@@ -23,7 +21,7 @@ from surgery.rows.linear_layers import linear_layers
 from surgery.states.text_batches import encode_texts, reading_of_texts
 from surgery.tokens.encoding import padding_id
 from surgery.tokens.padding import padded
-from surgery.training.training import Training
+from surgery.training.training import Training, first_of, shuffled_batches
 
 
 def finetune_lora(
@@ -137,9 +135,8 @@ class _Batches:
     device: torch.device
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        while True:
-            for batch in torch.randperm(len(self.encoded)).split(self.size):
-                yield padded([self.encoded[i] for i in batch.tolist()], self.pad, self.device)
+        for batch in shuffled_batches(len(self.encoded), self.size):
+            yield padded([self.encoded[i] for i in batch], self.pad, self.device)
 
 
 class LoraInPlace:
@@ -164,15 +161,11 @@ class LoraInPlace:
         """Goes on until so many steps were made in all; raises InputError for training that ran into NaN."""
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.random.set_rng_state(self._random_state)
-            more = max(0, steps - self._steps)
-            shown = tqdm(total=more, desc="fine-tuning", unit="batch", disable=not self._progress)
-            for inputs in islice(self._batches, more):
+            for inputs in first_of(self._batches, max(0, steps - self._steps), "fine-tuning", self._progress):
                 labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
                 self._optimizer.zero_grad()
                 self.adapted(**inputs, labels=labels, use_cache=False).loss.backward()
                 self._optimizer.step()
-                shown.update()
-            shown.close()
             self._random_state = torch.random.get_rng_state()
         self._steps = max(steps, self._steps)
         require_finite(self._weights, self._lr, self._lr_key)

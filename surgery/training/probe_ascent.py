@@ -14,7 +14,7 @@ from surgery.states.hidden_states import pooled_batch
 from surgery.states.text_batches import encode_texts, reading_of_texts
 from surgery.tokens.encoding import padding_id
 from surgery.tokens.padding import padded
-from surgery.training.training import Training, training_batches
+from surgery.training.training import Training, first_of, shuffled_batches
 
 
 def ascend_probe_loss(
@@ -74,7 +74,10 @@ def _ascend(model: PreTrainedModel, probe: Probe, encoded: Sequence[list[int]], 
     order = torch.Generator().manual_seed(training.get("seed", 0))
     with torch.enable_grad():
         optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=_lr(training))
-        for batch in training_batches(len(encoded), training, "gradient ascent", order):
+        size = training.get("batch_size", 16)
+        steps = training.get("epochs", 1) * -(-len(encoded) // size)
+        batches = shuffled_batches(len(encoded), size, order)
+        for batch in first_of(batches, steps, "gradient ascent", training.get("progress", False)):
             inputs = padded([encoded[i] for i in batch], pad, model.device)
             features = pooled_batch(model, inputs, [probe.layer])[probe.layer]
             optimizer.zero_grad()

@@ -1,10 +1,13 @@
 """How the methods that train a model do it, and how they read its texts."""
 
-from collections.abc import Iterator
-from typing import TypedDict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypedDict, TypeVar
 
 import torch
 from tqdm import tqdm
+
+B = TypeVar("B")
 
 
 class Training(TypedDict, total=False):
@@ -26,18 +29,18 @@ class Training(TypedDict, total=False):
     progress: bool
 
 
-def training_batches(
-    count: int, training: Training, description: str, generator: torch.Generator | None = None
-) -> Iterator[list[int]]:
-    """Batches of the numbers 0 to count - 1, in a new order each epoch.
+def shuffled_batches(count: int, size: int, generator: torch.Generator | None = None) -> Iterator[list[int]]:
+    """Batches of the numbers 0 to count - 1 without end: each time all of them, in a new order.
 
     Args:
         generator: draws the orders; None is torch's own.
     """
-    epochs, size = training.get("epochs", 1), training.get("batch_size", 16)
-    total = epochs * -(-count // size)
-    with tqdm(total=total, desc=description, unit="batch", disable=not training.get("progress", False)) as bar:
-        for _ in range(epochs):
-            for batch in torch.randperm(count, generator=generator).split(size):
-                yield batch.tolist()
-                bar.update()
+    while True:
+        for batch in torch.randperm(count, generator=generator).split(size):
+            yield batch.tolist()
+
+
+def first_of(batches: Iterator[B], steps: int, description: str, progress: bool) -> Iterable[B]:
+    """The next so many batches, with a bar that shows the time that is left where progress is to be shown."""
+    bar: Iterable[B] = tqdm(islice(batches, steps), total=steps, desc=description, unit="batch", disable=not progress)
+    return bar
