@@ -119,8 +119,10 @@ def generate(
     decoder = Decoder(model, tokenizer, settings)
     if not decoder.strips:
         return Generated(texts, encoded.shown, {**notes, **cut}, ids)
-    unended = frozenset(index for index, new in enumerate(ids) if decoder.answer(new) is None)
-    return Generated(texts, encoded.shown, {**notes, **cut}, ids, [decoder.text(new) for new in ids], unended)
+    parted = [decoder.parted(new) for new in ids]
+    whole = [thoughts + (answer or "") for thoughts, answer in parted]
+    unended = frozenset(index for index, (_, answer) in enumerate(parted) if answer is None)
+    return Generated(texts, encoded.shown, {**notes, **cut}, ids, whole, unended)
 
 
 def continue_rows(
@@ -153,7 +155,7 @@ def continue_rows(
     ):
         for indices, batch in run_in_batches(lengths, budget, run):
             for index, new in zip(indices, batch, strict=True):
-                texts[index] = decoder.answer(new) or ""
+                texts[index] = decoder.parted(new)[1] or ""
                 kept[index] = decoder.until_end(new)
             bar.update(len(indices))
     return texts, kept, dict(budget.notes())
@@ -270,12 +272,8 @@ class Decoder:
 
     def text(self, new: list[int]) -> str:
         """What a row of new tokens says, its thoughts too, up to its first end token or stop text."""
-        thoughts, answer = self._parted(new)
+        thoughts, answer = self.parted(new)
         return thoughts + (answer or "")
-
-    def answer(self, new: list[int]) -> str | None:
-        """What of `text` is scored; None where a thought has not ended."""
-        return self._parted(new)[1]
 
     def answer_start(self, new: list[int]) -> int | None:
         """The place of an answer's first token in a row of new ones; None where a thought has not ended."""
@@ -285,8 +283,11 @@ class Decoder:
         """A row of new tokens up to its first end token, which is among them."""
         return new[: self._length(new) + 1]
 
-    def _parted(self, new: list[int]) -> tuple[str, str | None]:
-        """(thoughts, answer up to a stop text) of a row of new tokens; None where a thought has not ended."""
+    def parted(self, new: list[int]) -> tuple[str, str | None]:
+        """(thoughts, the answer up to a stop text, which is scored) of a row of new tokens.
+
+        None for a thought that has not ended.
+        """
         thoughts, answer = self._said(new)
         if answer is None:
             return thoughts, None

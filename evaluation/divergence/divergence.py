@@ -94,7 +94,8 @@ class Divergence:
         encoded = encode_prompts(model, tokenizer, texts, settings)
         prompts = prompt_rows(model, tokenizer, encoded)
         _, written, _ = continue_rows(model, tokenizer, prompts, settings, progress)
-        starts = [Decoder(model, tokenizer, settings).answer_start(new) for new in written]
+        decoder = Decoder(model, tokenizer, settings)
+        starts = [decoder.answer_start(new) for new in written]
         answered = [i for i, start in enumerate(starts) if start is not None and start < len(written[i])]
         self._require_answers(samples, answered)
         thoughts = [written[i][: starts[i]] for i in answered]
