@@ -3,21 +3,14 @@
 Rafailov et al. 2023, Equation 7. Needs trl.
 """
 
-from dataclasses import replace
-
 from surgery.edits.low_rank import LowRankChange
 from surgery.probe.probe import Probe
 from surgery.region.region import Region
 from surgery.training.trl_training import finetune_dpo
-from sweeps.methods.preference_pairs import preference_pairs
-from sweeps.run.trained_change import trained, training
+from sweeps.methods.preference_pairs import trained_on_pairs
 from sweeps.run.workbench import CellWork
 
 
 def make(work: CellWork, probe: Probe, region: Region | None) -> LowRankChange:
     """The LoRA, alpha times."""
-
-    def train() -> LowRankChange:
-        return finetune_dpo(*work.loaded, preference_pairs(work), **training(work))
-
-    return replace(work.take(trained(work, LowRankChange, train)), alpha=work.cell.settings.alpha)
+    return trained_on_pairs(work, finetune_dpo)
