@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from surgery.errors import InputError
-from sweeps.commands.options import Name, Output
+from sweeps.commands.options import Csv, Name, Output
 from sweeps.records.record import Record, swept_keys
 from sweeps.records.sweep import Sweep
 from sweeps.results.best_cell import choose
@@ -29,7 +29,7 @@ def compare(
     b: Name,
     on: Annotated[list[str] | None, typer.Option("--on", help="a key that pairs the cells; repeat")] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", "-m", help="a metric to show; repeat")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")] = None,
+    csv: Csv = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="tables for a text file")] = False,
     output_dir: Output = Path("outputs"),
 ) -> None:

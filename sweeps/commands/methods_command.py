@@ -8,7 +8,7 @@ from rich.console import Console
 
 from surgery.files.whole_files import written_whole
 from sweeps.charts.pictures import save_charts
-from sweeps.commands.options import Maximize, Minimize, Name, Output, Protocol, rule_given
+from sweeps.commands.options import Csv, Latex, Markdown, Maximize, Minimize, Name, Output, Protocol, rule_given
 from sweeps.equal_price.comparison import MethodComparison, compared_methods
 from sweeps.equal_price.frontier_chart import frontier_charts
 from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines
@@ -23,9 +23,9 @@ def methods(
     against: Annotated[str, typer.Option(help="the method that others are compared with")] = "",
     minimize: Minimize = "",
     maximize: Maximize = "",
-    csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")] = None,
-    latex: Annotated[Path | None, typer.Option("--latex", help="write a LaTeX tabular to this file too")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="a table for a text file")] = False,
+    csv: Csv = None,
+    latex: Latex = None,
+    markdown: Markdown = False,
     protocol: Protocol = "",
     output_dir: Output = Path("outputs"),
 ) -> None:

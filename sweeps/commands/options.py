@@ -22,6 +22,9 @@ Protocol = Annotated[
 ]
 Minimize = Annotated[str, typer.Option(help="the metric to have low")]
 Maximize = Annotated[str, typer.Option(help="the metric to have high")]
+Csv = Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")]
+Latex = Annotated[Path | None, typer.Option("--latex", help="write a LaTeX tabular to this file too")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="a table for a text file")]
 
 
 def rule_given(minimize: str, maximize: str, where: Sequence[str] | None = None) -> Choice | None:

@@ -7,7 +7,7 @@ import typer
 
 from surgery.errors import InputError
 from surgery.files.whole_files import written_whole
-from sweeps.commands.options import Name, Output, Protocol
+from sweeps.commands.options import Csv, Latex, Markdown, Name, Output, Protocol
 from sweeps.paper.one_prompt import continuations
 from sweeps.paper.paper_figures import FIGURES, draw_figure
 from sweeps.paper.render import as_csv, as_latex, lines
@@ -22,9 +22,9 @@ from sweeps.terminal.cell_tables import console
 def paper(
     table: Annotated[str, typer.Argument(help="table9, figure2, say")],
     name: Name,
-    csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file too")] = None,
-    latex: Annotated[Path | None, typer.Option("--latex", help="write a LaTeX tabular to this file too")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="a table for a text file")] = False,
+    csv: Csv = None,
+    latex: Latex = None,
+    markdown: Markdown = False,
     protocol: Protocol = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
