@@ -57,6 +57,7 @@ def samples(tmp_path: Path) -> dict[str, pd.DataFrame]:
     return {cell: table[table["edited"].notna()] for cell, table in found.items()}
 
 
+@pytest.mark.slow
 def test_base_and_edited_are_shown_one_date_that_is_recorded_and_part_of_the_cell(
     surgery, sweeps, variant, judged, results, tmp_path
 ) -> None:

@@ -196,6 +196,7 @@ def test_a_sweep_without_a_done_cell_is_refused_in_one_line(tmp_path: Path, swee
     assert not (tmp_path / "runs" / "none" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_records_of_before_cosines_and_machines_were_kept_make_a_page(made_sweep: Path) -> None:
     old = []
     for record in load_records(made_sweep):
@@ -207,6 +208,7 @@ def test_records_of_before_cosines_and_machines_were_kept_make_a_page(made_sweep
     assert data["rule"] is None
 
 
+@pytest.mark.slow
 def test_a_sweep_of_the_selection_half_alone_is_drawn_and_called_so(made_sweep: Path) -> None:
     halved = [
         replace(record, metrics={key: one for key, one in record.metrics.items() if one.half == "selection"})
@@ -227,6 +229,7 @@ def test_a_sweep_of_the_selection_half_alone_is_drawn_and_called_so(made_sweep: 
     assert (made_sweep / "figures" / "trade-off.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_no_trade_off_is_drawn_where_no_cell_has_both_of_its_metrics(made_sweep: Path) -> None:
     done = [record for record in load_records(made_sweep) if record.status == "done"]
     kept = ("toxicity/toxic_rate", "perplexity/story")

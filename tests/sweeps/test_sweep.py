@@ -118,6 +118,7 @@ def test_a_failed_cell_is_recorded_and_shown_and_the_rest_go_on(surgery, argumen
     assert {record["error"] for record in failed} == {"this one was made to fail"}
 
 
+@pytest.mark.slow
 def test_failed_cells_stay_failed_until_they_are_asked_for_again(surgery, arguments, failing, tmp_path) -> None:
     assert surgery(*arguments, *GRID).code == 1
     failing()
@@ -216,6 +217,7 @@ def test_list_status_and_report_tell_of_a_sweep(surgery, sweeps, arguments, resu
     assert "chosen on all samples" in report
 
 
+@pytest.mark.slow
 def test_cells_with_different_keys_stand_in_one_table(surgery, sweeps, arguments) -> None:
     assert (
         surgery(*arguments, "-m", "probe=adam,mean_difference", "evaluation.choose.minimize=perplexity/story").code == 0

@@ -142,6 +142,7 @@ def test_online_without_a_key_is_refused_and_nothing_is_asked(surgery, arguments
     assert not list((tmp_path / "outputs").glob("runs/*/*"))
 
 
+@pytest.mark.slow
 def test_an_online_run_opens_when_its_cell_starts_and_shows_each_stage(
     surgery, arguments, monkeypatch, tmp_path
 ) -> None:

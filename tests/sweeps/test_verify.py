@@ -123,6 +123,7 @@ def test_each_part_of_the_model_that_changed_is_named_in_a_line_of_its_own(
     assert len(list((tmp_path / "outputs/runs/one").glob("*/result.json"))) == 2
 
 
+@pytest.mark.slow
 def test_what_a_folder_holds_is_kept_in_the_store_until_its_files_change(
     surgery, arguments, tmp_path, world, monkeypatch
 ) -> None:
