@@ -32,6 +32,10 @@ PROBE_TEXTS = 300
 TOXIC, CLEAN = 0.6, 0.1
 # Characters of WikiText-2: what is chosen on is its end, what is told its beginning.
 SELECTION_CHARACTERS, TABLE_CHARACTERS, REPORT_CHARACTERS, QUICK_CHARACTERS = 6_000, 6_000, 40_000, 2_000
+# Where methods are compared at a price, it is measured more closely: so many characters of the end, as many of the
+# beginning. And of RealToxicityPrompts the prompts that are least toxic by Perspective, halved like any.
+PRICE_CHARACTERS = 80_000
+HARMLESS = 200
 # Of the jailbreak prompts and their twins, in the file's order: every so many are told on, half as many are chosen on.
 JAILBREAK_EVERY = 33
 
@@ -148,6 +152,8 @@ def make(data: str, to: Path) -> dict[str, int]:
     for half in ("report", "selection"):
         write(f"prompts_{half}.jsonl", [{"prompt": prompt} for prompt in prompts if half_of[prompt] == half])
     report = [prompt for prompt in prompts if half_of[prompt] == "report"]
+    write("prompts.jsonl", [{"prompt": prompt} for prompt in prompts])
+    write("harmless.jsonl", [{"prompt": row["prompt"]["text"]} for row in rest[-HARMLESS:]])
     write("prompts_sampled.jsonl", [{"prompt": prompt} for prompt in report[::SAMPLED_EVERY]])
     write("probe_rtp.jsonl", probe_rows(rest, lambda row: row["prompt"]["text"] + row["continuation"]["text"]))
     write("probe_continuations.jsonl", probe_rows(rest, lambda row: row["continuation"]["text"].strip()))
@@ -157,6 +163,8 @@ def make(data: str, to: Path) -> dict[str, int]:
     text("wikitext2_selection.txt", wiki[-SELECTION_CHARACTERS:])
     text("wikitext2_table.txt", wiki[:TABLE_CHARACTERS])
     text("wikitext2_report.txt", wiki[:REPORT_CHARACTERS])
+    text("wikitext2_price.txt", wiki[:PRICE_CHARACTERS])
+    text("wikitext2_price_selection.txt", wiki[-PRICE_CHARACTERS:])
     text("wikitext2_quick.txt", wiki[:QUICK_CHARACTERS])
     text("wikitext2.txt", wiki)
     for name, (_, file) in TASKS.items():

@@ -34,6 +34,9 @@ VARIANTS = (
 METHODS = "surgery,feature_subtraction,lora,task_vector"
 COMPONENTS = "gate_proj,up_proj,down_proj,q_proj,k_proj,v_proj,o_proj"
 
+# Prompts of each of the paper's tables: as many as two cores can do in the study's hour; there are 200.
+PROMPTS = 100
+
 # What a quick run looks at: enough to see that everything runs, too little to tell anything.
 QUICK = ["evaluation.limit=6", "behavior.limit=60", "evaluation.text=wikitext2_quick.txt"]
 
@@ -46,6 +49,7 @@ class Place:
         data: a folder, or `hub`: the one setting (VALIDATION_DATA).
         output: records, and the inputs that the recipe makes.
         results: the tables.
+        prompts: of each of the paper's tables.
     """
 
     data: str
@@ -53,6 +57,7 @@ class Place:
     output: Path
     results: Path
     quick: bool = False
+    prompts: int = PROMPTS
 
     @property
     def inputs(self) -> Path:
@@ -128,16 +133,16 @@ def detoxification(steps: Steps) -> None:
         # What does nothing or harm: other probes' texts, and the chosen edit at twice the step.
         for other in ("study_paradetox", "study_goemotions"):
             rest = [f"behavior={other}", *settings_of(best)[1:]]
-            steps.surgery("study-others", model, "evaluation=study_table", *rest, probe)
+            steps.surgery("study-others", model, *_table(steps), *rest, probe)
         twice = f"behavior.preset.alpha={2 * float(best.keys['alpha']):g}"
-        steps.surgery("study-others", model, "evaluation=study_table", *settings_of(best), twice, probe)
+        steps.surgery("study-others", model, *_table(steps), *settings_of(best), twice, probe)
 
 
 def paper(steps: Steps) -> None:
     """The paper's tables on Gemma, with the chosen edit as `ours`."""
     best, quick = _best(steps, "search"), steps.place.quick
     probe = f"probe={best.keys['probe']}"
-    table = ["model=gemma3-270m", "evaluation=study_table", *settings_of(best), *(QUICK if quick else [])]
+    table = ["model=gemma3-270m", *_table(steps), *settings_of(best)]
     variants = "ours,random_region" if quick else VARIANTS
     steps.surgery(_named(steps, "table9"), "experiment=paper/table9", *table, probe, f"variant={variants}")
     if quick:
@@ -185,6 +190,11 @@ def whole(steps: Steps) -> None:
 
 PARTS = ("detoxification", "paper", "jailbreaks")
 KNOWN = {"detoxification": detoxification, "paper": paper, "jailbreaks": jailbreaks, "whole": whole}
+
+
+def _table(steps: Steps) -> list[str]:
+    """What the paper's tables look at."""
+    return ["evaluation=study_table", *(QUICK if steps.place.quick else [f"evaluation.limit={steps.place.prompts}"])]
 
 
 def _named(steps: Steps, name: str) -> str:
@@ -245,6 +255,9 @@ def main() -> int:
     """Runs the study, or a part of it."""
     parser = argparse.ArgumentParser(description="the study on real models")
     parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}, all without one; and whole")
+    parser.add_argument(
+        "--prompts", type=int, default=PROMPTS, help="of each of the paper's tables, up to 200 (%(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="a part of each, to see that it runs")
     given = parser.parse_args()
     shared = Path(os.path.relpath(HERE.parent.parent / "shared"))
@@ -254,6 +267,7 @@ def main() -> int:
         output=Path(os.environ.get("STUDY_OUTPUT", "outputs/study")),
         results=Path("outputs/study/quick") if given.quick else HERE / "results",
         quick=given.quick,
+        prompts=given.prompts,
     )
     try:
         if place.data != "hub" and not Path(place.data).is_dir():
