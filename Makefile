@@ -80,7 +80,7 @@ site: $(VENV)/.installed-test,docs ## build the site of docs/ into site/index.ht
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test-site: site ## look at the built site, and run the notebook
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m site
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m site
 
 check: $(VENV)/.installed-dev ## run the linters, the type checker and the import contracts
 	$(BIN)/ruff check .
