@@ -187,7 +187,7 @@ def test_a_variant_stands_for_itself_beside_its_method(tmp_path: Path) -> None:
     [
         ({"cells": {("surgery", 1.0): (1, 1, 0, 0)}}, "", "of one method, surgery"),
         ({}, "lore", "no cell of .* is of the method 'lore'; there are directional_ablation, lora, surgery"),
-        ({"half_only": "selection"}, "", "on the report half of the prompts, where settings are told"),
+        ({"half_only": "selection"}, "", "on the report half of the prompts, where settings are reported"),
         ({"half_only": "report"}, "", "on the selection half of the prompts, where settings are picked"),
         ({"status": "failed"}, "", "of one method, none"),
     ],
