@@ -89,7 +89,8 @@ def test_the_notebook_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.Mo
     kept = nbformat.read(DOCS / "quickstart.ipynb", as_version=4)
     ran = nbformat.read(DOCS / "quickstart.ipynb", as_version=4)
     nbclient.NotebookClient(ran, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    assert [printed(cell) for cell in ran.cells] == [printed(cell) for cell in kept.cells]
+    for now, then in zip(ran.cells, kept.cells, strict=True):
+        assert printed(now) == printed(then), then.source
     assert sum(bool(printed(cell)) for cell in kept.cells) >= 6
 
 
