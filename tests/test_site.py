@@ -85,6 +85,7 @@ def test_broken_links_end_the_build(tmp_path: Path) -> None:
 @pytest.mark.site
 def test_the_notebook_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     kept = nbformat.read(DOCS / "quickstart.ipynb", as_version=4)
     ran = nbformat.read(DOCS / "quickstart.ipynb", as_version=4)
