@@ -81,9 +81,7 @@ def show_front(front: Sequence[Pooled], metrics: list[str], to: Console) -> None
         to.print("no cell qualifies (on the selection half)")
         return
     swept = swept_keys([record.keys for record in front])
-    to.print(
-        "no cell is better in every objective (on the selection half) than these; their numbers on the report half:"
-    )
+    to.print("no cell is better in every objective (on the selection half) than these; on the report half:")
     for record in front:
         to.print(f"  {record.cell} ({_keys(record, swept)})", markup=False)
         _tell(record, metrics, to)
