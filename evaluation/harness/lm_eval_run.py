@@ -141,7 +141,7 @@ def _not_loaded(name: str, error: Exception, hub_answers: bool) -> InputError:
         )
     if isinstance(cause, ModuleNotFoundError):
         return InputError(f"{task} needs the package '{cause.name}', which is not installed; pip install {cause.name}")
-    return InputError(f"{task} or its data can't be loaded ({reason}); mend it")
+    return InputError(f"{task} or its data can't be loaded ({reason}); fix it")
 
 
 @dataclass(frozen=True)

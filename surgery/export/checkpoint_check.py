@@ -35,7 +35,7 @@ def verify_checkpoint(
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{path / MANIFEST}' can't be read as a checkpoint's list of files ({error})") from None
     if described != (FORMAT, HASH, fingerprint, [edit.fingerprint for edit in edits]):
-        raise InputError(f"'{path / MANIFEST}' tells of another base or other edits; write the checkpoint again")
+        raise InputError(f"'{path / MANIFEST}' belongs to another base or other edits; write the checkpoint again")
     base_weights = weight_files(base)
     others = [file.relative_to(base).as_posix() for file in other_files(base)]
     if set(hashes) != {*(file.name for file in base_weights), *others}:

@@ -96,7 +96,7 @@ def render(
             raise
         except Exception as error:  # a template is a program: it may fail in any way
             reason = _reason(error)
-    raise InputError(f"{key}=true, but the tokenizer's chat template {reason}; mend the template, or say {key}=false")
+    raise InputError(f"{key}=true, but the tokenizer's chat template {reason}; fix the template, or say {key}=false")
 
 
 def _with_system(turns: Sequence[Mapping[str, str]], system: str | None) -> list[Mapping[str, str]]:
@@ -132,7 +132,7 @@ def require_template(tokenizer: "PreTrainedTokenizerBase", *, answer_follows: bo
     if one == other:
         raise InputError(
             f"{key}=true, but the tokenizer's chat template leaves out what the user says (it may want messages of "
-            f"another form); mend the template, or say {key}=false"
+            f"another form); fix the template, or say {key}=false"
         )
 
 

@@ -63,7 +63,7 @@ def _require_system(tokenizer: "PreTrainedTokenizerBase", key: str) -> None:
     if one == other:
         raise InputError(
             f"{key} is given, but the tokenizer's chat template leaves a system prompt out; leave it out too, or "
-            "mend the template"
+            "fix the template"
         )
 
 

@@ -29,7 +29,7 @@ def methods(
     protocol: Protocol = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
-    """Methods at an equal price: each one's best setting that costs at most so much, told on the report half."""
+    """Methods at an equal price: each one's best setting within the price, and what it does on the report half."""
     sweep = Sweep.named(name, output_dir)
     records = measured_alike(sweep.finished(), sweep.folder, protocol)
     done = [record for record in records if record.status == "done"]

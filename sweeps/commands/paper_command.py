@@ -52,7 +52,7 @@ def paper(
         shown.add_row(*(escape("".join(c if c.isprintable() else " " for c in text)) for text in line))
     to = console()
     to.print(shown)
-    to.print("change from the base in brackets, with its paired 95 % interval; the paper's figures are of LLaMA2-7B")
+    to.print("change from the base in brackets, with its paired 95 % interval; the paper's numbers are for LLaMA2-7B")
     if said:
         to.print(f"continuations of: {' '.join(prompt.split())}", markup=False, soft_wrap=True)
     for claim in wanted.claims:

@@ -89,7 +89,7 @@ def search_methods(
     outcome, plan = run_searches(found, launcher.make_engine()), found[0].first
     try:
         show_methods(compared_methods(outcome.records, plan.sweep_folder, plan.choice), console())
-        console().print(f"`sweeps methods {plan.sweep}` tells this again, with figures", markup=False, soft_wrap=True)
+        console().print(f"`sweeps methods {plan.sweep}` shows this again, with figures", markup=False, soft_wrap=True)
     except InputError as error:
         console(stderr=True).print(f"methods are not compared: {error}", markup=False, style="yellow", soft_wrap=True)
     if outcome.failed:

@@ -76,7 +76,7 @@ def _guarded(app: Callable[[], None], full_error: bool) -> None:
     except CellsFailed:
         sys.exit(1)
     except KeyboardInterrupt:
-        print("\nstopped: the cell in flight is dropped, all else is kept; the same command goes on", file=sys.stderr)
+        print("\nstopped: the running cell is dropped, all else is kept; the same command goes on", file=sys.stderr)
         sys.exit(130)
     except (InputError, HydraException, OmegaConfBaseException, RuntimeError) as error:
         # What pathlib raises for ~NAME is not its own kind of error.

@@ -168,7 +168,7 @@ def best(
     protocol: Protocol = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
-    """The best cell by the selection half, told on the report half; by the rule of the sweep, or one of your own."""
+    """The best cell by the selection half, with its numbers on the report half; by the sweep's rule or your own."""
     sweep = Sweep.named(name, output_dir)
     folder, done = sweep.folder, measured_alike(sweep.done(), sweep.folder, protocol)
     choice = rule_given(minimize, maximize, where) or sweep.rule(done)

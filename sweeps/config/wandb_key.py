@@ -31,7 +31,7 @@ def filed_settings() -> Mapping[str, str]:
             found |= dict(parser.items("default")) if parser.has_section("default") else {}
         except (configparser.Error, ValueError, OSError):
             # What is wrong in it is not told: it may hold a key.
-            raise InputError(f"W&B's settings file '{path}' can't be read; mend it or remove it") from None
+            raise InputError(f"W&B's settings file '{path}' can't be read; fix it or remove it") from None
     return found
 
 
@@ -60,7 +60,7 @@ def has_key() -> bool:
     """
     if token := os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         if not Path(token).expanduser().is_file():
-            raise InputError(f"WANDB_IDENTITY_TOKEN_FILE={token} is no file; mend it, or say tracking.mode=offline")
+            raise InputError(f"WANDB_IDENTITY_TOKEN_FILE={token} is no file; fix it, or say tracking.mode=offline")
         return True
     key, source = api_key()
     if key and not _API_KEY.fullmatch(key):
@@ -86,7 +86,7 @@ def api_key() -> tuple[str, str]:
         # Not the parser's own words, which may be the key.
         line = getattr(error, "lineno", None)
         raise InputError(
-            f"'{path}' can't be read{f' (line {line})' if line else ''}, so no key can be looked up there; mend it, "
+            f"'{path}' can't be read{f' (line {line})' if line else ''}, so no key can be looked up there; fix it, "
             "or say tracking.mode=offline"
         ) from None
     if found and found[2]:

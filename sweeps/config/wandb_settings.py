@@ -166,6 +166,6 @@ def _require_environment(environment: Mapping[str, str]) -> None:
         except ValidationError as error:
             # Without the value: it may be a secret.
             why = error.errors(include_input=False, include_url=False)[0]["msg"]
-            raise InputError(f"W&B can't read {name}: {' '.join(why.split())}; mend it or unset it") from None
+            raise InputError(f"W&B can't read {name}: {' '.join(why.split())}; fix it or unset it") from None
         except (wandb.Error, ValueError, TypeError) as error:
-            raise InputError(f"W&B can't read {name}: {' '.join(str(error).split())}; mend it or unset it") from None
+            raise InputError(f"W&B can't read {name}: {' '.join(str(error).split())}; fix it or unset it") from None

@@ -184,7 +184,7 @@ def _by_method(done: Sequence[Record], folder: Path) -> dict[str, list[Pooled]]:
 
 def _require_halves(rows: Sequence[Pooled], metric: str) -> float:
     """The base's value on the report half; raises InputError where a setting can't be picked and told apart."""
-    uses: dict[Half, str] = {"selection": "picked", "report": "told"}
+    uses: dict[Half, str] = {"selection": "picked", "report": "reported"}
     for half, use in uses.items():
         if any((found := row.metrics.get(key_of(metric, half))) is None or found.edited is None for row in rows):
             known = [m.name for m in rows[0].metrics.values() if m.half == "report"]
@@ -207,7 +207,7 @@ def _notes(
     counts = {method: sum(len(row.cells) for row in rows) for method, rows in by_method.items()}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{method} {count}" for method, count in counts.items())
-        yield f"the methods have not the same number of cells: {told}"
+        yield f"the methods do not have the same number of cells: {told}"
     if ended := [record for record in records if record.status != "done"]:
         kinds = {kind: sum(record.status == kind for record in ended) for kind in ("failed", "pruned")}
         yield f"{', '.join(f'{count} cells {kind}' for kind, count in kinds.items() if count)} and are not compared"

@@ -78,7 +78,7 @@ def what_differs(cells: tuple[Record, Record], folders: tuple[Path, Path], names
     configs = [config_of(folder / cell.cell) for cell, folder in zip(cells, folders, strict=True)]
     one, other = (config.get("evaluation") or {} for config in configs)
     if not one or not other:
-        return "what differs can't be told, since no config.yaml lies beside the records"
+        return "it is unclear what differs, since there is no config.yaml beside the records"
     differing = [*_framing(*configs), *_settings(one, other)]
     told = [f"{key} is {_shown(a)} in {names[0]} and {_shown(b)} in {names[1]}" for key, a, b in differing]
     ours, theirs = ({name for name, value in _measurements(config).items() if value} for config in (one, other))

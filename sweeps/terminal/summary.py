@@ -71,7 +71,7 @@ def show_choice(found: Chosen, choice: Choice, to: Console) -> None:
     to.print(told, markup=False)
     if found.why:
         to.print(f"  {found.why}", markup=False)
-    to.print("  told on the report half:", markup=False)
+    to.print("  on the report half:", markup=False)
     _tell(best, headline_metrics([best]), to)
 
 
@@ -81,7 +81,7 @@ def show_front(front: Sequence[Pooled], metrics: list[str], to: Console) -> None
         to.print("no cell qualifies (on the selection half)")
         return
     swept = swept_keys([record.keys for record in front])
-    to.print("no cell is better in every objective (on the selection half) than these; told on the report half:")
+    to.print("no cell is better in every objective (on the selection half) than these; on the report half:")
     for record in front:
         to.print(f"  {record.cell} ({_keys(record, swept)})", markup=False)
         _tell(record, metrics, to)

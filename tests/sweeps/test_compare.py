@@ -114,7 +114,7 @@ def test_sweeps_measured_differently_are_refused_with_what_differs(sweeps) -> No
 
 def test_what_can_not_be_told_from_the_configs_is_said_to_be(sweeps) -> None:
     cell("a", 1.0, 3), cell("b", 1.0, 3, protocol="q")
-    assert "what differs can't be told" in sweeps("compare", "a", "b").err
+    assert "it is unclear what differs" in sweeps("compare", "a", "b").err
     cell("c", 1.0, 3, limit=1), cell("d", 1.0, 3, protocol="q", limit=1)
     assert "a file, a task or a model that was read holds something else" in sweeps("compare", "c", "d").err
 

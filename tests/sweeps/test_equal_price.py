@@ -170,7 +170,7 @@ def test_cells_that_broke_the_text_and_cells_that_did_not_end_are_said(tmp_path:
     assert at(found, "kl", 0.05, "surgery").told.keys == {"alpha": 2.0}
     assert any("1 cells broke the text" in note for note in found.notes)
     assert any("1 cells failed" in note for note in found.notes)
-    assert any("not the same number of cells: surgery 2, lora 1" in note for note in found.notes)
+    assert any("not have the same number of cells: surgery 2, lora 1" in note for note in found.notes)
 
 
 def test_a_variant_stands_for_itself_beside_its_method(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_variant_stands_for_itself_beside_its_method(tmp_path: Path) -> None:
     [
         ({"cells": {("surgery", 1.0): (1, 1, 0, 0)}}, "", "of one method, surgery"),
         ({}, "lore", "no cell of .* is of the method 'lore'; there are directional_ablation, lora, surgery"),
-        ({"half_only": "selection"}, "", "on the report half of the prompts, where settings are told"),
+        ({"half_only": "selection"}, "", "on the report half of the prompts, where settings are reported"),
         ({"half_only": "report"}, "", "on the selection half of the prompts, where settings are picked"),
         ({"status": "failed"}, "", "of one method, none"),
     ],
