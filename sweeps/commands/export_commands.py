@@ -10,6 +10,7 @@ from surgery.errors import InputError
 from sweeps.commands.options import Cell, Name, Output
 from sweeps.export.push import push_folder
 from sweeps.records.sweep import Sweep
+from sweeps.results.cell_selector import named_cell
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 
@@ -33,7 +34,7 @@ def export(
         raise InputError("--public and --yes go with --push REPO; name the repository")
     quiet_libraries()
     sweep, to = Sweep.named(name, output_dir), console()
-    record = sweep.cell(cell)
+    record = named_cell(cell, sweep)
 
     def say(text: str) -> None:
         to.print(text, markup=False, soft_wrap=True)
@@ -76,7 +77,7 @@ def ask(
         pair = Pair.of_adapter(Path(name), max_new_tokens)
     else:
         sweep = Sweep.named(name, output_dir)
-        record = sweep.cell(cell)
+        record = named_cell(cell, sweep)
         if record.status != "done":
             raise InputError(f"cell {record.cell} has no edit to ask: it {record.status}")
         record.require_this_identity()

@@ -15,7 +15,7 @@ Output = Annotated[
     ),
 ]
 Name = Annotated[str, typer.Argument(help="the sweep, as `sweeps list` names it")]
-Cell = Annotated[str, typer.Argument(help="the cell's id, or its first characters")]
+Cell = Annotated[str, typer.Argument(help="the cell: its id or how that begins, best, or alpha=3,top_k=48 say")]
 
 Protocol = Annotated[
     str, typer.Option("--protocol", help="only the cells measured in this way: the hash in their records, or its start")
