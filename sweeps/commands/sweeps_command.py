@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Shows what `surgery` left in the output folder.",
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
