@@ -205,7 +205,7 @@ def main() -> None:
     speak_plainly()
     arguments = sys.argv[1:] or ["--help"]
     try:
-        app(arguments, standalone_mode=False)
+        app(arguments, prog_name="sweeps", standalone_mode=False)
     except InputError as error:
         print(f"sweeps: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
