@@ -29,7 +29,8 @@ def published_checkpoint(variant: str = "original") -> Path:
     from detoxify.detoxify import MODEL_URLS
     from torch.hub import get_dir
 
-    return Path(get_dir()) / "checkpoints" / MODEL_URLS[variant].rpartition("/")[2]
+    file = str(MODEL_URLS[variant]).rpartition("/")[2]
+    return Path(get_dir()) / "checkpoints" / file
 
 
 def load_detoxify(

@@ -65,8 +65,7 @@ def ask(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """Talks to base and edited model side by side; an empty line ends it. Of what is piped in, each line is asked."""
-    from sweeps.export.ask import ADAPTER_CONFIG, Pair, ask_each, show_answers
-    from sweeps.export.ask import ask as converse
+    from sweeps.export.ask import ADAPTER_CONFIG, Pair, ask_each, converse, show_answers
 
     piped = [] if prompt or sys.stdin.isatty() else [line for line in map(str.strip, sys.stdin) if line]
     if not (prompt or piped or sys.stdin.isatty()):

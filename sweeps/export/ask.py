@@ -112,7 +112,7 @@ def ask_each(pair: Pair, prompts: Sequence[str], to: Console) -> None:
         show_answers(pair, prompt, to)
 
 
-def ask(pair: Pair, to: Console) -> None:
+def converse(pair: Pair, to: Console) -> None:
     """Reads prompts from the terminal until an empty line or the end of the input."""
     while True:
         try:

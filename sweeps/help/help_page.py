@@ -57,7 +57,7 @@ def _value(config: DictConfig, key: str) -> str:
         plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException:
         return TO_BE_GIVEN if OmegaConf.is_missing(_parent(config, key), key.rpartition(".")[2]) else OF_OTHERS
-    text = yaml.safe_dump(plain, default_flow_style=True, width=10**6, allow_unicode=True)
+    text = str(yaml.safe_dump(plain, default_flow_style=True, width=10**6, allow_unicode=True))
     return text.removesuffix("...\n").strip()
 
 
