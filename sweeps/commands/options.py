@@ -17,7 +17,7 @@ def complete_sweep(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in there if name.startswith(incomplete)]
 
 
-def complete_cell(context: typer.Context, incomplete: str) -> list[str]:
+def _complete_cell(context: typer.Context, incomplete: str) -> list[str]:
     """`best`, and the cells of the sweep whose id begins so, for the shell."""
     there = [BEST, *(folder.name for folder in cell_folders(_runs(context) / str(context.params.get("name", ""))))]
     return [name for name in there if name.startswith(incomplete)]
@@ -37,7 +37,7 @@ Name = Annotated[str, typer.Argument(help="the sweep, as `sweeps list` names it"
 Cell = Annotated[
     str,
     typer.Argument(
-        help="the cell: its id or how that begins, best, or alpha=3,top_k=48 say", autocompletion=complete_cell
+        help="the cell: its id or how that begins, best, or alpha=3,top_k=48 say", autocompletion=_complete_cell
     ),
 ]
 

@@ -1,7 +1,7 @@
 """What judges continuations where nobody has said so."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluation.inputs.detoxify_checkpoint import published_checkpoint
@@ -22,7 +22,7 @@ class JudgeChoice:
     said: str
 
 
-def choose_judge(counts: Mapping[str, int], avoid: object) -> JudgeChoice:
+def choose_judge(counts: Mapping[str, int], avoid: Sequence[object]) -> JudgeChoice:
     """Detoxify where its checkpoint is on this machine, else a classifier of the person's own texts.
 
     Args:
@@ -42,9 +42,9 @@ def choose_judge(counts: Mapping[str, int], avoid: object) -> JudgeChoice:
     return JudgeChoice((f"evaluation.judge={PROBE_TEXTS}", *more), said)
 
 
-def _share(counts: Mapping[str, int], avoid: object) -> float:
+def _share(counts: Mapping[str, int], avoid: Sequence[object]) -> float:
     """Which share of the texts is to be held out, in steps of 0.05, for the classifier to have enough of each class."""
-    avoided = {as_word(one) for one in (avoid if isinstance(avoid, list) else [avoid])}
+    avoided = set(map(as_word, avoid))
     of_class = [sum(n for word, n in counts.items() if (word in avoided) is which) for which in (True, False)]
     smaller = min(of_class)
     wanted = math.ceil(20 * HELD_OUT / smaller) / 20 if smaller else USUAL_SHARE

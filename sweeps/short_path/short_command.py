@@ -11,14 +11,13 @@ from sweeps.config.chosen_config import ChosenConfig
 from sweeps.config.command_line import completed, config_dir, keys_of, parted, parted_names
 from sweeps.config.composition import Composed
 from sweeps.config.read_settings import read_settings
-from sweeps.config.written_values import source
 from sweeps.plan.materials import Materials
 from sweeps.plan.planner import plan_cell
 from sweeps.short_path.alphas_to_try import alphas_to_try
 from sweeps.short_path.first_needs import about_model, needs
 from sweeps.short_path.judge_choice import choose_judge
 from sweeps.short_path.named_model import USAGE, model_key
-from sweeps.short_path.table_columns import AVOID, LABEL, OTHERWISE, TEXT, find_columns, require_avoided
+from sweeps.short_path.table_columns import AVOID, LABEL, OTHERWISE, TEXT, Columns, find_columns, require_avoided
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 
@@ -47,53 +46,56 @@ def short_command(arguments: Sequence[str]) -> list[str] | None:
     own = [model_key(str(model), folder), *overrides]
     if texts is None and not given.keys().isdisjoint({"behavior", "behavior.path"}):
         return [*flags, *own]
+    own += [] if "evaluation" in given else ["evaluation=own"]
     show = console()
     settings = read_settings(dict(_composed([*own, "behavior=tabular", "behavior.path=TEXTS.csv"], folder).values))
+    columns: Columns | None = None
     if texts is not None:
-        own += _texts(texts, given)
+        own.append(f"behavior.path={texts}")
+        if (columns := _columns(texts, given)) is not None:
+            own += [one for one in columns.overrides() if one.partition("=")[0] not in given]
     show.print(about_model(settings), markup=False, soft_wrap=True)
     has_prompts = prompts is not None or not given.keys().isdisjoint({"evaluation", "evaluation.prompts"})
     if texts is None or not has_prompts:
         for line in needs(str(model), texts, overrides):
             show.print(line, markup=False, soft_wrap=True)
         return None
-    if prompts is not None:
-        own += _evaluation(prompts, texts, given, keys_of(own))
+    own += [] if prompts is None else [f"evaluation.prompts={prompts}"]
+    if "evaluation" not in given:
+        own += _judge(columns, given)
     return _sweep(flags, own, given, folder)
 
 
-def _texts(path: str, given: Mapping[str, str]) -> list[str]:
-    """The keys of a table of texts, its columns found where nobody has named them."""
-    found = [f"behavior.path={path}"]
-    show = console()
-    if {TEXT, LABEL, AVOID} <= given.keys() or not given.keys().isdisjoint(OTHERWISE):
-        return found
+def _columns(path: str, given: Mapping[str, str]) -> Columns | None:
+    """The columns of a table of texts and what is moved away from, said; None where the person tells it otherwise."""
+    named = [given[key] for key in (TEXT, LABEL) if key in given]
+    if not given.keys().isdisjoint(OTHERWISE) or any(name[:1] in "['\"" or name.isdigit() for name in named):
+        return None
     columns = find_columns(path, given.get(TEXT), given.get(LABEL))
     if AVOID not in given:
         require_avoided(columns, path)
     counted = ", ".join(f"{word} ({count})" for word, count in columns.counts.items())
-    avoided = given.get(AVOID, "[1]").strip("[]")
-    show.print(
+    console().print(
         f"{path}: texts in column {columns.text}, labels in column {columns.label}: {counted}; moves away from "
-        f"{avoided}",
+        f"{', '.join(map(str, _avoided(given)))}",
         markup=False,
         soft_wrap=True,
     )
-    for key, name in ((TEXT, columns.text), (LABEL, columns.label)):
-        if key not in given:
-            found.append(f"{key}={name if isinstance(name, int) else source(name)}")
-    return found
+    return columns
 
 
-def _evaluation(prompts: str, texts: str, given: Mapping[str, str], keys: Mapping[str, str]) -> list[str]:
-    """The keys of what is measured: continuations of the prompts, by a judge that can be had."""
-    found = [f"evaluation.prompts={prompts}"]
-    if "evaluation" in given:
-        return found
-    found.insert(0, "evaluation=own")
+def _avoided(given: Mapping[str, str]) -> list[object]:
+    """The labels to move away from, as they are typed or by default."""
+    value = yaml.safe_load(given.get(AVOID, "[1]"))
+    return value if isinstance(value, list) else [value]
+
+
+def _judge(columns: Columns | None, given: Mapping[str, str]) -> list[str]:
+    """The keys of a judge that can be had, unless one is typed."""
+    found: list[str] = []
     if not any(key.startswith(("evaluation.judge", "evaluation.detoxify")) for key in given):
-        judge = choose_judge(_counts(texts, keys), yaml.safe_load(given.get(AVOID, "[1]")))
-        found += [one for one in judge.overrides if one.partition("=")[0] not in given]
+        judge = choose_judge({} if columns is None else columns.counts, _avoided(given))
+        found = [one for one in judge.overrides if one.partition("=")[0] not in given]
         console().print(f"judged by {judge.said}", markup=False, soft_wrap=True)
     if "evaluation.text" not in given:
         console().print(
@@ -101,11 +103,6 @@ def _evaluation(prompts: str, texts: str, given: Mapping[str, str], keys: Mappin
             markup=False,
         )
     return found
-
-
-def _counts(path: str, keys: Mapping[str, str]) -> Mapping[str, int]:
-    known = {TEXT, LABEL} <= keys.keys() and keys.keys().isdisjoint(OTHERWISE)
-    return find_columns(path).counts if known else {}
 
 
 def _sweep(flags: list[str], own: list[str], given: Mapping[str, str], folder: str | None) -> list[str] | None:

@@ -9,6 +9,7 @@ from surgery.errors import InputError
 from surgery.texts.classes import FEWEST_TEXTS
 from surgery.texts.tables import SEPARATED, Name, Table, read_table
 from surgery.texts.words import as_word, is_judged
+from sweeps.config.written_values import source
 
 TEXT, LABEL, AVOID = "behavior.text", "behavior.label", "behavior.avoid"
 # Keys that say of a table what is guessed here otherwise; with one of these all of it is the person's.
@@ -31,6 +32,11 @@ class Columns:
     text: Name
     label: Name
     counts: Mapping[str, int]
+
+    def overrides(self) -> list[str]:
+        """The keys that name the columns."""
+        named = ((TEXT, self.text), (LABEL, self.label))
+        return [f"{key}={name if isinstance(name, int) else source(name)}" for key, name in named]
 
 
 def find_columns(path: str, text: str | None = None, label: str | None = None) -> Columns:

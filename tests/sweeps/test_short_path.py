@@ -175,6 +175,10 @@ def test_what_is_typed_is_left_as_it_is(world, tmp_path: Path, monkeypatch) -> N
     assert found is not None
     assert "-m" not in found
     assert not any(one.startswith(("alpha_unit", "probe=logistic", "evaluation.judge=probe")) for one in found)
+    # Of a model of ours too, what is measured is what is asked for, and not what it brings along.
+    ours = short_command(["toyworld", *names[1:], "alpha=3", f"evaluation.text={world.text}", "behavior.label=label"])
+    assert ours is not None
+    assert {"model=toyworld", "evaluation=own", f"evaluation.text={world.text}"} <= set(ours)
     # A model's name in the place of its key, and nothing else.
     assert short_command([names[0], "behavior=positive", "alpha=3"]) == [
         f"model.path={names[0]}",
