@@ -11,7 +11,7 @@ from sweeps.plan.experiment import Experiment
 from sweeps.records.base_model import load_cell_model
 
 # ‖alpha · direction‖ over the median norm of the candidate rows.
-STEPS = (0.25, 0.5, 1.0, 2.0)
+STEPS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class AlphasToTry:
 
 
 def alphas_to_try(experiment: Experiment) -> AlphasToTry:
-    """Steps of a quarter to twice the median norm of the rows that may be edited.
+    """Steps of half to eight times the median norm of the rows that may be edited.
 
     Args:
         experiment: a checked cell; its model is loaded, its alpha is of no account.

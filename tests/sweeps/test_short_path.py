@@ -157,7 +157,7 @@ def test_three_names_are_a_sweep_over_steps_of_the_rows_own_size(world, tmp_path
     given = dict(argument.split("=", 1) for argument in found if "=" in argument)
     assert found[0] == "-m"
     assert [float(alpha) for alpha in given["alpha"].split(",")] == pytest.approx(
-        [size / 4, size / 2, size, 2 * size], rel=0.01
+        [size / 2, size, 2 * size, 4 * size, 8 * size], rel=0.01
     )
     assert given["alpha_unit"] == "unit"
     assert given["top_k"] == "24"
@@ -202,8 +202,8 @@ def test_the_short_path_ends_with_a_report(surgery, sweeps, world, tmp_path: Pat
     names = [str(world.model), str(world.texts), str(world.prompts)]
     ran = surgery(*names, "tracking=none", "hydra.launcher.workers=0", "top_k=24", f"evaluation.text={world.text}")
     assert ran.code == 0, ran.err
-    assert len(results()) == 4
+    assert len(results()) == 5
     assert (tmp_path / "outputs/runs/tiny-texts/report.html").is_file()
     assert "guard/probe-texts/avoided_rate" in ran.out
     again = surgery(*names, "tracking=none", "hydra.launcher.workers=0", "top_k=24", f"evaluation.text={world.text}")
-    assert "4 of 4 cells are finished already" in again.err
+    assert "5 of 5 cells are finished already" in again.err
