@@ -24,6 +24,15 @@ def identity_of(variant: str, checkpoint: str | Path | None, config: str | Path 
     return {"checkpoint": file_digest(checkpoint), "config": files}
 
 
+def published_checkpoint(variant: str = "original") -> Path:
+    """Where torch keeps a published model once Detoxify has fetched it; it need not be there."""
+    from detoxify.detoxify import MODEL_URLS
+    from torch.hub import get_dir
+
+    file = str(MODEL_URLS[variant]).rpartition("/")[2]
+    return Path(get_dir()) / "checkpoints" / file
+
+
 def load_detoxify(
     variant: str, checkpoint: str | Path | None, config: str | Path | None, device: str, trust_checkpoint: bool
 ) -> "Detoxify":

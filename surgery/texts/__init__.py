@@ -1,6 +1,7 @@
 """Labelled texts: read from anyone's table, split for training and test."""
 
 __all__ = [
+    "classes",
     "separated_values",
     "tables",
     "text_pairs",

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from surgery.errors import InputError
-from sweeps.commands.options import Cell, Name, Output
+from sweeps.commands.options import Cell, Name, Output, complete_sweep
 from sweeps.export.push import push_folder
 from sweeps.records.sweep import Sweep
+from sweeps.results.cell_selector import BEST, named_cell
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 
@@ -33,7 +34,7 @@ def export(
         raise InputError("--public and --yes go with --push REPO; name the repository")
     quiet_libraries()
     sweep, to = Sweep.named(name, output_dir), console()
-    record = sweep.cell(cell)
+    record = named_cell(cell, sweep)
 
     def say(text: str) -> None:
         to.print(text, markup=False, soft_wrap=True)
@@ -52,7 +53,9 @@ def export(
 
 
 def ask(
-    name: Annotated[str, typer.Argument(help="the sweep, or the folder of an exported adapter")],
+    name: Annotated[
+        str, typer.Argument(help="the sweep, or the folder of an exported adapter", autocompletion=complete_sweep)
+    ],
     cell: Cell = "",
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="one question, instead of a conversation")] = "",
     max_new_tokens: Annotated[int | None, typer.Option(help="longest answer, instead of the measured length")] = None,
@@ -61,12 +64,12 @@ def ask(
     ] = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
-    """Talks to base and edited model side by side; an empty line ends it."""
-    from sweeps.export.ask import ADAPTER_CONFIG, Pair, show_answers
-    from sweeps.export.ask import ask as converse
+    """Talks to base and edited model side by side; an empty line ends it. Of what is piped in, each line is asked."""
+    from sweeps.export.ask import ADAPTER_CONFIG, Pair, ask_each, converse, show_answers
 
-    if not prompt and not sys.stdin.isatty():
-        raise InputError("there is no terminal to talk in; give one question with --prompt")
+    piped = [] if prompt or sys.stdin.isatty() else [line for line in map(str.strip, sys.stdin) if line]
+    if not (prompt or piped or sys.stdin.isatty()):
+        raise InputError("there is no terminal to talk in, and nothing is piped in; give a question with --prompt")
     if max_new_tokens is not None and max_new_tokens < 1:
         raise InputError(f"--max-new-tokens {max_new_tokens} is not possible: it is 1 or more")
     if not cell and (Path(name) / ADAPTER_CONFIG).is_file():
@@ -76,7 +79,7 @@ def ask(
         pair = Pair.of_adapter(Path(name), max_new_tokens)
     else:
         sweep = Sweep.named(name, output_dir)
-        record = sweep.cell(cell)
+        record = named_cell(cell or BEST, sweep)
         if record.status != "done":
             raise InputError(f"cell {record.cell} has no edit to ask: it {record.status}")
         record.require_this_identity()
@@ -84,5 +87,7 @@ def ask(
         pair = Pair.of_cell(sweep.folder / record.cell, max_new_tokens, measurement)
     if prompt:
         show_answers(pair, prompt, console())
+    elif piped:
+        ask_each(pair, piped, console())
     else:
         converse(pair, console())

@@ -7,6 +7,25 @@ from typing import Annotated
 import typer
 
 from sweeps.records.choice import Choice
+from sweeps.records.record import cell_folders, sweep_folders
+from sweeps.results.cell_selector import BEST
+
+
+def complete_sweep(context: typer.Context, incomplete: str) -> list[str]:
+    """The sweeps whose name begins so, for the shell."""
+    there = [folder.name for folder in sweep_folders(_runs(context))]
+    return [name for name in there if name.startswith(incomplete)]
+
+
+def _complete_cell(context: typer.Context, incomplete: str) -> list[str]:
+    """`best`, and the cells of the sweep whose id begins so, for the shell."""
+    there = [BEST, *(folder.name for folder in cell_folders(_runs(context) / str(context.params.get("name", ""))))]
+    return [name for name in there if name.startswith(incomplete)]
+
+
+def _runs(context: typer.Context) -> Path:
+    return Path(context.params.get("output_dir") or "outputs").expanduser() / "runs"
+
 
 Output = Annotated[
     Path,
@@ -14,8 +33,13 @@ Output = Annotated[
         "--output-dir", "-o", help="the folder that `surgery` wrote to", callback=lambda path: path.expanduser()
     ),
 ]
-Name = Annotated[str, typer.Argument(help="the sweep, as `sweeps list` names it")]
-Cell = Annotated[str, typer.Argument(help="the cell's id, or its first characters")]
+Name = Annotated[str, typer.Argument(help="the sweep, as `sweeps list` names it", autocompletion=complete_sweep)]
+Cell = Annotated[
+    str,
+    typer.Argument(
+        help="the cell: its id or how that begins, best, or alpha=3,top_k=48 say", autocompletion=_complete_cell
+    ),
+]
 
 Protocol = Annotated[
     str, typer.Option("--protocol", help="only the cells measured in this way: the hash in their records, or its start")

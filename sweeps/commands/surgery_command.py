@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from hydra import main as hydra_main
@@ -17,12 +18,14 @@ from surgery.errors import InputError
 from sweeps.commands.cells_failed import CellsFailed
 from sweeps.config import resolvers
 from sweeps.config.chosen_config import ChosenConfig
-from sweeps.config.command_line import completed, config_dir, parted
+from sweeps.config.command_line import completed, config_dir, parted, parted_names, without_names
 from sweeps.config.composition import Composed
 from sweeps.config.config_files import file_in, place_of, read_config_files
 from sweeps.config.model_and_behavior import require_both_halves
 from sweeps.config.read_settings import KeyIsWrong
 from sweeps.engines.import_path import import_packages_only
+from sweeps.help.help_page import help_page
+from sweeps.short_path.named_model import model_key
 from sweeps.terminal.output import speak_plainly
 
 if TYPE_CHECKING:
@@ -31,6 +34,22 @@ if TYPE_CHECKING:
 
 def _compose_and_run() -> None:
     """Lets Hydra compose; runs a single cell once Hydra is done, which would report its errors in its own way."""
+    flags, names = parted_names(parted(sys.argv[1:])[0])
+    if "--version" in flags:
+        print(f"llm-surgery {version('llm-surgery')}")
+        return
+    if not {"--shell-completion", "-sc"}.isdisjoint(flags) and (line := os.environ.get("COMP_LINE")):
+        os.environ["COMP_LINE"] = without_names(line)
+    if not {"--help", "-h"}.isdisjoint(flags):
+        print(help_page(sys.argv[1:]))
+        return
+    if names:
+        model_key(names[0], config_dir(flags))
+        from sweeps.short_path.short_command import short_command  # torch and detoxify take seconds to import
+
+        if (arguments := short_command(sys.argv[1:])) is None:
+            return
+        sys.argv[1:] = arguments
     sys.argv[1:] = completed(sys.argv[1:])
     single: list[tuple[DictConfig, list[str], Any, str]] = []
 

@@ -22,9 +22,10 @@ from sweeps.engines.import_path import import_packages_only
 from sweeps.records.metric import key_of
 from sweeps.records.record import RESULT, SAMPLES, cell_folders, load_records, sweep_folders
 from sweeps.records.samples import read_samples, told_with_scored
-from sweeps.records.sweep import Sweep, one_cell
+from sweeps.records.sweep import Sweep
 from sweeps.report.write import FIGURES, write_report
 from sweeps.results.best_cell import choose
+from sweeps.results.cell_selector import named_cell
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import change, console, number
 from sweeps.terminal.output import speak_plainly
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Shows what `surgery` left in the output folder.",
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -108,7 +108,7 @@ def report(
     done = [record for record in records if record.status == "done"]
     if not any(record.metrics for record in done):
         raise sweep.none_done()
-    picked = [one_cell(start, done).cell for start in cell or []]
+    picked = [named_cell(one, sweep, done).cell for one in cell or []]
     choice = sweep.rule(done)
     found = choose(done, choice, folder) if choice else None
     to = console()
@@ -133,7 +133,7 @@ def samples(
     from rich.table import Table
 
     sweep = Sweep.named(name, output_dir)
-    record = sweep.cell(cell)
+    record = named_cell(cell, sweep)
     if not (sweep.folder / record.cell / SAMPLES).is_file():
         raise InputError(f"cell {record.cell} has no samples: it {record.status}")
     table = told_with_scored(read_samples(sweep.folder / record.cell))
@@ -205,7 +205,7 @@ def main() -> None:
     speak_plainly()
     arguments = sys.argv[1:] or ["--help"]
     try:
-        app(arguments, standalone_mode=False)
+        app(arguments, prog_name="sweeps", standalone_mode=False)
     except InputError as error:
         print(f"sweeps: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)

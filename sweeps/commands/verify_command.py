@@ -9,7 +9,8 @@ from surgery.errors import InputError
 from sweeps.commands.options import Name, Output
 from sweeps.config.resolvers import register
 from sweeps.records.record import RESULT, cell_folders
-from sweeps.records.sweep import Sweep, one_cell, one_id
+from sweeps.records.sweep import Sweep
+from sweeps.results.cell_selector import named_id
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 from sweeps.verify.verification import check_files, check_identities, check_records, check_table, check_versions
@@ -32,14 +33,15 @@ def verify(
 ) -> None:
     """Recomputes checksums, versions, model and texts, and one cell of your choice; exit code 1 where they differ."""
     register()
-    folder, to = Sweep.named(name, output_dir).folder, console()
+    sweep, to = Sweep.named(name, output_dir), console()
+    folder = sweep.folder
     finished = [place for place in cell_folders(folder) if (place / RESULT).is_file()]
     if not finished:
         raise InputError(f"sweep '{name}' has no finished cell yet")
     cells = [place.name for place in finished]
-    asked = [folder / one_id(start, cells) for start in cell or []]
+    asked = [folder / named_id(one, sweep, cells) for one in cell or []]
     read, records = check_records(asked or finished)
-    chosen = _rerun_of(again, records) if again else None
+    chosen = _rerun_of(named_id(again, sweep, [place.name for place in asked or finished]), records) if again else None
     checks = [read, check_files(folder, records), check_versions(records)]
     if not asked and not read.wrong:
         checks.append(check_table(folder, records))
@@ -60,10 +62,11 @@ def verify(
     to.print("all that was checked matches")
 
 
-def _rerun_of(start: str, records: "list[Record]") -> "Record":
-    if not records:
-        raise InputError(f"'{start}' can't be run again: its record is damaged")
-    return one_cell(start, records)
+def _rerun_of(cell: str, records: "list[Record]") -> "Record":
+    found = next((record for record in records if record.cell == cell), None)
+    if found is None:
+        raise InputError(f"'{cell}' can't be run again: its record is damaged")
+    return found
 
 
 def _table(checks: "list[Check]") -> "Table":

@@ -1,5 +1,6 @@
 """Runs the cells of a plan; what is finished stays finished."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,17 @@ from sweeps.results.protocols import by_protocol, measured_alike
 from sweeps.store.full_disk import disk_full, is_disk_full
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.progress import Progress
-from sweeps.terminal.summary import show
+from sweeps.terminal.summary import show, show_commands
+from sweeps.terminal.sweep_log import sweep_log
+
+_log = logging.getLogger(__name__)
 
 OUTPUTS_README = """\
 What the commands leave here:
 
 store/<stage>/<key>/          hidden states, probes and measurements, by content; safe to delete, it is made again
 runs/<sweep>/results.csv      one row a finished cell
+runs/<sweep>/surgery.log      what the commands said, and when
 runs/<sweep>/report.html      pictures, samples and numbers; opens in a browser, without a network
 runs/<sweep>/<cell>/          config.yaml, result.json, samples.parquet (base beside edited), edit.safetensors
 wandb/                        Weights & Biases runs, where tracking is on
@@ -48,12 +53,13 @@ def run_plan(plan: Plan, engine: Engine) -> Outcome:
         InputError: when nothing more can be measured or written; what has ended is kept.
     """
     try:
-        conductor = start(plan, engine, len(plan.experiments))
-        try:
-            conductor.run(plan)
-        finally:
-            conductor.close()
-        return tell(plan, conductor.records)
+        with sweep_log(plan.sweep_folder):
+            conductor = start(plan, engine, len(plan.experiments))
+            try:
+                conductor.run(plan)
+            finally:
+                conductor.close()
+            return tell(plan, conductor.records)
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(plan.output_dir) from error
@@ -61,7 +67,7 @@ def run_plan(plan: Plan, engine: Engine) -> Outcome:
 
 
 def start(plan: Plan, engine: Engine, total: int) -> Conductor:
-    """Makes the sweep's folder and says what is finished of a plan already.
+    """Says what is finished of a plan already.
 
     Args:
         plan: whose sweep it is.
@@ -72,15 +78,12 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
         InputError: when `strict` refuses a finished cell.
     """
     progress_console = console(stderr=True)
-    plan.sweep_folder.mkdir(parents=True, exist_ok=True)
     _write_outputs_readme(plan.output_dir)
     records, damaged = sound_records(plan.sweep_folder)
-    for what in damaged:
-        progress_console.print(f"{what}; its cell counts as not run", markup=False, style="yellow")
-    for said in plan.notes:
-        progress_console.print(said, markup=False, style="yellow")
-    for note in texts_notes(plan):
-        progress_console.print(note, markup=False, style="yellow", soft_wrap=True)
+    damage = [f"{what}; its cell counts as not run" for what in damaged]
+    for said in (*damage, *plan.notes, *texts_notes(plan)):
+        _log.warning("%s", said)
+        progress_console.print(said, markup=False, style="yellow", soft_wrap=True)
     require_above_chance(plan, [records[e.cell.id] for e in plan.experiments if e.cell.id in records])
     say_what_is_kept(plan, records, progress_console)
     conductor = Conductor(plan.sweep_folder, engine, Progress(progress_console, total, engine.slots), records)
@@ -91,9 +94,10 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
 def tell(plan: Plan, records: dict[str, Record]) -> Outcome:
     """Shows what came out of the plan's cells."""
     ours = tuple(records[e.cell.id] for e in plan.experiments if e.cell.id in records)
-    show(ours, plan.choice, plan.sweep_folder, console())
+    chosen = show(ours, plan.choice, plan.sweep_folder, console())
     if len(ours) > 1:
         _write_report(plan, records)
+    show_commands(chosen, plan.sweep_folder, console())
     return Outcome(ours, tuple(record.cell for record in ours if record.status == "failed"))
 
 

@@ -1,6 +1,6 @@
 """The config that a command chooses, before any key is set: which keys there are, and what type each is of."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,20 @@ class ChosenConfig:
         """
         return _composed(self._overrides, self._config_dir)
 
+    def first_cell(self) -> DictConfig:
+        """The whole config with every key set; of a sweep the first cell.
+
+        Raises:
+            HydraException, OmegaConfBaseException, InputError: when it can't be composed.
+        """
+        GlobalHydra.instance().clear()
+        with initialize_config_module("conf", version_base="1.3"):
+            return compose("config", [*_found_in(self._config_dir), *map(_first, self._overrides)])
+
+    def options(self) -> dict[str, list[str]]:
+        """The groups there are, and what may be chosen of each; those within a group stand after it."""
+        return _options(self._config_dir)
+
     def explain(self, key: str) -> KeyIsWrong:
         """Why Hydra does not know a key, and what would be right."""
         node: Any = self.composed()
@@ -95,7 +109,7 @@ def _elsewhere(config: DictConfig, key: str) -> str | None:
 
 @lru_cache(maxsize=4)
 def _composed(overrides: tuple[str, ...], config_dir: str | None) -> DictConfig:
-    found = [f"hydra.searchpath=[{quoted(f'file://{config_dir}')}]"] if config_dir else []
+    found = _found_in(config_dir)
     GlobalHydra.instance().clear()
     with initialize_config_module("conf", version_base="1.3"):
         keys = {override: override.split("=", 1)[0].lstrip("+") for override in overrides}
@@ -103,6 +117,31 @@ def _composed(overrides: tuple[str, ...], config_dir: str | None) -> DictConfig:
         chosen = [_first(override) for override, key in keys.items() if key in groups]
         # Which keys a launcher or a sweeper has depends on which it is.
         return compose("config", [*found, *chosen], return_hydra_config=True)
+
+
+@lru_cache(maxsize=4)
+def _options(config_dir: str | None) -> dict[str, list[str]]:
+    found = _found_in(config_dir)
+    GlobalHydra.instance().clear()
+    with initialize_config_module("conf", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+
+        def named(parent: str, kind: ObjectType) -> list[str]:
+            return loader.get_group_options(parent, kind, config_name="config", overrides=found)
+
+        def below(parent: str) -> Iterator[tuple[str, list[str]]]:
+            for name in named(parent, ObjectType.GROUP):
+                group = f"{parent}/{name}" if parent else name
+                if group != "hydra":
+                    yield group, named(group, ObjectType.CONFIG)
+                    yield from below(group)
+
+        return {group: options for group, options in below("") if options}
+
+
+def _found_in(config_dir: str | None) -> list[str]:
+    """What has Hydra look in a person's folder too."""
+    return [f"hydra.searchpath=[{quoted(f'file://{config_dir}')}]"] if config_dir else []
 
 
 def _groups_among(keys: Iterable[str], overrides: list[str]) -> set[str]:

@@ -11,7 +11,8 @@ from sweeps.config.written_values import as_written
 # A path alone names its group: nobody who gives a model of his own wants the toy world's settings for it.
 IMPLIED = {"model.path": ("model", "local"), "behavior.path": ("behavior", "tabular"), "probe.path": ("probe", "file")}
 
-# Hydra's flags that take a value.
+# Hydra's flags that take a word, and those that take a path or a name.
+WITH_WORD = ("--cfg", "-c", "--info", "-i", "--experimental-rerun")
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p")
 
 
@@ -24,11 +25,11 @@ def completed(arguments: Sequence[str]) -> list[str]:
         InputError: when an argument is not UTF-8, or `--config-dir` names no folder.
     """
     flags, overrides = parted(arguments)
-    given = {override.split("=", 1)[0].lstrip("+") for override in overrides}
+    given = keys_of(overrides)
     implied = [f"{group}={option}" for key, (group, option) in IMPLIED.items() if key in given and group not in given]
     chosen = ChosenConfig([*overrides, *implied], config_dir(flags))
     # An experiment may be a sweep without anyone saying -m.
-    may_sweep = not {"-m", "--multirun"}.isdisjoint(flags) or not {"experiment", "hydra.mode"}.isdisjoint(given)
+    may_sweep = not {"-m", "--multirun"}.isdisjoint(flags) or not given.keys().isdisjoint({"experiment", "hydra.mode"})
     return [*flags, *(as_written(override, chosen.type_of, may_sweep) for override in overrides), *implied]
 
 
@@ -42,11 +43,35 @@ def parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             raise InputError(f"{ascii(argument)[1:-1]} is not UTF-8; give the file a name that is")
         if argument in WITH_VALUE:
             flags += [argument, *(str(Path(value).expanduser()) for value in islice(rest, 1))]
-        elif argument.startswith("~") or ("=" in argument and not argument.startswith("-")):
+        elif (argument[:1] == "~" and argument[1:2] != "/") or ("=" in argument and not argument.startswith("-")):
             overrides.append(argument)
         else:
             flags.append(argument)
     return flags, overrides
+
+
+def parted_names(flags: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags with their values, and what is neither flag nor KEY=VALUE: names of a model and files."""
+    kept: list[str] = []
+    names: list[str] = []
+    rest = iter(flags)
+    for flag in rest:
+        if flag.startswith("-"):
+            kept += [flag, *(islice(rest, 1) if flag in (*WITH_VALUE, *WITH_WORD) else ())]
+        else:
+            names.append(flag)
+    return kept, names
+
+
+def without_names(line: str) -> str:
+    """A line that a shell wants completed, without the names that Hydra's completion takes for mistakes."""
+    program, *words = line.split(" ")
+    return " ".join([program, *(word for word in words[:-1] if "=" in word or word[:1] in ("-", "~")), *words[-1:]])
+
+
+def keys_of(overrides: Sequence[str]) -> dict[str, str]:
+    """{key or group: what stands behind the equals sign}, the last that was typed."""
+    return {key.lstrip("+"): value for key, _, value in (override.partition("=") for override in overrides)}
 
 
 def _is_utf8(argument: str) -> bool:

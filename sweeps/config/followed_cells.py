@@ -45,10 +45,11 @@ def first_and_following(composed: Sequence[Composed]) -> tuple[list[Composed], l
     return first, [(one, _followed(one, named, by_overrides)) for one, named in waiting]
 
 
-def following(one: Composed, folder: Path) -> Composed:
-    """The cell with the folder of the one that it follows in its composition."""
-    told = f"composition=[{source(str(folder))}]"
-    return Composed({**one.values, "composition": [str(folder)]}, (*_apart_from_composition(one), told))
+def following(one: Composed, *folders: Path | str) -> Composed:
+    """The cell with the folders of those that it follows in its composition."""
+    paths = [str(folder) for folder in folders]
+    told = f"composition=[{','.join(map(source, paths))}]"
+    return Composed({**one.values, "composition": paths}, (*_apart_from_composition(one), told))
 
 
 def on_its_own(one: Composed) -> Composed:

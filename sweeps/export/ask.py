@@ -1,7 +1,8 @@
 """Base and edited model side by side in the terminal."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +64,10 @@ class Pair:
         model, tokenizer = load_model(str(base), **origin.get("loaded", {}))
         set_framing(tokenizer, framing(**origin.get("framed", {})))
         _require_its_base(folder, origin, fingerprint(model))
-        adapted: Any = PeftModel.from_pretrained(model, folder)
+        with warnings.catch_warnings():
+            # Of what PEFT calls in transformers, which nobody who asks a question can do anything about.
+            warnings.simplefilter("ignore", FutureWarning)
+            adapted: Any = PeftModel.from_pretrained(model, folder)
         generation = Generation(**origin.get("asked", {"max_new_tokens": NEW_TOKENS}))
         if max_new_tokens is not None:
             generation = replace(generation, max_new_tokens=max_new_tokens)
@@ -101,7 +105,14 @@ def show_answers(pair: Pair, prompt: str, to: Console) -> None:
         to.print()
 
 
-def ask(pair: Pair, to: Console) -> None:
+def ask_each(pair: Pair, prompts: Sequence[str], to: Console) -> None:
+    """Asks prompts one after another, each said before its answers."""
+    for prompt in prompts:
+        to.print(f"prompt {prompt}", markup=False, soft_wrap=True)
+        show_answers(pair, prompt, to)
+
+
+def converse(pair: Pair, to: Console) -> None:
     """Reads prompts from the terminal until an empty line or the end of the input."""
     while True:
         try:

@@ -17,6 +17,7 @@ from sweeps.config.wandb_settings import settled
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.layers import cell_layer, chosen_layers, method_layers
 from sweeps.plan.materials import Materials
+from sweeps.plan.named_cells import with_cell_folders
 from sweeps.plan.plan import STORE, Plan
 from sweeps.records.choice import Choice
 
@@ -31,6 +32,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
     Raises:
         InputError: for the first thing that is wrong, whichever cell it is in.
     """
+    composed = [with_cell_folders(one) for one in composed]
     values = [dict(one.values) for one in composed]
     commands = [_command(one) for one in composed]
     settings = [read_settings(value) for value in values]
@@ -74,6 +76,7 @@ def plan_cell(composed: Composed, materials: Materials) -> Experiment:
     Raises:
         InputError: for the first thing that is wrong with it.
     """
+    composed = with_cell_folders(composed)
     values = dict(composed.values)
     settings = read_settings(values)
     _look(settings, values, materials)

@@ -63,10 +63,6 @@ class Sweep:
         """What to say where nothing was measured whole."""
         return InputError(f"sweep '{self.name}' has no cell that is done; `sweeps status {self.name}` says why")
 
-    def cell(self, start: str) -> Record:
-        """The one finished cell whose id begins so; raises InputError when there is none, or several."""
-        return one_cell(start, self.finished())
-
     def rule(self, cells: Sequence[Record]) -> Choice | None:
         """The rule that cells were run with, which the best of them is chosen by; none when they disagree."""
         written = [config_of(self.folder / record.cell).get("evaluation", {}).get("choose") for record in cells]
@@ -74,15 +70,9 @@ class Sweep:
         return rules.pop() if len(rules) == 1 else None
 
 
-def one_cell(start: str, records: Sequence[Record]) -> Record:
-    """The record whose cell's id begins so; raises InputError when there is none, or several."""
-    by_cell = {record.cell: record for record in records}
-    return by_cell[one_id(start, list(by_cell))]
-
-
 def one_id(start: str, cells: Sequence[str]) -> str:
     """The id of a cell that begins so; raises InputError when there is none, or several."""
-    found = [cell for cell in cells if cell.startswith(start)]
+    found = [start] if start in cells else [cell for cell in cells if cell.startswith(start)]
     if len(found) != 1:
         raise InputError(f"'{start}' names {len(found)} cells; there are {', '.join(found or cells)}")
     return found[0]

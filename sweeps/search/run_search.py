@@ -18,7 +18,8 @@ from sweeps.results.pooling import Pooled, pool
 from sweeps.search.search import Search
 from sweeps.store.full_disk import disk_full, is_disk_full
 from sweeps.terminal.cell_tables import console
-from sweeps.terminal.summary import show, show_front
+from sweeps.terminal.summary import show, show_commands, show_front
+from sweeps.terminal.sweep_log import sweep_log
 
 
 def run_search(search: Search, engine: Engine) -> Outcome:
@@ -50,16 +51,17 @@ def _run(searches: Sequence[Search], engine: Engine) -> dict[str, Record]:
     first = searches[0].first
     opened: list[Search] = []
     try:
-        conductor = start(replace(first, experiments=()), engine, sum(one.settings.n_trials for one in searches))
-        try:
-            for search in searches:
-                search.open_study()
-                opened.append(search)
-            _ask_and_hear(searches, conductor)
-        finally:
-            conductor.close()
-            for search in opened:
-                search.study.close()
+        with sweep_log(first.sweep_folder):
+            conductor = start(replace(first, experiments=()), engine, sum(one.settings.n_trials for one in searches))
+            try:
+                for search in searches:
+                    search.open_study()
+                    opened.append(search)
+                _ask_and_hear(searches, conductor)
+            finally:
+                conductor.close()
+                for search in opened:
+                    search.study.close()
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(first.output_dir) from error
@@ -103,12 +105,13 @@ def _proposal(searches: Sequence[Search], room: int) -> tuple[Search, Plan] | No
 def _tell(search: Search, records: dict[str, Record]) -> Outcome:
     ours = tuple(record for cell, record in records.items() if cell in search.cells())
     to = console()
-    show(ours, search.choice, search.first.sweep_folder, to)
+    chosen = show(ours, search.choice, search.first.sweep_folder, to)
     if len(search.objectives) > 1:
         names = [objective.metric for objective in search.objectives]
         show_front(_front(search, ours), names, to)
     if search.exhausted:
         to.print("the sampler named nothing but cells that it had named before: the search ended early")
+    show_commands(chosen, search.first.sweep_folder, to)
     return Outcome(ours, tuple(record.cell for record in ours if record.status == "failed"))
 
 

@@ -7,4 +7,5 @@ __all__ = [
     "output",
     "progress",
     "summary",
+    "sweep_log",
 ]

@@ -1,5 +1,6 @@
 """What a person sees while cells run: one line a cell, the stage that is running, what is left, the best so far."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import mean
@@ -18,6 +19,8 @@ from sweeps.results.headlines import headline_metrics
 from sweeps.results.pooling import Pooled
 from sweeps.results.protocols import by_protocol
 from sweeps.terminal.cell_tables import change, number
+
+_log = logging.getLogger(__name__)
 
 # Without a terminal to redraw, a stage is told once it took this many seconds.
 LONG_STAGE = 20.0
@@ -75,6 +78,7 @@ class Progress:
 
     def started(self, cell: str, label: str) -> None:
         """A cell runs now."""
+        _log.debug("%s begins", label)
         self._running[cell] = _Running(label)
         self._passing_line()
 
@@ -83,6 +87,7 @@ class Progress:
         running = self._running.get(cell)
         if running is None:
             return
+        _log.debug("%s: %s took %.2f s", running.label, name, seconds)
         running.stage = NEXT_STAGE.get(name, "")
         self._passing_line()
         if not self._console.is_terminal and seconds >= LONG_STAGE:
@@ -90,6 +95,7 @@ class Progress:
 
     def say(self, text: str, style: str | None = "yellow") -> None:
         """Something to be read while cells run."""
+        _log.info("%s", text)
         self._clear()
         self._console.print(text, markup=False, style=style)
         self._passing_line()

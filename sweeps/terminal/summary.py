@@ -1,5 +1,6 @@
 """What a command says when its cells have ended."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +17,13 @@ from sweeps.results.protocols import by_protocol, measured_alike
 from sweeps.terminal.cell_tables import cell_table, change, sweep_notes, sweep_table
 
 
-def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: Console) -> None:
-    """Prints the table of the cells, the one that was chosen, and where the records are; one for each protocol."""
+def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: Console) -> list[str]:
+    """Prints the table of the cells, the one that was chosen, and where the records are; one for each protocol.
+
+    Returns:
+        The cells that were chosen, one for each protocol; the one cell of a command that has no other.
+    """
+    chosen: list[str] = []
     done = [record for record in records if record.status == "done"]
     for note in chance_notes(done):
         to.print(note, markup=False, style="yellow", soft_wrap=True)
@@ -30,12 +36,13 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
         to.print(f"{record.cell}: {keys}", markup=False)
         to.print(cell_table(record))
         to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched", markup=False)
+        chosen = [record.cell]
     elif records:
         ways = by_protocol(records)
         for protocol in ways or {"": []}:
             alike = measured_alike(records, folder, protocol) if len(ways) > 1 else records
             title = f"measured as {protocol}" if len(ways) > 1 else None
-            _show_alike(alike, choice, folder, title, to)
+            chosen += _show_alike(alike, choice, folder, title, to)
     given_up = sum(record.status == "pruned" for record in records)
     if given_up:
         to.print(f"{given_up} of {len(records)} cells were given up before all was measured; they count as not done")
@@ -43,13 +50,34 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
     if failed:
         to.print(f"[red]{failed} of {len(records)} cells failed[/red]; each says why above and in its {RESULT}")
     to.print(f"records: {folder}", markup=False)
+    return chosen
 
 
-def _show_alike(records: Sequence[Record], choice: Choice | None, folder: Path, title: str | None, to: Console) -> None:
+def show_commands(cells: Sequence[str], folder: Path, to: Console) -> None:
+    """Prints what may be typed next of each chosen cell, ready to be copied.
+
+    Args:
+        cells: their ids, which go on meaning the same cells when the sweep grows.
+        folder: of the sweep.
+        to: where.
+    """
+    output_dir = folder.parents[1]
+    elsewhere = [] if output_dir == Path("outputs") else ["--output-dir", str(output_dir)]
+    for cell in cells:
+        to.print(f"next, with {cell}:", markup=False)
+        for command in (["samples"], ["ask"], ["export", f"{folder.name}-{cell[:6]}"]):
+            words = ["sweeps", command[0], folder.name, cell, *command[1:], *elsewhere]
+            to.print(f"  {shlex.join(words)}", markup=False, soft_wrap=True)
+
+
+def _show_alike(
+    records: Sequence[Record], choice: Choice | None, folder: Path, title: str | None, to: Console
+) -> tuple[str, ...]:
     found = choose(records, choice, folder) if choice else None
     show_table(records, found.best if found else None, to, title)
     if choice is not None and found is not None:
         show_choice(found, choice, to)
+    return (found.best.cell,) if found and found.best else ()
 
 
 def show_table(records: Sequence[Record], best: Pooled | None, to: Console, title: str | None = None) -> None:

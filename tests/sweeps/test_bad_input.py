@@ -228,7 +228,7 @@ def test_a_scorer_that_can_not_be_trusted_is_refused_before_the_model_is_loaded(
     assert "set trust_checkpoint=true" in refused.err
     assert len(refused.err.splitlines()) == 1
     assert not (tmp_path / "ran").exists()
-    assert not list((tmp_path / "outputs").glob("runs/*/[!.]*"))
+    assert not list((tmp_path / "outputs").glob("runs/*/[!.]*/"))
 
 
 def test_prompts_and_tasks_that_are_not_there_are_refused(surgery, arguments, tmp_path) -> None:

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import warnings
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -164,10 +166,19 @@ def test_ask_shows_what_base_and_edited_model_say(sweeps, cell, world) -> None:
     assert said["edited"].split() == edited.split()
 
 
-def test_ask_without_a_terminal_wants_a_prompt(sweeps, cell) -> None:
+def test_ask_without_a_terminal_wants_a_prompt(sweeps, cell, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(" \n"))
     ran = sweeps("ask", "tiny-texts", cell.name)
     assert ran.code == 1
     assert "--prompt" in ran.err
+
+
+def test_ask_takes_a_prompt_a_line_of_what_is_piped_in(sweeps, cell, monkeypatch) -> None:
+    prompts = ["ann said to bob : bob is a", "cid said to dee : ann is a"]
+    said = [sweeps("ask", "tiny-texts", cell.name, "--prompt", prompt).out for prompt in prompts]
+    monkeypatch.setattr("sys.stdin", StringIO(f"{prompts[0]}\n\n{prompts[1]}"))
+    piped = sweeps("ask", "tiny-texts", cell.name)
+    assert piped.out == "".join(f"prompt {prompt}\n{one}" for prompt, one in zip(prompts, said, strict=True))
 
 
 def lm_eval(model_args: str, folder: Path) -> float:
@@ -210,6 +221,16 @@ def test_ask_talks_to_an_exported_adapter_too(sweeps, cell) -> None:
     from_adapter = sweeps("ask", "out", *question)
     assert from_adapter.code == 0, from_adapter.err
     assert from_adapter.out == from_cell.out
+
+
+def test_ask_of_an_adapter_is_quiet_about_what_libraries_do_among_themselves(sweeps, cell) -> None:
+    assert sweeps("export", "tiny-texts", cell.name, "out").code == 0
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        ran = sweeps("ask", "out", "--prompt", "ann said to bob : bob is a", "--max-new-tokens", "2")
+    assert ran.code == 0
+    assert ran.err == ""
+    assert [one.message for one in warned if "peft" in one.filename or "transformers" in one.filename] == []
 
 
 def test_ask_talks_to_a_fine_tuned_cell_and_to_its_adapter(sweeps, fine_tuned) -> None:

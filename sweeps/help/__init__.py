@@ -1,0 +1,3 @@
+"""What `surgery --help` shows."""
+
+__all__ = ["help_page"]

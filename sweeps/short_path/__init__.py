@@ -1,0 +1,3 @@
+"""`surgery MODEL TEXTS.csv PROMPTS.txt`: a whole command made of three files."""
+
+__all__ = ["named_model", "short_command"]
