@@ -16,6 +16,8 @@ from sweeps.results.headlines import headline_metrics, is_part_of_a_part
 
 # A table is whole when it goes to a file or another program: nothing is cut to a width nobody has.
 PIPED_WIDTH = 400
+# A column: its head, and its cells from the top.
+_NamedColumn = tuple[str, list[str]]
 
 
 def console(stderr: bool = False, wide: bool = False) -> Console:
@@ -79,7 +81,7 @@ def sweep_table(
     left = [("cell", [named(record) for record in ordered])]
     left += [(key, [str(record.keys.get(key, "-")) for record in ordered]) for key in keys]
     measured = [(metric, [shown(record, metric) for record in ordered]) for metric in metrics]
-    right = []
+    right: list[_NamedColumn] = []
     if any(record.status != "done" for record in records):
         whole = room >= PIPED_WIDTH
         told = [f"{one.status}: {one.error}" if whole and one.status != "done" else one.status for one in ordered]
@@ -96,9 +98,6 @@ def sweep_table(
         table.caption = f"no room for {', '.join(left_out)}: `sweeps report NAME --wide` shows all"
         table.caption_justify = "left"
     return table
-
-
-_NamedColumn = tuple[str, list[str]]
 
 
 def _that_fit(

@@ -98,8 +98,8 @@ def _trade_off(shown: Shown) -> "Section":
         x, y = wr.SummaryMetric(shown.ability), wr.SummaryMetric(shown.behavior)
         told = f", colour: {shown.grid[0]}" if shown.grid else ""
         title = f"up: {_named(shown.behavior)}; across: {_named(shown.ability)}{told}"
-        log = {"log_x": True} if name_of(shown.ability).startswith(LOGARITHMIC) else {}
-        panels.append(wr.ScatterPlot(title=title, x=x, y=y, z=colour, layout=_place(0), **log))
+        log = name_of(shown.ability).startswith(LOGARITHMIC) or None
+        panels.append(wr.ScatterPlot(title=title, x=x, y=y, z=colour, layout=_place(0), log_x=log))
     lines = [wr.ParallelCoordinatesPlotColumn(metric=wr.Config(key), display_name=key) for key in shown.swept]
     lines += [
         wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(name), display_name=_named(name))
