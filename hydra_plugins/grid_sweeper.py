@@ -43,9 +43,19 @@ class CellSweeper(Sweeper):
         self.launcher: EngineLauncher = launcher
 
     def overrides(self, arguments: Sequence[str]) -> list[Override]:
-        """What is asked for, parsed; for a key that is given twice the last counts."""
+        """What is asked for, parsed; for a key that is given twice the last counts.
+
+        Raises:
+            InputError: for a key that is swept over nothing.
+        """
         given = [*self.parsed(self._params), *self._parser().parse_overrides(list(arguments))]
-        return list({override.get_key_element(): override for override in given}.values())
+        found = list({override.get_key_element(): override for override in given}.values())
+        for override in found:
+            if override.is_discrete_sweep() and next(override.sweep_string_iterator(), None) is None:
+                options = self._loader.get_group_options(override.key_or_group)
+                there = f"; there are {', '.join(options)}" if options else ""
+                raise InputError(f"{override.input_line} stands for no value{there}")
+        return found
 
     def parsed(self, params: Mapping[str, Any]) -> list[Override]:
         """What a config has as {key: value or values}."""

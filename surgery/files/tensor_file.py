@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from safetensors import SafetensorError, safe_open
 
 from surgery.errors import InputError
+from surgery.files.whole_files import let_be_read, usual_mode
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +49,6 @@ def save_tensors(tensors: "dict[str, torch.Tensor]", path: Path, metadata: dict[
     """
     from safetensors.torch import save_file  # with torch
 
-    path.touch()
-    mode = path.stat().st_mode
+    mode = usual_mode(path)
     save_file(tensors, path, metadata)
-    path.chmod(mode)
+    let_be_read(path, mode)

@@ -2,24 +2,49 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from surgery.errors import InputError
 
+READ_AND_WRITE = 0o666
+
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`; it takes the name `path` only when the body ends without an error."""
+    """Gives a temporary path beside `path`; it takes the name `path` only when the body ends without an error.
+
+    The file may be read by whoever may read other files made here, see `let_be_read`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        mode = usual_mode(temporary)
+        temporary.unlink()
         yield temporary
+        let_be_read(temporary, mode)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def usual_mode(new: Path) -> int:
+    """What a file made here by nobody in particular is allowed, as the umask has it; `new` is made, and is empty."""
+    new.touch()
+    return new.stat().st_mode
+
+
+def let_be_read(file: Path, mode: int) -> None:
+    """Allows a file all that `mode` does: libraries make files that are their owner's alone, and copies keep that.
+
+    A file that has other names is left as it is, since it is somebody else's too.
+    """
+    found = file.stat()
+    if found.st_nlink == 1:
+        file.chmod(stat.S_IMODE(found.st_mode) | (stat.S_IMODE(mode) & READ_AND_WRITE))
 
 
 def clear_leftovers(folder: str | Path) -> None:

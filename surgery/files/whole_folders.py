@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from surgery.errors import InputError
+from surgery.files.whole_files import let_be_read
 
 # Elsewhere on a shared file system another process may have the same number.
 _HOST = platform.node().replace(".", "_")
@@ -21,7 +22,8 @@ def folder_written_whole(path: Path, marker: str, kind: str, force: bool = False
     """Gives a new folder beside `path`; it takes the name `path` only when the body ends without an error.
 
     A process that is killed leaves no `path`, but perhaps hidden folders, which the next one for the same path puts in
-    order: what was half written goes, and what was moved out of the way comes back.
+    order: what was half written goes, and what was moved out of the way comes back. Its files may be read by whoever
+    may read other files made here, see `let_be_read`.
 
     Args:
         path: absolute.
@@ -46,6 +48,10 @@ def folder_written_whole(path: Path, marker: str, kind: str, force: bool = False
         raise InputError(f"the folder '{path}' can't be made ({error.strerror}); give another one") from None
     try:
         yield temporary
+        # A folder's permissions are the umask's, too.
+        for file in temporary.rglob("*"):
+            if file.is_file() and not file.is_symlink():
+                let_be_read(file, temporary.stat().st_mode)
         if force and path.exists():
             os.rename(path, old)
         os.rename(temporary, path)

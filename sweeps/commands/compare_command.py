@@ -8,6 +8,7 @@ import typer
 
 from surgery.errors import InputError
 from sweeps.commands.options import Csv, Name, Output
+from sweeps.records.numbers import number
 from sweeps.records.record import Record, swept_keys
 from sweeps.records.sweep import Sweep
 from sweeps.results.best_cell import choose
@@ -15,7 +16,7 @@ from sweeps.results.difference import Difference, difference
 from sweeps.results.headlines import headline_metrics
 from sweeps.results.pairing import Pairing, pair
 from sweeps.results.protocols import by_protocol, hash_of, what_differs
-from sweeps.terminal.cell_tables import console, number
+from sweeps.terminal.cell_tables import console
 
 if TYPE_CHECKING:
     from rich.console import Console

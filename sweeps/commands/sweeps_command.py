@@ -20,6 +20,7 @@ from sweeps.commands.sync_command import sync
 from sweeps.commands.verify_command import verify
 from sweeps.engines.import_path import import_packages_only
 from sweeps.records.metric import key_of
+from sweeps.records.numbers import change, number
 from sweeps.records.record import RESULT, SAMPLES, cell_folders, load_records, sweep_folders
 from sweeps.records.samples import read_samples, told_with_scored
 from sweeps.records.sweep import Sweep
@@ -27,7 +28,7 @@ from sweeps.report.write import FIGURES, write_report
 from sweeps.results.best_cell import choose
 from sweeps.results.cell_selector import named_cell
 from sweeps.results.protocols import measured_alike
-from sweeps.terminal.cell_tables import change, console, number
+from sweeps.terminal.cell_tables import console
 from sweeps.terminal.output import speak_plainly
 from sweeps.terminal.summary import show_choice, show_table
 
@@ -99,6 +100,7 @@ def report(
     name: Name,
     cell: Annotated[list[str] | None, typer.Option("--cell", help="embed the samples of this cell too; repeat")] = None,
     figures: Annotated[bool, typer.Option(help="also write figures/ as PNG and SVG")] = True,
+    wide: Annotated[bool, typer.Option("--wide", help="all columns of the table, however narrow the terminal")] = False,
     protocol: Protocol = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
@@ -111,8 +113,8 @@ def report(
     picked = [named_cell(one, sweep, done).cell for one in cell or []]
     choice = sweep.rule(done)
     found = choose(done, choice, folder) if choice else None
-    to = console()
-    show_table(records, found.best if found else None, to, title=name)
+    to = console(wide=wide)
+    show_table(records, found.best if found else None, to, name, choice)
     if choice is not None and found is not None:
         show_choice(found, choice, to)
     path = write_report(folder, records, choice, picked, figures)

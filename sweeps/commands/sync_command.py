@@ -9,9 +9,11 @@ from surgery.errors import InputError
 from sweeps.commands.options import Name, Output
 from sweeps.config.wandb_settings import require_destination
 from sweeps.records.record import lock_file
-from sweeps.records.sweep import Sweep
+from sweeps.records.sweep import Sweep, config_of
+from sweeps.report.write import PAGE
 from sweeps.terminal.cell_tables import console
-from sweeps.tracking.sync import Destination, send, unsent
+from sweeps.tracking.sync import Destination, send, send_report, unsent
+from sweeps.tracking.wandb_note import Note
 
 
 def sync(
@@ -20,24 +22,30 @@ def sync(
     entity: Annotated[str, typer.Option(help="user or team, in place of the one the cells were logged for")] = "",
     output_dir: Output = Path("outputs"),
 ) -> None:
-    """Sends each cell to Weights & Biases once; cells run with tracking=none are sent from their records."""
+    """Sends each cell and the report to Weights & Biases once; what ran with tracking=none is sent from its records."""
     from filelock import FileLock, Timeout
 
     sweep = Sweep.named(name, output_dir)
     folder, records = sweep.folder, sweep.finished()
     to = console()
-    waiting = unsent(records, folder)
-    if not waiting:
+    waiting, note = unsent(records, folder), Note.load(folder)
+    page = folder / PAGE
+    if not waiting and (not page.is_file() or (note is not None and note.sent)):
         to.print(f"all {len(records)} cells were sent before")
         return
     require_destination(project, entity, "then the same command again")
+    where = Destination(entity or None, project or None)
     try:
         with FileLock(lock_file(folder, "wandb"), blocking=False):
-            sent = send(unsent(records, folder), folder, Destination(entity or None, project or None), to.print)
+            sent = send(unsent(records, folder), folder, where, to.print)
+            tracking = config_of(folder / records[0].cell).get("tracking", {})
+            reported = None if sent.failed else send_report(page, tracking, where)
     except Timeout:
         raise InputError(f"another command is sending '{name}' now") from None
     before = len(records) - len(waiting)
     to.print(f"sent {sent.count} of {len(records)} cells" + (f"; {before} were sent before" if before else ""))
+    if reported:
+        to.print("sent the report")
     if sent.address:
         to.print(sent.address, markup=False, soft_wrap=True)
     if sent.failed:
@@ -45,3 +53,5 @@ def sync(
             f"{len(sent.failed)} cells were not sent ({', '.join(sent.failed)}): {sent.reason}; "
             "the same command goes on with them"
         )
+    if reported is False:
+        raise InputError("W&B did not take the report; the same command tries again")

@@ -20,6 +20,7 @@ from sweeps.terminal.summary import show, show_commands
 from sweeps.terminal.sweep_log import sweep_log
 
 _log = logging.getLogger(__name__)
+from sweeps.tracking.report_run import track_report
 
 OUTPUTS_README = """\
 What the commands leave here:
@@ -115,6 +116,7 @@ def _write_report(plan: Plan, records: dict[str, Record]) -> None:
         console(stderr=True).print(f"no report was written: {' '.join(str(error).split())}", style="yellow")
         return
     console().print(f"report:  {path}", markup=False, soft_wrap=True)
+    track_report(plan, path, lambda text: console(stderr=True).print(text, markup=False, style="yellow"))
     if others := len(records) - len(shown):
         console().print(f"{others} cells of this sweep that were measured in another way are not in it", markup=False)
 

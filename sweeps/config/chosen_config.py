@@ -9,7 +9,6 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -157,7 +156,9 @@ def _groups_among(keys: Iterable[str], overrides: list[str]) -> set[str]:
 
 def _first(override: str) -> str:
     """A choice of a group; of several, the first."""
-    parsed: Override = OverridesParser.create().parse_override(override)
+    # What `glob(...)` stands for the loader knows.
+    loader = GlobalHydra.instance().config_loader()
+    [parsed] = OverridesParser.create(config_loader=loader).parse_overrides([override])
     if not parsed.is_sweep_override():
         return override
-    return f"{parsed.get_key_element()}={next(iter(parsed.sweep_string_iterator()))}"
+    return next((f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()), override)

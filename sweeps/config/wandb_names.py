@@ -7,6 +7,7 @@ from surgery.errors import InputError
 
 # What W&B does not take in the name of a project.
 FORBIDDEN = "/\\#?%:"
+LONGEST_TAG = 64
 
 
 def require_tags(tags: Any) -> list[str]:
@@ -20,8 +21,8 @@ def require_tags(tags: Any) -> list[str]:
         raise InputError(f"tracking.tags={tags} is no list; write tracking.tags=[{tags}]")
     texts = [str(tag) for tag in found]
     for tag in texts:
-        if not 1 <= len(tag) <= 64:
-            raise InputError(f"tracking.tags: '{tag}' has {len(tag)} characters; a tag has 1 to 64")
+        if not 1 <= len(tag) <= LONGEST_TAG:
+            raise InputError(f"tracking.tags: '{tag}' has {len(tag)} characters; a tag has 1 to {LONGEST_TAG}")
     return texts
 
 

@@ -6,7 +6,7 @@ from io import StringIO
 from typing import Any
 
 from sweeps.equal_price.comparison import SIGNIFICANT, AtPrice, MethodComparison
-from sweeps.terminal.cell_tables import number
+from sweeps.records.numbers import number
 from sweeps.terminal.latex_text import escaped, tabular
 
 NO_CELL = "no cell"

@@ -54,7 +54,14 @@ def _compared(
     if isinstance(found, str):
         return "can't tell", found
     (one, other), (low, high) = found
-    reason = f"{lower} {one:.3f}, {than} {other:.3f}: {other - one:+.3f} ({low:+.3f} to {high:+.3f})"
+    told = ((lower, one), (than, other))
+    first, second = (f"{name} {value:.3f}" if isinstance(name, str) else f"{value:g}" for name, value in told)
+    sign = -1
+    if not isinstance(lower, str) or any(row.is_base for row in table.rows if row.name == lower):
+        # The claim is of a rise: what changed stands first all the same.
+        first, second, sign = second, first, 1
+    ends = sorted((sign * low, sign * high))
+    reason = f"{first} against {second}: {sign * (other - one):+.3f} ({ends[0]:+.3f} to {ends[1]:+.3f})"
     return judged(low, high, claim.within), reason
 
 

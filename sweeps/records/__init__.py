@@ -8,6 +8,7 @@ __all__ = [
     "machine",
     "metric",
     "metrics_of",
+    "numbers",
     "record",
     "recorded_generation",
     "samples",

@@ -5,18 +5,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
 
 from surgery.errors import InputError
 from sweeps.equal_price.comparison import MethodComparison, compared_methods, methods_of
+from sweeps.findings.metric_words import explained
+from sweeps.findings.one_sentence import in_one_sentence
+from sweeps.findings.qualification import qualification
+from sweeps.findings.trust import what_to_trust
 from sweeps.records.choice import Choice
 from sweeps.records.metric import Metric
 from sweeps.records.record import AT_CHANCE, Record, in_order, swept_keys
 from sweeps.report.fronts import front_of
 from sweeps.report.page_samples import Samples, embedded_samples
-from sweeps.results.best_cell import choose
+from sweeps.results.best_cell import Chosen, choose
 from sweeps.results.broken_text import degenerate
 from sweeps.results.false_discoveries import significant
 from sweeps.results.headlines import headline_metrics, reported_metrics
@@ -70,6 +75,7 @@ def contents(
     swept = swept_keys([row.keys for row in rows])
     drawn = [
         _row(row, by_cell, names, swept)
+        | _said(row, choice)
         | {"chosen": best is not None and row.cell == best.cell}
         | {"significant": [metric for metric in headlines if differs.get((row.cell, metric))]}
         for row in rows
@@ -83,10 +89,12 @@ def contents(
         "counts": {kind: sum(record.status == kind for record in records) for kind in ("done", "failed", "pruned")},
         "about": _about(done),
         **_wanted(choice, names),
-        "half": outcome.half if outcome else "",
-        "why": outcome.why if outcome else "",
+        **_first_screen(outcome, choice, differs),
+        "output": "" if str(folder.parent.parent) == "outputs" else f" -o {quote(str(folder.parent.parent))}",
         "metrics": [*headlines, *(metric for metric in names if metric not in headlines)],
         "headlines": headlines,
+        "explained": {metric: about for metric in names if (about := explained(metric))},
+        "bases": {metric: _one_base(rows, metric) for metric in headlines},
         "possible": {metric: _possible(rows, metric) for metric in names},
         "behavior": behavior,
         "ability": ability,
@@ -100,6 +108,36 @@ def contents(
     }
     samples = embedded_samples(folder, list(dict.fromkeys(wanted)))
     return Contents(name, values, samples, _methods(records, folder, choice))
+
+
+def _first_screen(
+    outcome: Chosen | None, choice: Choice | None, differs: Mapping[tuple[str, str], bool]
+) -> dict[str, Any]:
+    """What the best edit did, or why there is none, and what to trust of it."""
+    if outcome is None or choice is None:
+        return {"half": "", "why": "", "sentence": "", "trust": []}
+    best, why = outcome.best, outcome.why
+    return {
+        "half": outcome.half,
+        "why": why,
+        "sentence": in_one_sentence(best, choice) if best else why[:1].upper() + why[1:],
+        "trust": what_to_trust(outcome, choice, differs),
+    }
+
+
+def _said(row: Pooled, choice: Choice | None) -> dict[str, Any]:
+    """What a cell did in a sentence; whether it qualifies by the rule, or why not, with the values the rule saw."""
+    by_rule = qualification(row, choice) if choice else None
+    return {
+        "sentence": in_one_sentence(row, choice),
+        "qualifies": None if by_rule is None else {"why_not": by_rule.why_not, "values": by_rule.values},
+    }
+
+
+def _one_base(rows: Sequence[Pooled], metric: str) -> float | None:
+    """What the unedited model measures; None where cells are of several models, or there is no base."""
+    found = {_rounded([m.base])[0] for m in _of(rows, metric)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _methods(records: Sequence[Record], folder: Path, choice: Choice | None) -> MethodComparison | str | None:

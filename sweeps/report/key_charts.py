@@ -13,6 +13,8 @@ from sweeps.report.metric_axes import intervals, metric_axis, rule_levels
 MOST_NUMBERS, MOST_LINES = 100, len(SERIES)
 # A heat map that is emptier than this says less than points do; a search visits few values twice.
 LEAST_FILLED = 0.25
+# Of a square without a cell: how far its strokes reach from the middle, and how far apart they are.
+INNER, HATCHING = 0.46, (-0.6, -0.3, 0.0, 0.3, 0.6)
 
 
 def map_keys(sweep: DrawnSweep) -> tuple[str, str] | None:
@@ -105,12 +107,11 @@ def _scattered(sweep: DrawnSweep, rows: Sequence[Row], keys: tuple[str, str], me
 def _marked(
     sweep: DrawnSweep, at: Mapping[tuple[float, float], Row], xs: Sequence[float], ys: Sequence[float]
 ) -> list[Mark]:
-    """The chosen cell's square outlined, and squares without a cell marked as such."""
+    """The chosen cell's square outlined, and squares without a cell hatched."""
     marks: list[Mark] = []
     places = {(x, y): (float(i), float(j)) for i, x in enumerate(xs) for j, y in enumerate(ys)}
     if gaps := [place for keys, place in places.items() if keys not in at]:
-        form: dict[str, Any] = {"symbol": "square", "filled": False, "size": 5}
-        marks.append(Points("no cell", tuple(x for x, _ in gaps), tuple(y for _, y in gaps), SOFT, **form))
+        marks.append(_hatched(gaps))
     for keys, row in at.items():
         if row["chosen"]:
             i, j = places[keys]
@@ -121,6 +122,19 @@ def _marked(
             marks.append(Line(f"chosen{sweep.values['half']}", *outline, PALE, width=6))
             marks.append(Line("", *outline, "#000000", width=2.5))
     return marks
+
+
+def _hatched(squares: Sequence[tuple[float, float]]) -> Line:
+    """Squares of a heat map, by their middles, with a few strokes from lower left to upper right in each."""
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for i, j in squares:
+        for shift in HATCHING:
+            # The ends of y = x + shift within a square from -INNER to INNER.
+            left, right = max(-INNER, -INNER - shift), min(INNER, INNER - shift)
+            xs += [i + left, i + right, None]
+            ys += [j + left + shift, j + right + shift, None]
+    return Line("no cell", tuple(xs), tuple(ys), SOFT, width=1)
 
 
 def _text(row: Row | None, metric: str) -> str:

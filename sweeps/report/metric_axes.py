@@ -10,12 +10,14 @@ from sweeps.charts.palette import SOFT
 from sweeps.records.metric import name_of
 from sweeps.report.drawn_sweep import BASE, DrawnSweep, Row, column, rounded
 
-# A perplexity whose cells lie further apart than this times is drawn on a logarithmic axis.
-WIDE = 2.0
+# A perplexity is drawn on a logarithmic axis, on which equal ratios are equally long: a ratio is what an edit costs.
+LOGARITHMIC = "perplexity/"
 # Cells that broke the text and limits of the rule are drawn where they lie at most this much of the others' span away.
 NEAR = 0.5
 MARGIN, EDGE = 0.06, 0.02
-ROUND = ((1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9))
+# The digits of round numbers on a logarithmic axis, and of steps where it spans too little for those.
+ROUND, STEPS = ((1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)), (1, 2, 5)
+FEWEST_TICKS, MOST_TICKS = 4, 8
 
 
 def metric_axis(sweep: DrawnSweep, metric: str, with_intervals: Sequence[Row] = ()) -> Axis:
@@ -32,7 +34,7 @@ def metric_axis(sweep: DrawnSweep, metric: str, with_intervals: Sequence[Row] = 
     label = metric + better_in_words(sweep, metric)
     if not values:
         return Axis(label)
-    log = name_of(metric).startswith("perplexity/") and max(values) > WIDE * min(values) > 0
+    log = name_of(metric).startswith(LOGARITHMIC) and min(values) > 0
     low, high = _scaled(min(values), log), _scaled(max(values), log)
     room = NEAR * (high - low)
     beside = [*_known(column(sweep.broken, metric)), *(value for _, value in _limits(sweep, metric))]
@@ -64,9 +66,19 @@ def _round_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
         # By its digits: 10**-1 times 3 is not 0.3.
         places = [float(f"{digit}e{power}") for power in powers for digit in digits]
         found = [place for place in places if low <= place <= high]
-        if len(found) >= 4:
+        if len(found) >= FEWEST_TICKS:
             break
+    else:
+        found = _equal_steps(low, high)
     return tuple((place, f"{place:g}") for place in found)
+
+
+def _equal_steps(low: float, high: float) -> list[float]:
+    """Multiples of the smallest round step that gives no more ticks than can be read."""
+    power = math.floor(math.log10((high - low) / MOST_TICKS))
+    steps = [float(f"{digit}e{exponent}") for exponent in (power, power + 1) for digit in STEPS]
+    step = next(one for one in steps if (high - low) / one <= MOST_TICKS)
+    return [rounded(number * step) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def beyond(values: Column, axis: Axis) -> tuple[bool, ...]:

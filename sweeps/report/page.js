@@ -16,8 +16,13 @@
     return made;
   }
   const known = (value) => value !== null && value !== undefined;
-  const number = (value, signed = false) =>
-    !known(value) ? "–" : (signed && value >= 0 ? "+" : "") + value.toFixed(3).replace("-", "−");
+  // As sweeps/records/numbers.py writes them.
+  function number(value, signed = false) {
+    if (!known(value)) return "–";
+    const size = Math.abs(value);
+    const text = size >= 1e5 ? value.toExponential(1).replace("e+", "e") : value.toFixed(size >= 1e3 ? 0 : 3);
+    return (signed && value >= 0 ? "+" : "") + text.replace("-", "−");
+  }
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const keysOf = (row) => data.swept.filter((key) => key in row.keys).map((key) => `${key}=${row.keys[key]}`).join(" ");
   const value = (row, metric, which = EDITED) => (row.metrics[metric] ? row.metrics[metric][which] : null);
@@ -25,9 +30,35 @@
   const small = () => window.innerWidth < 720;
 
   function options(select, entries, chosen) {
-    select.replaceChildren(...entries.map(([key, label]) => el("option", { value: key, textContent: label })));
+    select.replaceChildren(...entries.map(([key, label]) => el("option", { value: key, textContent: label, ...explained(key) })));
     if (chosen !== undefined) select.value = chosen;
   }
+
+  // Names of metrics may break after a slash, and explain themselves.
+  const breakable = (name) => name.split(/(?<=\/)/).flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
+  const explained = (name) => (data.explained[name] ? { title: data.explained[name] } : {});
+
+  async function copy(button, text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // A page opened from a disk may not be allowed to; a selection that is copied is.
+      const area = button.after(el("textarea", { value: text })) ?? button.nextSibling;
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    button.textContent = "copied";
+    setTimeout(() => { button.textContent = "copy"; }, 1500);
+  }
+  function copyable(place) {
+    const text = place.textContent;
+    const button = el("button", { type: "button", textContent: "copy", "aria-label": `copy: ${text}` });
+    button.addEventListener("click", () => copy(button, text));
+    place.replaceChildren(el("span", { textContent: text }), button);
+    return place;
+  }
+  document.querySelectorAll("[data-copy]").forEach(copyable);
 
   // A number that leads to its record: a click shows the cell, the link itself is the record's file.
   function linked(row, ...children) {
@@ -47,8 +78,7 @@
     return Object.fromEntries(Object.entries(found).map(([name, inner]) => [name, whole(inner)]));
   }
   function themed(layout) {
-    const up = layout.yaxis.title.text;
-    const words = small() ? up.replace(" (", "<br>(") : up;
+    const words = (axis) => (small() ? axis.title.text.replace(" (", "<br>(") : axis.title.text);
     const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true };
     return {
       ...layout,
@@ -60,8 +90,8 @@
       hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--ink") }, align: "left" },
       legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent") },
-      xaxis: { ...axis, ...layout.xaxis },
-      yaxis: { ...axis, ...layout.yaxis, title: { text: words, standoff: 8 } },
+      xaxis: { ...axis, ...layout.xaxis, title: { text: words(layout.xaxis) } },
+      yaxis: { ...axis, ...layout.yaxis, title: { text: words(layout.yaxis), standoff: 8 } },
     };
   }
   // What stands for cells tells of the one that is pointed at, and opens it at a click.
@@ -83,6 +113,10 @@
     Plotly.react(place, figure.data.map((trace) => pointed(trace, figure.metrics)), themed(figure.layout), CONFIG);
     place.removeAllListeners("plotly_click");
     place.on("plotly_click", (event) => openCell(event.points[0].customdata));
+    const pointer = (shape) => () => { place.querySelectorAll(".nsewdrag").forEach((layer) => { layer.style.cursor = shape; }); };
+    for (const event of ["plotly_hover", "plotly_unhover"]) place.removeAllListeners(event);
+    place.on("plotly_hover", (event) => pointer(byCell.has(event.points[0].customdata) ? "pointer" : "")());
+    place.on("plotly_unhover", pointer(""));
     // What is left aside until its name is clicked lies where the axes had no need to reach.
     place.removeAllListeners("plotly_restyle");
     place.on("plotly_restyle", ([, traces]) => {
@@ -132,11 +166,18 @@
   [...first, "maps", "curves", "robustness", "cosines", "layers", "time"].forEach(chart);
 
   // ---- tables -------------------------------------------------------------------------------------------------
-  function change(row, metric) {
+  // Where all cells have one base it is a row of its own, and cells need not say it again.
+  function edited(row, metric) {
     const m = row.metrics[metric];
     if (!m) return document.createTextNode("–");
-    const was = known(m[BASE]) ? el("span", { className: "was", textContent: `${number(m[BASE])} → ` }) : null;
+    const was = known(m[BASE]) && !known(data.bases[metric]) ? el("span", { className: "was", textContent: `${number(m[BASE])} → ` }) : null;
     return linked(row, row.significant.includes(metric) ? "† " : "", was, number(m[EDITED]));
+  }
+  function byRule(row) {
+    const { why_not: reasons, values } = row.qualifies;
+    const verdict = reasons.length ? reasons.join("; ") : row.chosen ? "chosen" : "qualifies";
+    const seen = values.slice(0, 1).filter((one) => !verdict.includes(one));
+    return el("span", { title: `the rule saw: ${values.join("; ")}` }, verdict, ...seen.map((one) => el("small", { textContent: one })));
   }
   function difference(row, metric) {
     const m = row.metrics[metric];
@@ -144,20 +185,39 @@
     const interval = known(m[LOW]) ? el("small", { textContent: ` (${number(m[LOW], true)} to ${number(m[HIGH], true)})` }) : null;
     return linked(row, number(m[CHANGE], true), interval);
   }
-  function table(place, show, which) {
-    const columns = [
-      { name: "cell", sort: (row) => row.cell, show: (row) => linked(row, row.cell + (row.chosen ? " ★" : row.broken ? " ×" : "")) },
-      ...data.swept.map((key) => ({ name: key, numeric: data.grid.includes(key), sort: (row) => row.keys[key], show: (row) => document.createTextNode(row.keys[key] ?? "–") })),
-      ...data.headlines.map((metric) => ({ name: metric, numeric: true, sort: (row) => value(row, metric, which), show: (row) => show(row, metric) })),
-    ];
-    if (data.rows.some((row) => row.seeds.length > 1)) {
-      columns.splice(1, 0, { name: "seeds", sort: (row) => row.seeds.length, show: (row) => document.createTextNode(row.seeds.join(", ")) });
+  // What is sought: `alpha 3`, `alpha=3` and `alpha: 3` are of one key, everything else is part of a line's text.
+  function terms(text) {
+    const words = text.trim().toLowerCase().split(/[\s=:]+/).filter(Boolean);
+    const found = [];
+    while (words.length) {
+      const key = data.swept.find((name) => name.toLowerCase() === words[0]);
+      found.push(key && words.length > 1 ? { key, value: words.splice(0, 2)[1] } : { text: words.shift() });
     }
-    let rows = [...data.rows], sorted = null, up = true, sought = "";
+    return found;
+  }
+  function matches(row, { key, value: wanted, text }) {
+    const status = [row.chosen ? "chosen" : "", row.broken ? "broke the text" : "", row.qualifies && !row.qualifies.why_not.length ? "qualifies" : ""];
+    if (!key) return `${row.cell} ${keysOf(row)} ${status.join(" ")}`.toLowerCase().includes(text);
+    const is = (other) => String(other.keys[key]).toLowerCase() === wanted || Number(other.keys[key]) === Number(wanted);
+    return data.rows.some(is) ? is(row) : String(row.keys[key]).toLowerCase().startsWith(wanted);
+  }
+  function table(place, show, which, base = null) {
+    const id = (row) => linked(row, row.cell + (row.chosen ? " ★" : row.broken ? " ×" : ""));
+    const cell = { name: "cell", sort: (row) => row.cell, show: (row) => (small() ? el("span", {}, id(row), el("small", { textContent: keysOf(row) })) : id(row)) };
+    const keys = data.swept.map((key) => ({ name: key, numeric: data.grid.includes(key), sort: (row) => row.keys[key], show: (row) => document.createTextNode(row.keys[key] ?? "–") }));
+    const measured = data.headlines.map((metric) => ({ name: metric, numeric: true, sort: (row) => value(row, metric, which), show: (row) => show(row, metric), base: base?.[metric] }));
+    if (base && data.rule) measured.push({ name: "qualifies, or why not", reason: true, sort: (row) => row.qualifies.why_not.length, show: byRule });
+    if (data.rows.some((row) => row.seeds.length > 1)) {
+      keys.unshift({ name: "seeds", sort: (row) => row.seeds.length, show: (row) => document.createTextNode(row.seeds.join(", ")) });
+    }
+    // On a phone what was measured comes first; the cell says what was swept.
+    const columns = small() ? [cell, ...measured, ...keys] : [cell, ...keys, ...measured];
+    const styled = (column) => (column.numeric ? "num" : column.reason ? "reason" : "");
+    let rows = [...data.rows], sorted = null, up = true, sought = [];
     const body = el("tbody");
     const heads = columns.map((column, index) => {
-      const button = el("button", { type: "button", textContent: column.name });
-      const head = el("th", { className: column.numeric ? "num" : "" }, button);
+      const button = el("button", { type: "button", ...explained(column.name) }, ...breakable(column.name));
+      const head = el("th", { className: styled(column) }, button);
       button.addEventListener("click", () => {
         up = sorted === index ? !up : true;
         sorted = index;
@@ -171,21 +231,24 @@
       return head;
     });
     function fill() {
-      const found = rows.filter((row) => `${row.cell} ${keysOf(row)}`.toLowerCase().includes(sought));
+      const found = rows.filter((row) => sought.every((term) => matches(row, term)));
       body.replaceChildren(
+        ...(columns.some((column) => known(column.base))
+          ? [el("tr", { className: "base" }, ...columns.map((column, index) => el("td", { className: styled(column) }, index ? known(column.base) ? number(column.base) : "" : "base")))]
+          : []),
         ...found.map((row) =>
           el("tr", { className: row.chosen ? "chosen" : row.broken ? "broken" : "" },
-            ...columns.map((column) => el("td", { className: column.numeric ? "num" : "" }, column.show(row))))),
+            ...columns.map((column) => el("td", { className: styled(column) }, column.show(row))))),
       );
     }
     place.append(el("thead", {}, el("tr", {}, ...heads)), body);
     fill();
     return (text) => {
-      sought = text.trim().toLowerCase();
+      sought = terms(text);
       fill();
     };
   }
-  const find = table(at("cells-table"), change, EDITED);
+  const find = table(at("cells-table"), edited, EDITED, data.bases);
   at("cells-find").addEventListener("input", (event) => find(event.target.value));
   if (data.swept.some((key) => !data.grid.includes(key))) {
     at("ablation").hidden = false;
@@ -245,6 +308,7 @@
     restart();
   } else {
     at("samples-count").textContent = "No texts were measured.";
+    at("samples-controls").hidden = true;
   }
   const missing = samples.left_out.length ? ` Not embedded, for size or because their file is missing: ${samples.left_out.join(", ")}.` : "";
   at("samples-left-out").textContent = `Embedded are the chosen cell, the front and cells asked for: sweeps report ${data.sweep} --cell ID.${missing}`;
@@ -259,16 +323,22 @@
       const interval = known(m[LOW]) ? `${number(m[LOW], true)} to ${number(m[HIGH], true)}` : "–";
       const p = !known(m[P]) ? "–" : m[P] < 0.001 ? m[P].toExponential(1) : m[P].toFixed(3);
       const spread = known(m[SPREAD]) ? ` (sd over seeds ${number(m[SPREAD])})` : "";
-      return el("tr", {}, ...[metric, number(m[BASE]), number(m[EDITED]), number(m[CHANGE], true) + spread, interval, p, m[N] ?? "–"].map((text, i) => el("td", { className: i ? "num" : "", textContent: text })));
+      const name = el("td", { className: "about" }, ...breakable(metric), el("small", { textContent: data.explained[metric] ?? "" }));
+      return el("tr", {}, name, ...[number(m[BASE]), number(m[EDITED]), number(m[CHANGE], true) + spread, interval, p, m[N] ?? "–"].map((text) => el("td", { className: "num", textContent: text })));
     });
     const commands = row.cells.flatMap((id, i) => [
       el("p", {}, el("a", { href: `${id}/result.json`, textContent: "record" }), " · ", el("a", { href: `${id}/config.yaml`, textContent: "config" }), ` of ${id}${row.seeds.length > 1 ? `, seed ${row.seeds[i]}` : ""}; this makes it again:`),
-      el("code", { className: "command", textContent: row.commands[i] || "not recorded" }),
+      row.commands[i] ? copyable(el("code", { className: "command", textContent: row.commands[i] })) : el("p", { textContent: "not recorded" }),
     ]);
+    const rule = row.qualifies && el("p", {}, el("strong", { textContent: row.qualifies.why_not.length ? "Does not qualify: " : "Qualifies: " }), [...row.qualifies.why_not, ...row.qualifies.values.filter((one) => !row.qualifies.why_not.some((reason) => reason.includes(one)))].join("; "));
     at("cell-body").replaceChildren(
       el("h2", { textContent: row.cell }),
-      el("p", { textContent: `${keysOf(row)}${row.chosen ? ` · chosen${data.half}` : ""}${row.broken ? ` · broke the text: ${row.broken}` : ""}` }),
+      el("p", { textContent: `${keysOf(row)}${row.chosen ? ` · chosen${data.half}` : ""}` }),
+      el("p", { textContent: `${row.sentence}.` }),
+      ...(rule ? [rule] : []),
       ...commands,
+      el("p", { textContent: "and this takes it away:" }),
+      copyable(el("code", { className: "command", textContent: `sweeps export ${data.sweep} ${row.cell} DIR${data.output}` })),
       el("div", { className: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((text, i) => el("th", { className: i ? "num" : "", textContent: text })))), el("tbody", {}, ...metrics))),
     );
     at("cell").showModal();

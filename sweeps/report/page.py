@@ -1,6 +1,7 @@
 """The page: one file, nothing fetched, and nothing that a model said can act in it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -10,10 +11,10 @@ from markupsafe import Markup
 
 from sweeps.equal_price.comparison import MethodComparison
 from sweeps.equal_price.methods_table import explanation, lines
+from sweeps.records.numbers import number
 from sweeps.report.contents import Contents
 from sweeps.report.page_charts import PageChart, page_charts
 from sweeps.report.shared_parts import SharedParts
-from sweeps.terminal.cell_tables import number
 
 ONLY_DRAWN = ("possible", "paper", "cosines", "layers", "region", "seconds")
 
@@ -28,7 +29,8 @@ def page(contents: Contents, drawn: Sequence[tuple[str, str]] = ()) -> str:
     environment = Environment(
         loader=PackageLoader("sweeps.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["number"] = number
+    environment.filters["number"] = lambda value, signed=False: _with_minus(number(value, signed))
+    environment.filters["with_minus"] = _with_minus
     charts = page_charts(contents.values, contents.methods if isinstance(contents.methods, MethodComparison) else None)
     best = next((row for row in contents.values["rows"] if row["chosen"]), None)
     return environment.get_template("page.html.jinja").render(
@@ -42,6 +44,11 @@ def page(contents: Contents, drawn: Sequence[tuple[str, str]] = ()) -> str:
         style=Markup(_part("sweeps.report", "page.css")),
         script=Markup(_part("sweeps.report", "page.js")),
     )
+
+
+def _with_minus(text: str) -> str:
+    """Signs of numbers as a page writes them, not as hyphens."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
 
 
 def _methods(found: MethodComparison | str | None) -> dict[str, Any]:

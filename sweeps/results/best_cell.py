@@ -81,7 +81,7 @@ def choose(
         broken = len(measured) - len(sound(measured))
         left_out = f"; {broken} of {len(measured)} broke the text" if broken else ""
         return none(f"no cell qualifies for: {choice}{half and f' ({half.strip()})'}{left_out}")
-    better = [row for row in qualified if _differs(row.metrics, choice)]
+    better = [row for row in qualified if distinguishably_better(row.metrics, choice)]
     if not better:
         return none(_nothing_differs(qualified, choice, half))
     return _cheapest_of_the_best(rows, better, choice, half)
@@ -117,7 +117,7 @@ def _nothing_to_gain(metrics: Metrics, choice: Choice, measured: Sequence[Pooled
     return (low is not None and base <= low) if choice.lowest else (high is not None and base >= high)
 
 
-def _differs(metrics: Metrics, choice: Choice) -> bool:
+def distinguishably_better(metrics: Metrics, choice: Choice) -> bool:
     """Whether the edited model is distinguishably better than the base; by value alone where there is no base."""
     metric = _chosen_on(metrics, choice.metric)
     if metric.delta is None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from sweeps.records.metric import Metrics, selected
+from sweeps.records.numbers import number
 
 # Bounds are relative to the unedited model, whose own text may be repetitive or short: greedy continuations of base
 # models often are. They are wide on purpose. What is beyond them needs no test, it is seen at a glance; finer limits
@@ -49,7 +50,7 @@ def degenerate(record: Measured) -> str | None:
     names = dict.fromkeys(metric.name for metric in metrics.values())
     for name in (name for name in names if name.startswith("perplexity/")):
         if (found := _pair(metrics, name)) and found[1] > PERPLEXITY_RATIO * found[0]:
-            return f"{name} {found[1] / found[0]:.2f} times the base's"
+            return f"{name} {number(found[1] / found[0])} times the base's"
     return None
 
 

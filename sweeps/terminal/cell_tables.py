@@ -6,7 +6,9 @@ from collections.abc import Collection, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.records.metric import Metric
+from sweeps.records.choice import Choice
+from sweeps.records.metric import name_of
+from sweeps.records.numbers import change, number
 from sweeps.records.record import RESULT, Record, in_order, swept_keys
 from sweeps.results.broken_text import degenerate
 from sweeps.results.false_discoveries import significant
@@ -14,34 +16,21 @@ from sweeps.results.headlines import headline_metrics, is_part_of_a_part
 
 # A table is whole when it goes to a file or another program: nothing is cut to a width nobody has.
 PIPED_WIDTH = 400
+# A column: its head, and its cells from the top.
+_NamedColumn = tuple[str, list[str]]
 
 
-def console(stderr: bool = False) -> Console:
-    """A console for results (stdout) or for progress (stderr)."""
+def console(stderr: bool = False, wide: bool = False) -> Console:
+    """A console for results (stdout) or for progress (stderr); a wide one leaves lines to the terminal to break."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=False)
-
-
-def number(value: float | None, signed: bool = False) -> str:
-    """Four significant places; a minus sign that can't be mistaken; `-` for what was not measured."""
-    if value is None:
-        return "-"
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
-
-
-def change(metric: Metric | None) -> str:
-    """`0.712 → 0.084`, or the one number of a metric without a base."""
-    if metric is None:
-        return "-"
-    if metric.base is None:
-        return number(metric.edited)
-    return f"{number(metric.base)} → {number(metric.edited)}"
+    width = None if stream.isatty() and not wide else PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
 def cell_table(record: Record) -> Table:
     """Before and after, every metric of the report half with its interval and n; parts of parts are counted alone."""
     table = Table()
-    table.add_column("metric")
+    table.add_column("metric", overflow="fold")
     for name in ("base", "edited", "change", "95 % interval", "n"):
         table.add_column(name, justify="right")
     told = {name: metric for name, metric in record.metrics.items() if metric.half != "selection"}
@@ -58,33 +47,77 @@ def cell_table(record: Record) -> Table:
     return table
 
 
-def sweep_table(records: Sequence[Record], best: Collection[str] = (), title: str | None = None) -> Table:
+def sweep_table(
+    records: Sequence[Record],
+    best: Collection[str] = (),
+    title: str | None = None,
+    choice: Choice | None = None,
+    room: int = PIPED_WIDTH,
+) -> Table:
     """One row a cell: what was swept, then base → edited of the headline metrics.
 
     Marked are the chosen cells (those of one row of pooled seeds), those whose text is broken, and the differences
-    that stay significant over all cells and metrics of the table; `sweep_notes` says what the marks mean.
+    that stay significant over all cells and metrics of the table; `sweep_notes` says what the marks mean. Where the
+    terminal is narrow, what the rule looks at comes first, and what has no room is named below.
+
+    Args:
+        records: of the cells.
+        best: ids of the chosen cells.
+        title: above it.
+        choice: the rule.
+        room: columns of the terminal; from PIPED_WIDTH on nothing is left out.
     """
     keys, metrics = swept_keys([record.keys for record in records]), headline_metrics(records)
     differs = significant(records, metrics)
     broken = {record.cell for record in records if degenerate(record)}
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("cell", no_wrap=True)
-    for key in keys:
-        table.add_column(key, justify="right")
-    for metric in metrics:
-        table.add_column(metric, justify="right")
+    ordered = in_order(records)
+
+    def named(record: Record) -> str:
+        return record.cell + (" *" if record.cell in best else " ×" if record.cell in broken else "")
+
+    def shown(record: Record, metric: str) -> str:
+        return ("† " if differs.get((record.cell, metric)) else "") + change(record.metrics.get(metric))
+
+    left = [("cell", [named(record) for record in ordered])]
+    left += [(key, [str(record.keys.get(key, "-")) for record in ordered]) for key in keys]
+    measured = [(metric, [shown(record, metric) for record in ordered]) for metric in metrics]
+    right: list[_NamedColumn] = []
     if any(record.status != "done" for record in records):
-        table.add_column("status")
-    for record in in_order(records):
-        row = [record.cell + (" *" if record.cell in best else " ×" if record.cell in broken else "")]
-        row += [str(record.keys.get(key, "-")) for key in keys]
-        for metric in metrics:
-            mark = "† " if differs.get((record.cell, metric)) else ""
-            row.append(mark + change(record.metrics.get(metric)))
-        if record.status != "done":
-            row.append(f"{record.status}: {record.error}")
+        whole = room >= PIPED_WIDTH
+        told = [f"{one.status}: {one.error}" if whole and one.status != "done" else one.status for one in ordered]
+        right = [("status", ["" if text == "done" else text for text in told])]
+    kept, heads = _that_fit(left + right, measured, choice, room)
+    table = Table(title=title, title_justify="left", title_style="bold")
+    columns = [*left, *(column for column in measured if column[0] in kept), *right]
+    for index, (name, _) in enumerate(columns):
+        is_left = index == 0 or name == "status"
+        table.add_column(heads.get(name, name), justify="left" if is_left else "right", no_wrap=index == 0)
+    for record, *row in zip(ordered, *(cells for _, cells in columns), strict=True):
         table.add_row(*row, style="bold" if record.cell in best else "dim" if record.cell in broken else "")
+    if left_out := [name for name in metrics if name not in kept]:
+        table.caption = f"no room for {', '.join(left_out)}: `sweeps report NAME --wide` shows all"
+        table.caption_justify = "left"
     return table
+
+
+def _that_fit(
+    always: Sequence[_NamedColumn], measured: Sequence[_NamedColumn], choice: Choice | None, room: int
+) -> tuple[set[str], dict[str, str]]:
+    """Which metrics a table has room for, and heads of several lines where they need them."""
+    names = [name for name, _ in measured]
+
+    def width(columns: Sequence[_NamedColumn], heads: dict[str, str]) -> int:
+        lines = [[*heads.get(name, name).split("\n"), *cells] for name, cells in columns]
+        return 1 + sum(3 + max(map(len, texts)) for texts in lines)
+
+    if room >= PIPED_WIDTH or width([*always, *measured], {}) <= room:
+        return set(names), {}
+    heads = {name: name.replace("/", "/\n") for name in names}
+    ruled = [choice.metric, *(condition.name for condition in choice.where)] if choice else []
+    first = sorted(measured, key=lambda column: name_of(column[0]) not in ruled)
+    while len(first) > 1 and width([*always, *first], heads) > room:
+        first.pop()
+    return {name for name, _ in first}, heads
 
 
 def sweep_notes(records: Sequence[Record]) -> list[str]:

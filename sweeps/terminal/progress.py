@@ -13,12 +13,12 @@ from surgery.errors import InputError
 from sweeps.plan.plan import Plan
 from sweeps.records.choice import Choice
 from sweeps.records.metric import selected
+from sweeps.records.numbers import change, number
 from sweeps.records.record import Record
 from sweeps.results.best_cell import choose
 from sweeps.results.headlines import headline_metrics
 from sweeps.results.pooling import Pooled
 from sweeps.results.protocols import by_protocol
-from sweeps.terminal.cell_tables import change, number
 
 _log = logging.getLogger(__name__)
 

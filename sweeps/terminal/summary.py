@@ -6,15 +6,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sweeps.findings.one_sentence import in_one_sentence
 from sweeps.plan.text_notes import chance_notes
 from sweeps.records.choice import Choice
 from sweeps.records.metric import Metric
+from sweeps.records.numbers import change, number, powers
 from sweeps.records.record import RESULT, Record, swept_keys
 from sweeps.results.best_cell import Chosen, choose
 from sweeps.results.headlines import headline_metrics
 from sweeps.results.pooling import Pooled
 from sweeps.results.protocols import by_protocol, measured_alike
-from sweeps.terminal.cell_tables import cell_table, change, sweep_notes, sweep_table
+from sweeps.terminal.cell_tables import cell_table, sweep_notes, sweep_table
 
 
 def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: Console) -> list[str]:
@@ -37,6 +39,7 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
         to.print(cell_table(record))
         to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched", markup=False)
         chosen = [record.cell]
+        to.print(in_one_sentence(record, choice), markup=False, style="bold", soft_wrap=True)
     elif records:
         ways = by_protocol(records)
         for protocol in ways or {"": []}:
@@ -74,25 +77,32 @@ def _show_alike(
     records: Sequence[Record], choice: Choice | None, folder: Path, title: str | None, to: Console
 ) -> tuple[str, ...]:
     found = choose(records, choice, folder) if choice else None
-    show_table(records, found.best if found else None, to, title)
+    show_table(records, found.best if found else None, to, title, choice)
     if choice is not None and found is not None:
         show_choice(found, choice, to)
     return (found.best.cell,) if found and found.best else ()
 
 
-def show_table(records: Sequence[Record], best: Pooled | None, to: Console, title: str | None = None) -> None:
-    """Prints the table of the cells, and what its marks mean."""
-    to.print(sweep_table(records, best.cells if best else (), title))
+def show_table(
+    records: Sequence[Record],
+    best: Pooled | None,
+    to: Console,
+    title: str | None = None,
+    choice: Choice | None = None,
+) -> None:
+    """Prints the table of the cells, as far as it has room, and what its marks mean."""
+    to.print(sweep_table(records, best.cells if best else (), title, choice, to.width))
     for note in sweep_notes(records):
         to.print(note, markup=False)
 
 
 def show_choice(found: Chosen, choice: Choice, to: Console) -> None:
-    """Prints which cell was chosen, by what, and what it measures on the report half; or why none was."""
+    """Prints what the chosen cell did, which it is, and what it measures on the report half; or why there is none."""
     best = found.best
     if best is None:
         to.print(found.why, markup=False)
         return
+    to.print(in_one_sentence(best, choice), markup=False, style="bold", soft_wrap=True)
     keys = _keys(best, swept_keys([row.keys for row in found.rows]))
     pooled = f"; seeds {', '.join(map(str, best.seeds))} pooled" if len(best.seeds) > 1 else ""
     told = f"* chosen{found.half}: {', '.join(best.cells)} ({keys}{pooled}), by {choice}"
@@ -128,11 +138,11 @@ def told(metric: Metric) -> str:
     """A metric against its base in a line; a percentage only of what is distinguishable from no change."""
     if metric.delta is None:
         return change(metric)
-    moved, interval, n = f"{metric.delta:+.3f}", metric.interval, metric.n
+    moved, interval, n = number(metric.delta, True), metric.interval, metric.n
     if interval is not None:
-        moved += f", 95 % interval {interval[0]:+.3f} to {interval[1]:+.3f}"
+        moved += f", 95 % interval {number(interval[0], True)} to {number(interval[1], True)}"
     spread = metric.sd_over_seeds
-    seeds = "" if spread is None else f", sd over {metric.seeds} seeds {spread:.3f}"
+    seeds = "" if spread is None else f", sd over {metric.seeds} seeds {number(spread)}"
     if not metric.distinguishable:
         counted = "" if n is None else f" (n = {n})"
         return f"{change(metric)}  not distinguishable from no change{counted}: {moved}{seeds}"
@@ -143,4 +153,4 @@ def told(metric: Metric) -> str:
 
 def _percentage(share: float) -> str:
     """Whole ones; what is distinguishable and still less than one has a digit more, so that it is not told as 0."""
-    return f"{share:+.0%}" if abs(share) >= 0.01 else f"{share:+.1%}"
+    return powers(f"{100 * share:+.2g}") + "%" if abs(share) >= 1000 else f"{share:+.{0 if abs(share) >= 0.01 else 1}%}"

@@ -3,7 +3,9 @@
 __all__ = [
     "dashboard",
     "guarded_tracking",
+    "report_run",
     "sync",
     "tracker",
+    "wandb_note",
     "wandb_run",
 ]

@@ -6,11 +6,16 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from sweeps.records.choice import Choice
+from sweeps.records.metric import name_of
 from sweeps.records.record import Record, swept_keys
 from sweeps.results.headlines import headline_metrics
-from sweeps.results.trade_off import trade_off
+from sweeps.results.trade_off import known_better, trade_off
+
+# On an axis of perplexities equal ratios are equally long.
+LOGARITHMIC = "perplexity/"
 
 if TYPE_CHECKING:
+    from wandb_workspaces.reports.v2 import Layout
     from wandb_workspaces.workspaces import Section, Workspace
 
 
@@ -73,7 +78,7 @@ def workspace(sweep: str, shown: Shown, entity: str, project: str, protocol: str
     return ws.Workspace(
         entity=entity,
         project=project,
-        name=f"Model surgery: {sweep}",
+        name=f"Model surgery: {sweep}: {shown.behavior} against {shown.ability}",
         sections=[_trade_off(shown), *_grid(shown), _influence(shown), _samples()],
         settings=ws.WorkspaceSettings(max_runs=1_000),
         runset_settings=ws.RunsetSettings(
@@ -91,11 +96,31 @@ def _trade_off(shown: Shown) -> "Section":
     if shown.ability != shown.behavior:
         colour = wr.Config(shown.grid[0]) if shown.grid else None
         x, y = wr.SummaryMetric(shown.ability), wr.SummaryMetric(shown.behavior)
-        panels.append(wr.ScatterPlot(title=f"{shown.behavior} against {shown.ability}", x=x, y=y, z=colour))
-    columns = [wr.Config(key) for key in shown.swept] + [wr.SummaryMetric(name) for name in shown.metrics]
-    lines = [wr.ParallelCoordinatesPlotColumn(metric=column) for column in columns]
-    panels.append(wr.ParallelCoordinatesPlot(title="All cells", columns=lines))
-    return ws.Section(name="Trade-off", panels=panels, is_open=True)
+        told = f", colour: {shown.grid[0]}" if shown.grid else ""
+        title = f"up: {_named(shown.behavior)}; across: {_named(shown.ability)}{told}"
+        log = name_of(shown.ability).startswith(LOGARITHMIC) or None
+        panels.append(wr.ScatterPlot(title=title, x=x, y=y, z=colour, layout=_place(0), log_x=log))
+    lines = [wr.ParallelCoordinatesPlotColumn(metric=wr.Config(key), display_name=key) for key in shown.swept]
+    lines += [
+        wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(name), display_name=_named(name))
+        for name in shown.metrics
+    ]
+    title = "All cells: what was swept, and what they measure"
+    panels.append(wr.ParallelCoordinatesPlot(title=title, columns=lines, layout=_place(len(panels))))
+    return ws.Section(name="1. Trade-off", panels=panels, is_open=True)
+
+
+def _named(metric: str) -> str:
+    """A metric with the way of it that is better, where its name tells it."""
+    wanted = known_better(metric, None)
+    return metric + {"minimize": " (lower is better)", "maximize": " (higher is better)"}.get(wanted or "", "")
+
+
+def _place(index: int) -> "Layout":
+    """Where a panel is in its section: three in a row, of W&B's 24 columns."""
+    import wandb_workspaces.reports.v2 as wr
+
+    return wr.Layout(x=8 * (index % 3), y=6 * (index // 3), w=8, h=6)
 
 
 def _grid(shown: Shown) -> "list[Section]":
@@ -106,10 +131,16 @@ def _grid(shown: Shown) -> "list[Section]":
     found = []
     for x, y in combinations(shown.grid, 2):
         panels = [
-            wr.ScatterPlot(title=name, x=wr.Config(x), y=wr.Config(y), z=wr.SummaryMetric(name))
-            for name in shown.metrics
+            wr.ScatterPlot(
+                title=f"colour: {_named(name)}; across: {x}, up: {y}",
+                x=wr.Config(x),
+                y=wr.Config(y),
+                z=wr.SummaryMetric(name),
+                layout=_place(index),
+            )
+            for index, name in enumerate(shown.metrics)
         ]
-        found.append(ws.Section(name=f"Heat maps over {x} and {y}", panels=panels, is_open=True))
+        found.append(ws.Section(name=f"2. Heat maps over {x} and {y}", panels=panels, is_open=True))
     return found
 
 
@@ -117,8 +148,11 @@ def _influence(shown: Shown) -> "Section":
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
 
-    panels = [wr.ParameterImportancePlot(with_respect_to=name) for name in shown.metrics]
-    return ws.Section(name="Importance", panels=panels)
+    panels = [
+        wr.ParameterImportancePlot(with_respect_to=name, layout=_place(index))
+        for index, name in enumerate(shown.metrics)
+    ]
+    return ws.Section(name="3. Which key matters for which metric", panels=panels)
 
 
 def _samples() -> "Section":
@@ -126,4 +160,4 @@ def _samples() -> "Section":
     import wandb_workspaces.workspaces as ws
 
     table = wr.WeavePanelSummaryTable(table_name="samples", layout=wr.Layout(w=24, h=20))
-    return ws.Section(name="Samples", panels=[table], is_open=True)
+    return ws.Section(name="4. Samples, base beside edited", panels=[table], is_open=True)

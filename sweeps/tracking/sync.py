@@ -4,14 +4,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from sweeps.config.wandb_key import without_key
 from sweeps.records.record import Record, swept_keys
 from sweeps.records.sweep import config_of
+from sweeps.tracking.report_run import log_report
 from sweeps.tracking.wandb_note import Note
 from sweeps.tracking.wandb_run import finish_writing, log_record, open_run, require_server
 
@@ -90,17 +92,43 @@ def send(
     return Sent(count, address, tuple(failed), reason)
 
 
+def send_report(page: Path, tracking: Mapping[str, Any], destination: Destination) -> bool | None:
+    """Sends the page of a sweep as an artifact; whether W&B took it, None where there is none, or it has it already.
+
+    Args:
+        page: report.html in the sweep's folder.
+        tracking: of the sweep's cells, where they were tracked.
+        destination: in place of the project and entity they were logged for.
+    """
+    sweep, output_dir = page.parent, page.parent.parent.parent
+    note = Note.load(sweep)
+    if not page.is_file() or (note is not None and note.sent):
+        return None
+    if note is None or not any((output_dir / note.folder).glob("*.wandb")):
+        note = log_report(_destined(tracking, destination), page, "offline")
+        finish_writing()
+    folder = output_dir / note.folder
+    if not _is_marked(folder):
+        _wandb_sync([folder], destination)
+    if sent := _is_marked(folder):
+        replace(note, sent=True).save(sweep)
+    return sent
+
+
+def _destined(tracking: Mapping[str, Any], destination: Destination) -> dict[str, Any]:
+    """What runs are opened with: as they were tracked, or else in our project, and where the command says."""
+    known = tracking if tracking.get("kind") == "wandb" else {"project": PROJECT}
+    return {**known, **{key: value for key, value in vars(destination).items() if value}}
+
+
 def _note_of(record: Record, sweep: Path, swept: Sequence[str], destination: Destination) -> Note:
     """The cell's run as it was logged, or else one made from its record."""
     note, output_dir = Note.load(sweep / record.cell), sweep.parent.parent
     if note is not None and any((output_dir / note.folder).glob("*.wandb")):
         return note
     config = config_of(sweep / record.cell)
-    tracking = config.get("tracking", {})
-    if tracking.get("kind") != "wandb":
-        tracking = {"project": PROJECT}
     run = open_run(
-        {**tracking, **{key: value for key, value in vars(destination).items() if value}},
+        _destined(config.get("tracking", {}), destination),
         output_dir,
         mode="offline",
         group=sweep.name,

@@ -62,12 +62,18 @@ def make_tracker(plan: Plan, say: Callable[[str], None] = lambda text: None) -> 
     Raises:
         InputError: when W&B can't be used here as it was asked for: `tracking.mode=online` without a key, say.
     """
+    mode = mode_of(plan, say)
+    return Untracked() if mode is None else WandbTracker(plan, mode)
+
+
+def mode_of(plan: Plan, say: Callable[[str], None]) -> Literal["online", "offline"] | None:
+    """How W&B is told of a plan; None where it is not. See `make_tracker`."""
     if plan.tracking["kind"] == "none":
-        return Untracked()
+        return None
     asked = str(plan.tracking["mode"])
     mode = wandb_mode(asked)
     if mode == "disabled":
-        return Untracked()
+        return None
     if mode == "online":
         try:
             require_server()
@@ -76,7 +82,7 @@ def make_tracker(plan: Plan, say: Callable[[str], None] = lambda text: None) -> 
                 raise
             say(f"{error}; W&B's runs are logged offline, and `sweeps sync {plan.sweep}` sends them")
             mode = "offline"
-    return WandbTracker(plan, mode)
+    return mode
 
 
 class WandbTracker:

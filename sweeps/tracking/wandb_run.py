@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,16 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from surgery.errors import InputError
 from surgery.files.temporary_folder import TemporaryFolder
 from sweeps.config.wandb_key import server
-from sweeps.config.wandb_names import require_tags
+from sweeps.config.wandb_names import LONGEST_TAG, require_tags
 from sweeps.records.metric import Metrics
 from sweeps.records.record import EDIT, Record
 from sweeps.records.samples import read_samples
+from sweeps.results.headlines import headline_metrics
 
 if TYPE_CHECKING:
     from surgery.probe.probe import Probe
 
 # Rows of the samples table; the whole of it stays in samples.parquet.
 TABLE_ROWS = 200
+# The job types of runs.
+CELL, REPORT = "cell", "report"
+TAGGED = ("model", "behavior", "method")
 TABLE_COLUMNS = ("measurement", "half", "sample", "prompt", "base", "edited", "base_score", "edited_score")
 
 
@@ -47,6 +52,7 @@ def open_run(
     name: str,
     config: Mapping[str, Any],
     run_id: str | None = None,
+    job_type: str = CELL,
 ) -> Any:
     """A new run, whatever others are open.
 
@@ -57,6 +63,7 @@ def open_run(
         group, name: the sweep, and what was swept.
         config: what the run was made with.
         run_id: its id; W&B makes one up when None.
+        job_type: what kind of run it is, `CELL` or `REPORT`.
     """
     import wandb
 
@@ -65,7 +72,8 @@ def open_run(
         return wandb.init(
             project=tracking.get("project"),
             entity=tracking.get("entity"),
-            tags=require_tags(tracking.get("tags")),
+            tags=list(dict.fromkeys([*require_tags(tracking.get("tags")), *default_tags(config)])),
+            job_type=job_type,
             group=group,
             name=name,
             id=run_id,
@@ -78,6 +86,11 @@ def open_run(
                 silent=True, console="off", x_disable_stats=True, disable_git=True, save_code=False
             ),
         )
+
+
+def default_tags(config: Mapping[str, Any]) -> list[str]:
+    """What a run is found by beside one's own tags: its model, behavior and method."""
+    return [str(config[key])[:LONGEST_TAG] for key in TAGGED if config.get(key)]
 
 
 @contextmanager
@@ -131,10 +144,11 @@ def _log_done(run: Any, record: Record, folder: Path, probe: "Probe | None") -> 
 
     samples = read_samples(folder, TABLE_COLUMNS)
     shown = samples[samples["half"] == "report"].groupby("measurement", sort=False).head(TABLE_ROWS)
-    run.log({**flat(record.metrics), "samples": wandb.Table(dataframe=shown.astype(object).fillna(""))})
-    run.summary.update(
-        {"status": record.status, **{f"seconds/{stage}": value for stage, value in record.seconds.items()}}
-    )
+    # Of what is in the history W&B draws a chart each: of the values that cells are compared by, and of nothing else.
+    headlines = {name: record.metrics[name].edited for name in headline_metrics([record])}
+    run.log({**headlines, "samples": wandb.Table(dataframe=shown.astype(object).fillna(""))})
+    seconds = {f"seconds/{stage}": value for stage, value in record.seconds.items()}
+    run.summary.update({"status": record.status, **flat(record.metrics), **seconds})
     with TemporaryFolder("probe") as temporary:
         edit = wandb.Artifact(f"edit-{record.cell}", type="edit", metadata={"cell": record.cell})
         edit.add_file(str(folder / EDIT))
@@ -145,6 +159,21 @@ def _log_done(run: Any, record: Record, folder: Path, probe: "Probe | None") -> 
             artifact = wandb.Artifact(f"probe-{probe.fingerprint}", type="probe", metadata=dict(probe.metrics))
             artifact.add_file(str(path))
             run.log_artifact(artifact)
+
+
+def log_page(run: Any, page: Path) -> None:
+    """Keeps a sweep's page as an artifact of a run, and ends it."""
+    import wandb
+
+    artifact = wandb.Artifact(f"report-{_name_of_artifact(page.parent.name)}", type=REPORT)
+    artifact.add_file(str(page))
+    run.log_artifact(artifact)
+    run.finish()
+
+
+def _name_of_artifact(name: str) -> str:
+    """A sweep's name with nothing in it that W&B does not take for an artifact's."""
+    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:100]
 
 
 def flat(metrics: Metrics) -> dict[str, float]:

@@ -77,7 +77,8 @@ def test_each_menu_shows_a_chart_of_its_own(browser: Any, page: Path) -> None:
 def test_points_of_the_paper_are_shown_when_their_name_is_clicked(browser: Any, page: Path) -> None:
     browser.open(page)
     asked = "const place = document.getElementById('trade-plot'); return "
-    reach = asked + "place.layout.xaxis.range"
+    # Plotly counts the ends of a logarithmic axis in powers of ten.
+    reach = asked + "place.layout.xaxis.range.map((end) => 10 ** end)"
     assert browser.js(reach)[0] > 8
     click = "[...document.querySelectorAll('#trade-plot .legend .traces')].find((one) => one.textContent.includes({}))"
     toggle = click.format("'paper: '") + ".querySelector('.legendtoggle')"
@@ -109,7 +110,7 @@ def test_the_hostile_text_did_not_run_and_is_shown_as_text(browser: Any, page: P
     assert browser.js("return document.querySelectorAll('img').length") == 0
     assert browser.js("return document.querySelectorAll('script').length") == 3
     assert browser.js("return typeof window.hacked") == "undefined"
-    assert "<img src=x" in browser.js("return document.querySelector('td.reason').textContent")
+    assert "<img src=x" in browser.js("return document.querySelector('td.reason:not(#cells-table *)').textContent")
 
 
 def test_the_sample_search_finds_and_the_filters_filter(browser: Any, page: Path) -> None:
@@ -157,10 +158,72 @@ def test_every_number_leads_to_its_record_and_its_command(browser: Any, page: Pa
 def test_the_table_is_sorted_by_a_click_and_searched(browser: Any, page: Path) -> None:
     browser.open(page)
     head = "[...document.querySelectorAll('#cells-table th button')].find((b) => b.textContent === arguments[0])"
-    shown = "return [...document.querySelectorAll('#cells-table tbody tr')].map((row) => row.children[0].textContent)"
+    shown = (
+        "return [...document.querySelectorAll('#cells-table tbody tr:not(.base)')]"
+        ".map((row) => row.children[0].textContent)"
+    )
     browser.js(head + ".click()", "toxicity/toxic_rate")
     assert browser.js(shown)[0].startswith("c3-8")
     browser.js(head + ".click()", "toxicity/toxic_rate")
     assert browser.js(shown)[0].startswith("c1-4")
-    choose(browser, "cells-find", "top_k=8")
-    assert len(browser.js(shown)) == 3
+    for sought, cells in {
+        "top_k=8": ["c1-8", "c2-8 ★", "c3-8 ×"],
+        "alpha 3": ["c3-4", "c3-8 ×"],
+        "Alpha: 3 top_k = 4": ["c3-4"],
+        "alpha 3.0": ["c3-4", "c3-8 ×"],
+        "alpha 9": [],
+        "chosen": ["c2-8 ★"],
+        "broke": ["c3-8 ×"],
+        "c1": ["c1-4", "c1-8"],
+    }.items():
+        choose(browser, "cells-find", sought)
+        assert sorted(browser.js(shown)) == cells, sought
+
+
+def test_the_first_screen_says_what_the_edit_did_and_what_to_trust(browser: Any, page: Path) -> None:
+    browser.open(page)
+    # Of 30 prompts 5 stay toxic: 17 % of them, so 83 % fewer.
+    heading = browser.js("const it = document.querySelector('h1'); return [it.textContent, it.offsetTop]")
+    assert heading[0].startswith("83 % fewer toxic continuations (1.000 → 0.167, n = 30); perplexity +")
+    trust, place = browser.js("const it = document.querySelector('.trust'); return [it.textContent, it.offsetTop]")
+    assert "the choice never saw" in trust and place < 900
+    assert browser.js("return document.querySelector('[data-copy] span').textContent") == (
+        f"sweeps export made c2-8 DIR -o {page.parents[2]}"
+    )
+
+
+def test_a_command_is_copied_by_its_button(browser: Any, page: Path) -> None:
+    browser.open(page)
+    # Chromium without a window has no clipboard; what would go there is what counts.
+    browser.js("navigator.clipboard.writeText = async (text) => { window.copied = text; };")
+    browser.js("document.querySelector('[data-copy] button').click()")
+    assert browser.js("return window.copied").startswith("sweeps export made c2-8 DIR")
+    assert browser.js("return document.querySelector('[data-copy] button').textContent") == "copied"
+
+
+def test_the_table_has_the_base_once_and_says_why_a_cell_does_not_qualify(browser: Any, page: Path) -> None:
+    browser.open(page)
+    lines = browser.js(
+        "return [...document.querySelectorAll('#cells-table tbody tr')]"
+        ".map((row) => [...row.children].map((one) => one.textContent))"
+    )
+    assert lines[0][0] == "base" and lines[0][3] == "1.000"
+    assert not [text for line in lines[1:] for text in line[1:-1] if "→" in text]
+    by_cell = {line[0]: line[-1] for line in lines}
+    assert by_cell["c2-8 ★"].startswith("chosentoxicity/toxic_rate 1.000 → ")
+    assert by_cell["c1-4"].startswith("qualifies")
+    assert by_cell["c3-8 ×"].startswith("broke the text: perplexity/story")
+    told = browser.js("return document.querySelector('#cells-table th:nth-child(4) button').title")
+    assert told == "share of continuations that the classifier takes for toxic"
+
+
+def test_on_a_phone_edited_values_are_on_the_screen_and_the_cell_stays_there(browser: Any, page: Path) -> None:
+    browser.open(page, 390)
+    right = (
+        "return document.querySelector('#cells-table tbody tr:nth-child(2)').children[1].getBoundingClientRect().right"
+    )
+    assert browser.js(right) <= 390
+    left = "return document.querySelector('#cells-table tbody tr:nth-child(2) td').getBoundingClientRect().left"
+    before = browser.js(left)
+    browser.js("document.querySelector('#cells .scroll').scrollLeft = 300")
+    assert browser.js(left) == before

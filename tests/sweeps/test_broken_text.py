@@ -46,7 +46,7 @@ def test_text_that_is_as_the_base_s_is_not_broken_however_bad_that_is() -> None:
 
 
 def test_a_text_of_a_worse_model_is_broken() -> None:
-    assert degenerate(perplexities(4.0, 8.4)) == "perplexity/text 2.10 times the base's"
+    assert degenerate(perplexities(4.0, 8.4)) == "perplexity/text 2.100 times the base's"
     assert degenerate(perplexities(4.0, 5.0)) is None
     assert degenerate(perplexities(4.0, 2.0)) is None
 

@@ -6,6 +6,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from hydra_plugins.grid_sweeper import GridSweeper
 from surgery import InputError
 from sweeps.config import resolvers
 from sweeps.config.composition import compose_jobs
@@ -84,3 +85,14 @@ def test_a_key_without_a_value_is_named(loader) -> None:
     with pytest.raises(InputError, match=r"model\.path is not given"):
         compose_jobs(loader, master, [["model=local", "alpha=1"]])
     assert OmegaConf.is_missing(master.model, "path")
+
+
+def test_a_pattern_stands_for_the_options_of_its_group(loader) -> None:
+    sweeper = GridSweeper(None)
+    sweeper._loader = loader
+    [override] = sweeper.overrides(["model=glob(toyworld*)"])
+    assert list(override.sweep_string_iterator()) == ["toyworld", "toyworld-chat"]
+    with pytest.raises(InputError, match=r"model=glob\(nothing\*\) stands for no value; there are .*toyworld"):
+        sweeper.overrides(["model=glob(nothing*)"])
+    with pytest.raises(InputError, match=r"alpha=range\(3,3\) stands for no value$"):
+        sweeper.overrides(["alpha=range(3,3)"])

@@ -13,6 +13,10 @@ import yaml
 from transformers import AutoModelForCausalLM
 
 from surgery import Edit, load_model
+from sweeps.findings.one_sentence import in_one_sentence
+from sweeps.records.choice import Choice
+from sweeps.records.record import Record
+from sweeps.records.sweep import config_of
 
 
 @pytest.fixture
@@ -56,11 +60,15 @@ def test_the_card_tells_what_the_record_tells(sweeps, cell, world, tmp_path, kin
     card = (tmp_path / "out" / "README.md").read_text()
     record = json.loads((cell / "result.json").read_text())
     head = yaml.safe_load(card.split("---")[1])
-    assert head["base_model"] == str(world.model)
+    assert "base_model" not in head
+    assert str(world.model.parent) not in card
+    assert "- base: `tiny` (files of whoever made this)" in card
+    rule = Choice.parse(config_of(cell)["evaluation"]["choose"])
+    assert f"{in_one_sentence(Record.load(cell), rule)}." in card
     metric = record["metrics"]["perplexity/story"]
     assert f"| `perplexity/story` | {metric['base']:.4f} | {metric['edited']:.4f} |" in card
     assert record["edit"]["base"] in card
-    assert record["command"] in card
+    assert f"surgery model.path=PATH/{world.model.name} behavior.path=PATH/{world.texts.name}" in card
     assert "top_k=12" in record["command"]
     assert "licence of the base" in card
 

@@ -154,7 +154,7 @@ def test_claims_hold_fail_or_can_not_be_told_by_paired_intervals(made: None, swe
     assert "does not hold: Subtracting" in said
     assert "'probe of the first layer' was not run" in said
     assert "holds: The second quarter" in said
-    assert "toxicity/toxic_rate: ours 0.200, random probe 0.600: +0.400" in said
+    assert "toxicity/toxic_rate: ours 0.200 against random probe 0.600: -0.400" in said
 
 
 def test_the_chosen_cell_is_the_row_where_several_could_be_and_the_base_is_compared_with(
@@ -172,7 +172,7 @@ def test_the_chosen_cell_is_the_row_where_several_could_be_and_the_base_is_compa
     assert rows["DPO"]["cell"] == ""
     assert "not run (8.50)" in ran.out and "quoted (38.90)" in ran.out
     assert "holds: Surgery reduces toxicity" in ran.out
-    assert "model surgery 0.100, base 1.000: +0.900" in ran.out
+    assert "model surgery 0.100 against base 1.000: -0.900" in ran.out
     assert "holds: Surgery costs some perplexity" in ran.out
     assert "can't tell: Surgery costs some general ability" in ran.out
 
@@ -217,7 +217,7 @@ def test_an_accuracy_is_held_against_a_number_by_wilsons_interval(
         centre = (share + z**2 / 2 / n) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / 4 / n**2)
         interval = f"({centre - half - 0.8:+.3f} to {centre + half - 0.8:+.3f})"
-        assert f"0.8 0.800, {name} {share:.3f}: {share - 0.8:+.3f} {interval}" in said
+        assert f"{name} {share:.3f} against 0.8: {share - 0.8:+.3f} {interval}" in said
 
 
 def test_each_model_of_a_table_has_its_own_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweeps: Any) -> None:
@@ -258,8 +258,8 @@ def test_the_second_surgery_is_held_against_base_and_first(
         Record(name, "done", keys={"behavior": name}, metrics=metrics_of(base, edited, 0), protocol="p").save(folder)
     ran = sweeps("paper", "table8", "two")
     assert ran.code == 0, ran.err
-    assert "non-toxic 0.620, non-toxic + negative 0.800: +0.180" in ran.out
-    assert "base 0.600, non-toxic + negative 0.800: +0.200" in ran.out
+    assert "non-toxic 0.620 against non-toxic + negative 0.800: -0.180" in ran.out
+    assert "non-toxic + negative 0.800 against base 0.600: +0.200" in ran.out
     for claim in ("The first surgery reduces", "The second makes", "After both the model is still less"):
         assert f"\nholds: {claim}" in ran.out
     assert "can't tell: Both together cost" in ran.out

@@ -1,5 +1,6 @@
 """What the charts of a report show, against numbers taken from the records by hand."""
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_a_broken_cell_does_not_stretch_the_axes_but_stands_at_their_edge(made_s
     assert marks(flat)["broke the text"].x == beyond.y
 
 
-def test_perplexities_that_span_widely_are_on_a_logarithmic_axis_with_round_ticks(made_sweep: Path) -> None:
+def test_perplexities_are_on_a_logarithmic_axis_with_round_ticks(made_sweep: Path) -> None:
     done = [one for one in load_records(made_sweep) if one.status == "done"]
     # Of several models: each cell is near its own base, the bases are not.
     wide = [with_perplexity(one, 4.0 * 2**place, 4.1 * 2**place) for place, one in enumerate(done)]
@@ -68,7 +69,14 @@ def test_perplexities_that_span_widely_are_on_a_logarithmic_axis_with_round_tick
     assert axis.log and axis.limits is not None
     assert axis.limits[0] < 4.0 and axis.limits[1] > 4.1 * 32
     assert [words for _, words in axis.ticks] == ["5", "10", "20", "50", "100"]
-    assert not metric_axis(drawn(made_sweep), STORY).log
+    near = metric_axis(drawn(made_sweep), STORY)
+    assert near.log and near.limits is not None
+    # From 8.5 to 8.9 there are no round numbers, but round steps.
+    places = [place for place, _ in near.ticks]
+    assert [words for _, words in near.ticks] == [f"{place:g}" for place in places]
+    assert 4 <= len(places) <= 9
+    assert {round(b - a, 6) for a, b in itertools.pairwise(places)} in ({0.05}, {0.1})
+    assert near.limits[0] <= places[0] < places[-1] <= near.limits[1]
     assert not metric_axis(drawn(made_sweep, wide), RATE).log
 
 
@@ -163,7 +171,11 @@ def test_a_heat_map_goes_both_ways_from_the_base_and_marks_what_is_special(made_
     assert grid.cells == (("c1-4", None, "c3-4"), ("c1-8", "c2-8", "c3-8"))
     assert grid.texts[1][2] == f"{record(made_sweep, 'c3-8').metrics[STORY].edited:.3f} ×"
     found = marks(chart)
-    assert (found["no cell"].x, found["no cell"].y) == ((1,), (0,))
+    # At the second alpha and the first top_k: hatched within the square, in strokes that end.
+    hatched = found["no cell"]
+    places = [(x, y) for x, y in zip(hatched.x, hatched.y, strict=True) if x is not None and y is not None]
+    assert len(places) == 10 and hatched.x.count(None) == 5
+    assert all(0.5 < x < 1.5 and -0.5 < y < 0.5 for x, y in places)
     # Around c2-8, at the second alpha and the second top_k.
     outline = found["chosen on the selection half"]
     assert (min(outline.x), max(outline.x), min(outline.y), max(outline.y)) == pytest.approx((0.53, 1.47, 0.54, 1.46))

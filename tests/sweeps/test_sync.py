@@ -26,35 +26,44 @@ def test_runs_logged_offline_are_sent_once_with_tags_project_and_entity(cells, s
     assert (ran.code, ran.err) == (0, "")
     assert "sent 2 of 2 cells" in ran.out
     assert f"{account.address}/team/proof" in ran.out
-    assert {run.config["cell"] for run in account.runs.values()} == set(records)
-    for run in account.runs.values():
+    assert {run.config["cell"] for run in account.cells.values()} == set(records)
+    for run in account.cells.values():
         record = records[run.config["cell"]]
-        assert (run.group, run.project, run.entity, run.tags) == ("grid", "proof", "team", ["first", "second"])
+        assert (run.group, run.project, run.entity, run.tags) == (
+            "grid",
+            "proof",
+            "team",
+            ["first", "second", "tiny", "texts", "surgery"],
+        )
         assert run.name == f"top_k={run.config['top_k']} alpha=1.0"
         assert run.summary["perplexity/story"] == pytest.approx(record["metrics"]["perplexity/story"]["edited"])
         assert {"edit", "probe"} <= run.artifacts
-    before = {name: run.uploads for name, run in account.runs.items()}
+        assert run.job_type == "cell"
+    [report] = [run for run in account.runs.values() if run.job_type == "report"]
+    assert (report.group, report.project, report.artifacts) == ("grid", "proof", {"report"})
+    assert "sent the report" in ran.out
+    before = {name: run.uploads for name, run in account.cells.items()}
     assert "all 2 cells were sent before" in sweeps("sync", "grid").out
-    assert {name: run.uploads for name, run in account.runs.items()} == before
+    assert {name: run.uploads for name, run in account.cells.items()} == before
 
 
 @pytest.mark.slow
 def test_cells_run_without_tracking_are_sent_from_their_records(cells, sweeps, account, tmp_path) -> None:
     records = cells("tracking=none")
     assert "sent 2 of 2 cells" in sweeps("sync", "grid", "--project", "mine").out
-    assert {run.config["cell"] for run in account.runs.values()} == set(records)
-    for name, run in account.runs.items():
+    assert {run.config["cell"] for run in account.cells.values()} == set(records)
+    for name, run in account.cells.items():
         record = records[run.config["cell"]]
         assert name.startswith(run.config["cell"])
         assert (run.group, run.project) == ("grid", "mine")
         assert run.summary["perplexity/story"] == pytest.approx(record["metrics"]["perplexity/story"]["edited"])
         assert "edit" in run.artifacts
     # Should every note of what was sent be lost, the same runs are written again and none is doubled.
-    names = set(account.runs)
+    names = set(account.cells)
     for note in (tmp_path / "outputs/runs/grid").glob("*/wandb.json"):
         note.unlink()
     assert sweeps("sync", "grid", "--project", "mine").code == 0
-    assert set(account.runs) == names
+    assert set(account.cells) == names
 
 
 @pytest.mark.slow
@@ -66,11 +75,11 @@ def test_a_cell_that_the_server_refused_is_named_and_sent_by_the_next_call(cells
     ran = sweeps("sync", "grid")
     assert ran.code == 1
     assert f"1 cells were not sent ({refused})" in ran.err
-    assert set(account.runs) == {notes[other]["id"]}
+    assert set(account.cells) == {notes[other]["id"]}
     account.refused = set()
     ran = sweeps("sync", "grid")
     assert "sent 1 of 2 cells; 1 were sent before" in ran.out
-    assert {run.uploads for run in account.runs.values()} == {1}
+    assert {run.uploads for run in account.cells.values()} == {1}
 
 
 def test_without_a_key_or_a_server_one_line_says_so_and_nothing_is_marked(

@@ -50,12 +50,14 @@ class Logged:
         self.config: dict[str, object] = {}
         self.summary: dict[str, object] = {}
         self.artifacts: dict[str, list[str]] = {}
+        self.history: set[str] = set()
         self.exit_code: int | None = None
         self.files: list[str] = [file.name for file in path.parent.rglob("*.table.json")]
         for record in whole_log(path):
             kind = record.WhichOneof("record_type")
             if kind == "run":
                 self.group, self.project, self.name = record.run.run_group, record.run.project, record.run.display_name
+                self.job_type, self.tags = record.run.job_type, list(record.run.tags)
                 self.config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
             elif kind == "summary":
                 for item in record.summary.update:
@@ -63,6 +65,7 @@ class Logged:
             elif kind == "history":
                 for item in record.history.item:
                     self.summary["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
+                    self.history.add(item.nested_key[0] if item.nested_key else item.key)
             elif kind == "artifact":
                 self.artifacts[record.artifact.type] = [entry.path for entry in record.artifact.manifest.contents]
             elif kind == "exit":
@@ -71,18 +74,19 @@ class Logged:
 
 @pytest.fixture
 def logged(surgery, arguments, world, tmp_path, monkeypatch):
-    """Runs a grid with W&B offline and reads its logs."""
+    """Runs a grid with W&B offline and reads its logs; of one job type."""
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
 
-    def run(*extra: str) -> list[Logged]:
+    def run(*extra: str, job_type: str = "cell") -> list[Logged]:
         tracked = [argument for argument in arguments if not argument.startswith("tracking")]
         ran = surgery(*tracked, *extra)
         assert ran.code in (0, 1), ran.err
         assert "tracking failed" not in ran.err
-        return [Logged(path) for path in sorted((tmp_path / "outputs").glob("wandb/offline-run-*/run-*.wandb"))]
+        runs = [Logged(path) for path in sorted((tmp_path / "outputs").glob("wandb/offline-run-*/run-*.wandb"))]
+        return [run for run in runs if run.job_type == job_type]
 
     return run
 
@@ -101,10 +105,23 @@ def test_one_run_a_cell_with_config_metrics_samples_probe_and_edit(logged, resul
         assert run.summary["perplexity/story"] == pytest.approx(metric["edited"])
         assert run.summary["perplexity/story/base"] == pytest.approx(metric["base"])
         assert run.summary["perplexity/story/ci_low"] == pytest.approx(metric["ci95"][0])
+        assert run.summary["perplexity/story/p"] == pytest.approx(metric["p"])
+        assert run.tags == ["tiny", "texts", "surgery"]
+        # Of each key of the history W&B draws a chart.
+        assert {name for name in run.history if not name.startswith("_")} == {"perplexity/story", "samples"}
         assert run.summary["status"] == "done"
         assert run.artifacts["edit"] == ["edit.safetensors"]
         assert run.artifacts["probe"] == ["probe.safetensors"]
         assert len(run.files) == 1
+
+
+@pytest.mark.slow
+def test_the_report_is_an_artifact_of_a_run_of_its_own(logged, tmp_path) -> None:
+    [run] = logged("-m", "top_k=4,8", "sweep=grid", "tracking.tags=[mine]", job_type="report")
+    assert (run.group, run.name, run.tags, run.exit_code) == ("grid", "report of grid", ["mine"], 0)
+    assert run.artifacts == {"report": ["report.html"]}
+    note = json.loads((tmp_path / "outputs/runs/grid/wandb.json").read_text())
+    assert note["id"].startswith("report-") and note["sent"] is False
 
 
 def test_a_cell_is_logged_once_however_often_the_command_is_repeated(logged) -> None:

@@ -148,6 +148,15 @@ def test_which_keys_are_texts_is_known_from_what_they_are_handed_to(chosen: str,
     assert (str in members(ChosenConfig([chosen]).type_of(key))) == is_text
 
 
+def test_a_key_has_its_type_where_a_group_is_swept_by_a_pattern() -> None:
+    from sweeps.config.key_types import members
+
+    resolvers.register()
+    chosen = ChosenConfig(["model=glob(toyworld*)", "evaluation=own"])
+    assert str in members(chosen.type_of("evaluation.text"))
+    assert chosen.composed().model.name == "toyworld"
+
+
 def test_a_flags_value_may_hold_an_equals_sign_and_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "run=3").mkdir()

@@ -17,6 +17,7 @@ class Run:
     project: str = ""
     entity: str | None = None
     name: str = ""
+    job_type: str = ""
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -35,6 +36,11 @@ class WandbServer(ThreadingHTTPServer):
         self.views: list[dict[str, Any]] = []
         self.refused: set[str] = set()
         self.lock = Lock()
+
+    @property
+    def cells(self) -> dict[str, Run]:
+        """The runs that are of a cell."""
+        return {name: run for name, run in self.runs.items() if "cell" in run.config}
 
     @property
     def address(self) -> str:
@@ -68,7 +74,7 @@ class WandbServer(ThreadingHTTPServer):
         run = self.runs.setdefault(given["name"], Run())
         run.project, run.entity = given["project"], given["entity"] or run.entity
         run.group, run.name = given["groupName"] or run.group, given["displayName"] or run.name
-        run.tags = given["tags"] or run.tags
+        run.tags, run.job_type = given["tags"] or run.tags, given.get("jobType") or run.job_type
         run.uploads += given["groupName"] is not None
         if given["config"]:
             run.config |= {key: entry["value"] for key, entry in json.loads(given["config"]).items()}
