@@ -25,6 +25,7 @@ from sweeps.records.samples import read_samples, told_with_scored
 from sweeps.records.sweep import Sweep, one_cell
 from sweeps.report.write import FIGURES, write_report
 from sweeps.results.best_cell import choose
+from sweeps.results.diagnosis import why_none
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import change, console, number
 from sweeps.terminal.output import speak_plainly
@@ -176,7 +177,7 @@ def best(
         raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
     found = choose(done, choice, folder)
     if found.best is None:
-        raise InputError(found.why)
+        raise InputError("; ".join(why_none(found, choice)))
     show_choice(found, choice, console())
 
 

@@ -17,6 +17,7 @@ from sweeps.records.record import AT_CHANCE, Record, in_order, swept_keys
 from sweeps.report.fronts import front_of
 from sweeps.report.page_samples import Samples, embedded_samples
 from sweeps.results.best_cell import choose
+from sweeps.results.diagnosis import why_none
 from sweeps.results.broken_text import degenerate
 from sweeps.results.false_discoveries import significant
 from sweeps.results.headlines import headline_metrics, reported_metrics
@@ -59,7 +60,9 @@ def contents(
         picked: cells whose samples are wanted beside those of the chosen one and the front.
     """
     done = in_order(record for record in records if record.status == "done")
-    outcome = choose(done, choice, folder) if choice else None
+    outcome, why = (choose(done, choice, folder) if choice else None), ""
+    if outcome is not None and choice is not None:
+        why = "; ".join(why_none(outcome, choice)) if outcome.best is None else outcome.why
     rows = list(outcome.rows) if outcome else pool(done, folder)
     by_cell = {record.cell: record for record in done}
     names = reported_metrics(rows)
@@ -84,7 +87,7 @@ def contents(
         "about": _about(done),
         **_wanted(choice, names),
         "half": outcome.half if outcome else "",
-        "why": outcome.why if outcome else "",
+        "why": why,
         "metrics": [*headlines, *(metric for metric in names if metric not in headlines)],
         "headlines": headlines,
         "possible": {metric: _possible(rows, metric) for metric in names},

@@ -3,6 +3,7 @@
 __all__ = [
     "best_cell",
     "broken_text",
+    "diagnosis",
     "difference",
     "false_discoveries",
     "giving_up",

@@ -10,8 +10,9 @@ from sweeps.records.choice import Choice
 from sweeps.records.metric import Metric
 from sweeps.records.record import RESULT, Record, swept_keys
 from sweeps.results.best_cell import Chosen, choose
+from sweeps.results.diagnosis import diagnosis, why_none
 from sweeps.results.headlines import headline_metrics
-from sweeps.results.pooling import Pooled
+from sweeps.results.pooling import Pooled, pool
 from sweeps.results.protocols import by_protocol, measured_alike
 from sweeps.terminal.cell_tables import cell_table, change, sweep_notes, sweep_table
 
@@ -30,6 +31,8 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
         to.print(f"{record.cell}: {keys}", markup=False)
         to.print(cell_table(record))
         to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched", markup=False)
+        for sentence in diagnosis(pool(done, folder), choice) if choice else ():
+            to.print(sentence, markup=False, soft_wrap=True)
     elif records:
         ways = by_protocol(records)
         for protocol in ways or {"": []}:
@@ -63,7 +66,8 @@ def show_choice(found: Chosen, choice: Choice, to: Console) -> None:
     """Prints which cell was chosen, by what, and what it measures on the report half; or why none was."""
     best = found.best
     if best is None:
-        to.print(found.why, markup=False)
+        for sentence in why_none(found, choice):
+            to.print(sentence, markup=False, soft_wrap=True)
         return
     keys = _keys(best, swept_keys([row.keys for row in found.rows]))
     pooled = f"; seeds {', '.join(map(str, best.seeds))} pooled" if len(best.seeds) > 1 else ""
