@@ -140,11 +140,14 @@ def samples(
     table = told_with_scored(read_samples(sweep.folder / record.cell))
     with_text = table[table["edited"].notna() & (table["half"] == half)]
     names = list(dict.fromkeys(with_text["measurement"]))
-    wanted = measurement or (names[0] if names else "")
-    if wanted not in names:
+    if not names:
         raise InputError(
-            f"cell {record.cell} has no {half} samples of '{wanted}'; there are {', '.join(names) or 'none'}"
+            f"cell {record.cell} has no texts of the {half} half to show: nothing was continued in it; run it with an "
+            "evaluation that has prompts, evaluation.prompts=FILE say"
         )
+    wanted = measurement or names[0]
+    if wanted not in names:
+        raise InputError(f"cell {record.cell} has no {half} samples of '{wanted}'; there are {', '.join(names)}")
     rows = with_text[with_text["measurement"] == wanted]
     order = (rows["edited_score"] - rows["base_score"]).abs().sort_values(ascending=False, kind="stable").index
     metric = record.metrics.get(key_of(wanted, cast("Half", half)))

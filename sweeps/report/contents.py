@@ -17,8 +17,8 @@ from sweeps.records.record import AT_CHANCE, Record, in_order, swept_keys
 from sweeps.report.fronts import front_of
 from sweeps.report.page_samples import Samples, embedded_samples
 from sweeps.results.best_cell import choose
-from sweeps.results.diagnosis import why_none
 from sweeps.results.broken_text import degenerate
+from sweeps.results.diagnosis import why_none
 from sweeps.results.false_discoveries import significant
 from sweeps.results.headlines import headline_metrics, reported_metrics
 from sweeps.results.pooling import Pooled, pool

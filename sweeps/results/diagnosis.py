@@ -60,7 +60,7 @@ def diagnosis(rows: Sequence[Pooled], choice: Choice) -> tuple[str, ...]:
     told += _missed(measured, verdicts, choice)
     told += _too_few(measured, verdicts, choice)
     if "worse" in verdicts.values():
-        told.append("where it moved the wrong way, alpha of the other sign moves it back, or other labels are to avoid")
+        told.append("what moved the wrong way moves back with alpha of the other sign, or other labels to avoid")
     return tuple(told)
 
 
@@ -92,9 +92,9 @@ def _mild(measured: Sequence[Pooled], choice: Choice) -> str | None:
         return None
     more = f", or at least {samples_to_show(room / n)} like these a half" if room else ""
     return (
-        f"the {what} are too mild: {choice.metric} of the base is {metric.base:.3f}, so an edit can turn at most {room} "
-        f"of the {n} {what} of this half, and it takes {needed} ({needed / n:.3f}) to be told from chance; give {what} "
-        f"that lead the base further into it{more}"
+        f"the {what} are too mild: {choice.metric} of the base is {metric.base:.3f}, so an edit can turn at most "
+        f"{room} of the {n} {what} of this half, and it takes {needed} ({needed / n:.3f}) to be told from chance; give "
+        f"{what} that lead the base further into it{more}"
     )
 
 
@@ -194,7 +194,7 @@ def _did(rows: Sequence[Pooled], verdicts: Mapping[str, Verdict]) -> str:
 
 def _counted(verdicts: Sequence[Verdict]) -> str:
     told = [f"{verdicts.count(name)} {words}" for name, words in _WORDS.items() if name in verdicts]
-    return f"of {len(verdicts)} {'cells' if len(verdicts) > 1 else 'cell'} {', '.join(told)}"
+    return f"of {len(verdicts)} cells {', '.join(told)}" if len(verdicts) > 1 else f"the cell {_WORDS[verdicts[0]]}"
 
 
 def _missed(measured: Sequence[Pooled], verdicts: Mapping[str, Verdict], choice: Choice) -> list[str]:

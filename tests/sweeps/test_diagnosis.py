@@ -128,7 +128,7 @@ def test_a_cell_that_only_misses_a_condition_is_named_with_the_value_it_has() ->
 
 def test_what_moved_the_wrong_way_is_no_reason_for_more_of_it() -> None:
     counted, other = said(cell("a", 10, 20, alpha=1.0))
-    assert counted == "of 1 cell 1 moved it the wrong way" and "other sign" in other
+    assert counted == "the cell moved it the wrong way" and "other sign" in other
 
 
 def test_nothing_is_said_of_a_sweep_with_a_good_cell_or_without_the_metric() -> None:
