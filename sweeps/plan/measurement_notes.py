@@ -10,6 +10,7 @@ from sweeps.records.choice import Choice
 
 if TYPE_CHECKING:
     from evaluation.evaluator import Evaluator
+    from evaluation.measurements.measurement import Half
 
 
 def measurement_notes(experiments: Sequence[Experiment], choice: Choice | None) -> list[str]:
@@ -34,8 +35,8 @@ def _sizes(evaluators: "Mapping[str, Evaluator]") -> list[str]:
     return [_size(name, one.prompts_a_half()) for name, one in counting.items()]
 
 
-def _size(name: str, counts: Mapping[str, int]) -> str:
-    uses = {"selection": "to choose by", "report": "to report"}
+def _size(name: str, counts: "Mapping[Half, int]") -> str:
+    uses: dict[Half, str] = {"selection": "to choose by", "report": "to report"}
     told = f"{name}: {' and '.join(f'{counts[half]} prompts {use}' for half, use in uses.items() if half in counts)}"
     fewest = min(counts.values())
     turned = fewest_turned(fewest)
