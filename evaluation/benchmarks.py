@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from evaluation.evaluator import metric_names
 from evaluation.lm_eval_tasks import LmEval, average_of
 from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
@@ -65,6 +66,11 @@ class Benchmarks:
         pooled: list[JSON] = []
         pooled += sorted(name for name in self.pooled if name in rows)
         return {"kind": "benchmarks", "rows": rows, "pooled": pooled}
+
+    def metric_names(self) -> list[str]:
+        """Of the rows, their average, and their tasks; see `evaluation.evaluator.NamesMetrics`."""
+        rows = [f"lm_eval/{name}" for name in self._run()]
+        return list(dict.fromkeys([*rows, "lm_eval/average", *metric_names(self._run().values())]))
 
     def measure(
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False

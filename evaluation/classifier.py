@@ -87,6 +87,10 @@ class Classifier:
             **({"pair": True} if self.pair else {}),
         }
 
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        return list(self.metrics)
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """Each metric: 1 where the continuation is of its class, else 0; [n]."""
         budget = BatchBudget.of(self._loaded()[0], "judging", self.tokens_per_batch)

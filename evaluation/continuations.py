@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.evaluator import metric_names
 from evaluation.generation import Generated, Generation, check_prompts, generate
 from evaluation.inputs.named_files import file_digest
 from evaluation.inputs.prompts import Label, Prompt, drawn, halves, halves_alone, prompt_files, read_prompts
@@ -174,6 +176,11 @@ class Continuations:
             "scorers": {name: scorer.identity() for name, scorer in self.scorers.items()},
         }
 
+    def metric_names(self) -> list[str]:
+        """Of its scorers, of categories, and of thoughts that have not ended; see `NamesMetrics`."""
+        names = metric_names(self.scorers.values())
+        return [*names, *(f"{name}/*" for name in self.by_category), *(f"{name}/{UNENDED}" for name in names[:1])]
+
     def measure(
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
     ) -> list[Measurement]:
@@ -238,6 +245,10 @@ class Continuations:
     def scored_prompts(self) -> list[str]:
         """See `evaluation.evaluator.ScoresPrompts`."""
         return [sample.text for sample in self.samples()]
+
+    def prompts_a_half(self) -> dict[Half, int]:
+        """See `evaluation.evaluator.CountsPrompts`."""
+        return dict(Counter(sample.half for sample in self.samples()))
 
     def _called(self) -> str:
         files = prompt_files(self.prompts, self.source)

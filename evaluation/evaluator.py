@@ -1,9 +1,10 @@
 """What every evaluator can do."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
-from evaluation.measurements.measurement import JSON, Measurement
+from evaluation.measurements.measurement import JSON, Half, Measurement
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,6 +34,29 @@ class ScoresPrompts(Protocol):
     def scored_prompts(self) -> list[str]:
         """The prompts: texts that hold them are nothing to train a model on that is measured here."""
         ...
+
+
+@runtime_checkable
+class CountsPrompts(Protocol):
+    """An evaluator that can say beforehand how many prompts it scores: which change its rates can show."""
+
+    def prompts_a_half(self) -> dict[Half, int]:
+        """{half: how many prompts}; a half without any is not there."""
+        ...
+
+
+@runtime_checkable
+class NamesMetrics(Protocol):
+    """An evaluator or a scorer that can say what its metrics are called before it measures anything."""
+
+    def metric_names(self) -> list[str]:
+        """Their names, or patterns of them as `fnmatch` reads them."""
+        ...
+
+
+def metric_names(measures: Iterable[object]) -> list[str]:
+    """The names of the metrics of evaluators or scorers; of one that can't say, `*`: it may be any."""
+    return [name for one in measures for name in (one.metric_names() if isinstance(one, NamesMetrics) else ["*"])]
 
 
 class Evaluator(Protocol):

@@ -107,6 +107,10 @@ class Fluency:
             "checks": {name: function.identity() for name, function in self.checks.items()},
         }
 
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        return [f"fluency/{name}" for name in (*MEASURES, *self.checks)]
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> dict[str, NDArray[np.float64]]:
         """`fluency/repetition`, `fluency/distinct_2` (0 to 1), `fluency/length` and each check (0 or 1); [n] each."""
         words = [_TOKEN.findall(text) for text in continuations]

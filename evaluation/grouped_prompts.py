@@ -1,5 +1,6 @@
 """Several sets of prompts under the same measurements: each metric of all of them together, and of each set alone."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from evaluation.continuations import Continuations
-from evaluation.measurements.measurement import JSON, Measurement
+from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,6 +68,19 @@ class PromptSets:
             **({"each": list(self.each)} if tuple(self.each) != ("*",) else {}),
         }
 
+    def metric_names(self) -> list[str]:
+        """Of all sets together, of each, and patterns of the categories of those; see `NamesMetrics`."""
+        whole: dict[str, None] = {}
+        each: list[str] = []
+        for name, one in self._given().items():
+            for pattern in one.metric_names():
+                metric, category = _parted(pattern, one.by_category)
+                if not category:
+                    whole[self._called(metric)] = None
+                if any(fnmatch(metric, wanted) for wanted in self.each):
+                    each.append(f"{self._called(metric)}/{name}{category}")
+        return [*whole, *each]
+
     def measure(
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
     ) -> list[Measurement]:
@@ -89,6 +103,10 @@ class PromptSets:
     def scored_prompts(self) -> list[str]:
         """Of all sets; see `evaluation.evaluator.ScoresPrompts`."""
         return [prompt for one in self._given().values() for prompt in one.scored_prompts()]
+
+    def prompts_a_half(self) -> dict[Half, int]:
+        """Of all sets; see `evaluation.evaluator.CountsPrompts`."""
+        return dict(sum((Counter(one.prompts_a_half()) for one in self._given().values()), Counter()))
 
     def _given(self) -> dict[str, Continuations]:
         return {name: one for name, one in self.sets.items() if one is not None and one.prompts}

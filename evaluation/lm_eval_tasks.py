@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from evaluation.harness.lm_eval_run import TaskRun, load_tasks, registered_names, run_tasks, task_versions
+from evaluation.harness.lm_eval_run import TaskRun, is_task, load_tasks, registered_names, run_tasks, task_versions
 from evaluation.harness.task_folder import TaskFolder, read_task_folder
 from evaluation.inputs.named_files import file_digest, folder_digests
 from evaluation.measurements.measurement import JSON, Half, Measurement
@@ -126,6 +126,14 @@ class LmEval:
             **({} if self.max_new_tokens is None else {"max_new_tokens": self.max_new_tokens}),
             **({"versions": dict(task_versions(self._names()))} if self.versions and folder is None else {}),
         }
+
+    def metric_names(self) -> list[str]:
+        """A pattern a task: which metrics it has is known with its data. See `evaluation.evaluator.NamesMetrics`."""
+        found, renamed = self._read_folder(), self._renamed()
+        # A group or a tag is measured by its tasks' names.
+        alone = [name in found.tasks if found is not None else is_task(name) for name in self._names()]
+        tasks = [f"lm_eval/{renamed.get(name, name)}/*" for name in self._names()] if all(alone) else ["lm_eval/*/*"]
+        return [*tasks, *["lm_eval/average"] * self.average]
 
     def measure(
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False

@@ -11,6 +11,7 @@ from evaluation.evaluator import Evaluator
 from evaluation.fluency import Fluency
 from evaluation.generation import Generation
 from evaluation.judge.asked_judges import asked_judges
+from evaluation.judge.known_judges import NO_JUDGE
 from evaluation.lm_eval_tasks import LmEval
 from evaluation.perplexity import Perplexity
 from evaluation.refusal.refusal import Overrefused
@@ -63,8 +64,8 @@ def own_evaluators(
         trust_checkpoint: unpickle a checkpoint that holds more than tensors.
         harmless_prompts: prompts whose first `divergence_tokens` tokens of answer the divergence is taken over.
         overrefusal_prompts: harmless prompts that sound harmful; how many are refused is measured.
-        judge: of the continuations, in Detoxify's place; with `judge_model`, `judge_class`, `judge_texts` and
-            `judge_share` see `judge_scorers`. A guard that tells refusals judges `overrefusal_prompts` too.
+        judge: of the continuations, in Detoxify's place, or `none`; with `judge_model`, `judge_class`, `judge_texts`
+            and `judge_share` see `judge_scorers`. A guard that tells refusals judges `overrefusal_prompts` too.
     """
     made: dict[str, Evaluator] = {}
     generation = Generation(max_new_tokens=max_new_tokens, tokens_per_batch=tokens_per_batch, chat=chat)
@@ -97,7 +98,8 @@ def prompt_scorers(
     judge_texts: Mapping[str, Any] | None = None,
     judge_share: float = 0.1,
 ) -> dict[str, Scorer]:
-    """What judges continuations, Detoxify or a judge in its place, and their fluency; see `own_evaluators`."""
+    """What judges continuations, Detoxify or a judge in its place or none, and their fluency; see `own_evaluators`."""
     toxicity = Toxicity(**detoxify, threshold=threshold, trust_checkpoint=trust_checkpoint)
     judges, _ = asked_judges(judge, judge_model, judge_class, judge_texts, judge_share)
-    return {**(judges or {"toxicity": toxicity}), "fluency": Fluency()}
+    published: dict[str, Scorer] = {} if judge == NO_JUDGE else {"toxicity": toxicity}
+    return {**(judges or published), "fluency": Fluency()}

@@ -90,6 +90,10 @@ class Perplexity:
             "half": self.half,
         }
 
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        return [f"perplexity/{name}" for name in self.texts]
+
     def measure(
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
     ) -> list[Measurement]:

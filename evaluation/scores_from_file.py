@@ -42,6 +42,10 @@ class ImportedScores:
         digest = file_digest(require_file(self.file, _WHAT))
         return {"kind": "imported", "sha256": digest, "name": self.name, "threshold": self.threshold}
 
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        return [f"{self.name}/rate", f"{self.name}/mean"]
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> dict[str, NDArray[np.float64]]:
         """`<name>/rate` (0 or 1) and `<name>/mean` (the score); [n] each.
 

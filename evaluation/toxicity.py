@@ -60,14 +60,20 @@ class Toxicity:
             )
         if self.checkpoint is None:
             if self.config is not None:
-                raise InputError("detoxify's config is given without a checkpoint; give both, or a variant alone")
+                raise InputError(
+                    "detoxify's config is given without a checkpoint; give evaluation.detoxify.checkpoint=FILE too, or "
+                    "neither"
+                )
             if self.variant not in VARIANTS:
                 raise InputError(f"detoxify has no variant '{self.variant}'; it has {', '.join(VARIANTS)}")
             return
-        require_file(self.checkpoint, "detoxify's checkpoint")
+        require_file(self.checkpoint, "detoxify's checkpoint (evaluation.detoxify.checkpoint)")
         if self.config is None:
-            raise InputError("detoxify's checkpoint is given without a config; give the folder of its config.json")
-        require_file(Path(self.config) / CONFIG, "the config of detoxify's checkpoint")
+            raise InputError(
+                "detoxify's checkpoint is given without a config; give the folder of its config.json with "
+                "evaluation.detoxify.config=FOLDER"
+            )
+        require_file(Path(self.config) / CONFIG, "the config of detoxify's checkpoint (evaluation.detoxify.config)")
 
     def prepare(self) -> None:
         """Loads the scorer; raises InputError when it can't be loaded, or has no such class."""
@@ -88,6 +94,10 @@ class Toxicity:
             "batch_size": self.batch_size,
             **({} if self.name == "toxicity" else {"name": self.name}),
         }
+
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        return [f"{self.name}/toxic_rate", f"{self.name}/mean"]
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """`<name>/toxic_rate` (0 or 1) and `<name>/mean` (the probability); [n] each.

@@ -4,4 +4,5 @@ __all__ = [
     "compare",
     "intervals",
     "significance",
+    "smallest_change",
 ]

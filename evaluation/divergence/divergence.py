@@ -72,6 +72,10 @@ class Divergence:
         """The prompts and how they are answered, and how many tokens are kept."""
         return {"kind": "divergence", "answers": self.answers.identity(), "kept": self.kept}
 
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        return ["divergence/kl", "divergence/kl_first", f"divergence/kl/{UNENDED}"]
+
     def measure(
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False
     ) -> list[Measurement]:

@@ -32,6 +32,12 @@ def registered_names() -> tuple[str, ...]:
     return tuple(_task_manager(None, ()).all_tasks)
 
 
+def is_task(name: str) -> bool:
+    """Whether a name that comes with lm-eval is that of a task, and not of several."""
+    config = _task_manager(None, ()).task_index[name].cfg or {}
+    return isinstance(config.get("task"), str)
+
+
 def task_versions(names: Sequence[str]) -> dict[str, str]:
     """{task: its version} of those that come with lm-eval, groups and tags taken apart; no data is loaded.
 
@@ -141,7 +147,7 @@ def _not_loaded(name: str, error: Exception, hub_answers: bool) -> InputError:
         )
     if isinstance(cause, ModuleNotFoundError):
         return InputError(f"{task} needs the package '{cause.name}', which is not installed; pip install {cause.name}")
-    return InputError(f"{task} or its data can't be loaded ({reason}); fix it")
+    return InputError(f"{task} or its data can't be loaded ({reason}); fix it, or leave it out")
 
 
 @dataclass(frozen=True)

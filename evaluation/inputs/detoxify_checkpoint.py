@@ -57,8 +57,9 @@ def _published(variant: str, device: str) -> "Detoxify":
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"detoxify's variant '{variant}' can't be fetched ({reason}); "
-            "give a checkpoint and its config folder, or run once with a network"
+            f"detoxify's variant '{variant}' can't be fetched ({reason}); give a copy with "
+            "evaluation.detoxify.checkpoint=FILE and evaluation.detoxify.config=FOLDER, go on with perplexity and "
+            "fluency alone with evaluation.judge=none (of evaluation=own), or run once with a network"
         ) from None
 
 

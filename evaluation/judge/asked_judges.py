@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.continuations import Scorer
+from evaluation.judge.known_judges import judge_names
 
 
 def asked_judges(
@@ -17,10 +18,10 @@ def asked_judges(
 
     Args, and InputErrors raised: see `evaluation.judge.named_judges.judge_scorers`.
     """
-    if judge is None:
+    if not (names := judge_names(judge)):
         return {}, {}
     # What guards need brings torch, and takes seconds.
     from evaluation.judge.named_judges import judge_scorers, overrefusal_judges
 
-    judges = judge_scorers(judge, model, judged_class, texts, share)
+    judges = judge_scorers(names, model, judged_class, texts, share)
     return judges, overrefusal_judges(judges)

@@ -101,6 +101,13 @@ class Guard:
             "tokens_per_batch": self.tokens_per_batch,
         }
 
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        guard = read_guard(self.file)
+        rates = [f"{one}_rate" for pair in guard.pairs for one in pair]
+        others = [guard.unparsed(place) for place in range(len(guard.pairs))] + ["score"] * (guard.rule == "grades")
+        return [f"guard/{self.called}/{name}" for name in (*rates, *others)]
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """`guard/<name>/<class>_rate` of each class, and `…/unparsed`; [n] each. What is unparsed is of no class.
 

@@ -33,7 +33,7 @@ def places(path: str, revision: str | None, adapter: str | None) -> tuple[Path, 
         InputError: when they can't be had.
     """
     file = gguf_of(path, None, revision)
-    place = file.path if file is not None else model_folder(path, revision)
+    place = file.path if file is not None else model_folder(path, revision, key="evaluation.judge_model")
     if adapter is None:
         return place, None
     if names_a_folder(adapter):

@@ -7,6 +7,15 @@ from evaluation.judge.guard_file import guard_path, known_guards, read_guard
 from surgery.files.local_paths import name_from
 
 PROBE_TEXTS = "probe-texts"
+# No judge at all, not Detoxify either: continuations are measured by their fluency alone.
+NO_JUDGE = "none"
+
+
+def judge_names(judge: str | Sequence[str] | None) -> list[str]:
+    """The judges that are named; none where nothing is, or `none`."""
+    if judge is None or judge == NO_JUDGE:
+        return []
+    return [judge] if isinstance(judge, str) else list(judge)
 
 
 def is_guard(name: str) -> bool:

@@ -15,7 +15,7 @@ from surgery.errors import InputError
 
 
 def judge_scorers(
-    judge: str | Sequence[str],
+    names: Sequence[str],
     model: str | None = None,
     judged_class: str | int | None = None,
     texts: Mapping[str, Any] | None = None,
@@ -24,8 +24,8 @@ def judge_scorers(
     """The scorers of a judge, or of several.
 
     Args:
-        judge: the name of a guard that comes with this package, a guard's YAML file, `probe-texts`, or a text
-            classifier, by folder or hub name; or several guards.
+        names: one: of a guard that comes with this package, a guard's YAML file, `probe-texts`, or a text classifier,
+            by folder or hub name; or several guards.
         model: in place of the one that a guard's file names.
         judged_class: of a text classifier, by name or number: what a continuation counts for.
         texts, share: of `probe-texts`.
@@ -33,7 +33,6 @@ def judge_scorers(
     Raises:
         InputError: for a classifier without a class, and judges side by side that are no guards.
     """
-    names = [judge] if isinstance(judge, str) else list(judge)
     guards = [name for name in names if is_guard(name)]
     if len(names) > 1:
         if len(guards) < len(names) or model is not None:

@@ -36,6 +36,10 @@ class RefusedBy:
         """What the guard is."""
         return {"kind": "refused by", "guard": self.guard.identity()}
 
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        return [f"guard/{self.guard.called}/{name}" for name in ("overrefusal_rate", "overrefusal_unparsed")]
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """`guard/<name>/overrefusal_rate` and `…/overrefusal_unparsed`: 0 or 1; [n] each."""
         judged, guard = self.guard.score(prompts, continuations), read_guard(self.guard.file)

@@ -76,6 +76,10 @@ class ProbeTexts:
             "threshold": self.threshold,
         }
 
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        return [f"guard/{self.name}/{name}" for name in ("avoided_rate", "mean", "accuracy")]
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """`guard/<name>/avoided_rate` (0 or 1), `…/mean` (the probability), `…/accuracy` (the judge's); [n] each."""
         classifier, accuracy, size = self._fitted()

@@ -46,6 +46,12 @@ class SideBySide:
         """What the judges are."""
         return {"kind": "side by side", "judges": [judge.identity() for judge in self.judges]}
 
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        two = combinations([judge.called for judge in self.judges], 2)
+        agree = [f"guard/{one}~{other}/{name}" for one, other in two for name in ("agreement", "kappa")]
+        return [*(name for judge in self.judges for name in judge.metric_names()), *agree]
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Judged:
         """The judges' own, and `guard/<A>~<B>/agreement` and `…/kappa`; [n] each."""
         scores: dict[str, NDArray[np.float64]] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from evaluation.evaluator import AgainstBase, Evaluator, ScoresPrompts
+from evaluation.evaluator import AgainstBase, Evaluator, ScoresPrompts, metric_names
 from evaluation.inputs.behavior_texts import SEED, behavior_texts
 from evaluation.measurements.measurement import JSON, Measurement
 from evaluation.robustness.relearned_names import name_after
@@ -117,6 +117,11 @@ class Relearning:
             "batch_size": self.batch_size,
             "seed": SEED,
         }
+
+    def metric_names(self) -> list[str]:
+        """See `evaluation.evaluator.NamesMetrics`."""
+        names = metric_names(self.measures.values())
+        return [name_after(name, steps) for steps in self.steps for name in names]
 
     def measure(
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False

@@ -12,7 +12,7 @@ from evaluation.evaluator import Evaluator
 from evaluation.generation import Generation
 from evaluation.grouped_prompts import PromptSets
 from evaluation.judge.asked_judges import asked_judges
-from evaluation.judge.known_judges import judge_metric
+from evaluation.judge.known_judges import judge_metric, judge_names
 from evaluation.perplexity import Perplexity
 from evaluation.refusal.refusal import Overrefused, Refusal
 from evaluation.safety.request_set import VARIANTS, RequestSet
@@ -124,8 +124,8 @@ def safety_evaluators(
     names, ways = _chosen(sets, known, "sets"), _chosen(variants, VARIANTS, "variants")
     places = {name: known[name].place(name, files.get(name), folder) for name in names}
     harmful, harmless = asked_judges(judge, judge_model, judge_class, judge_texts, judge_share)
-    judges = [] if judge is None else [judge] if isinstance(judge, str) else judge
-    asked = Asked(generation, limit, phrases, harmful, harmless, [judge_metric(one, judge_class) for one in judges])
+    judges = [judge_metric(one, judge_class) for one in judge_names(judge)]
+    asked = Asked(generation, limit, phrases, harmful, harmless, judges)
     made: dict[str, Evaluator] = {}
     if text is not None:
         tokens_per_batch = generation.tokens_per_batch

@@ -68,9 +68,17 @@ class Sampled:
         """See `evaluation.evaluator.ScoresPrompts`."""
         return self.continuations.scored_prompts()
 
+    def prompts_a_half(self) -> dict[Half, int]:
+        """See `evaluation.evaluator.CountsPrompts`."""
+        return self.continuations.prompts_a_half()
+
     def identity(self) -> dict[str, JSON]:
         """The prompts, how they are continued and scored, and how often."""
         return {"kind": "sampled", "continuations": self.continuations.identity(), "samples": self.samples}
+
+    def metric_names(self) -> list[str]:
+        """As `worst_scores` calls them; see `evaluation.evaluator.NamesMetrics`."""
+        return [worst_name(name) or name for name in self.continuations.metric_names()]
 
     def measure(
         self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", progress: bool = False

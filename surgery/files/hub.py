@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
 
@@ -124,7 +125,9 @@ def cache_where_the_hub_is_silent() -> Iterator[bool]:
     answers = not constants.HF_HUB_OFFLINE
     if answers:
         try:
-            get_session().head(constants.ENDPOINT, timeout=_PATIENCE)
+            # One that is out of order would be asked again and again, too.
+            status = get_session().head(constants.ENDPOINT, timeout=_PATIENCE).status_code
+            answers = status < HTTPStatus.INTERNAL_SERVER_ERROR
         except (errors.HTTPError, OSError):  # type: ignore[attr-defined]
             answers = False
     constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = not answers

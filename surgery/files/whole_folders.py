@@ -37,7 +37,9 @@ def folder_written_whole(path: Path, marker: str, kind: str, force: bool = False
     _tidy(path)
     if os.path.lexists(path):
         if not force:
-            raise InputError(f"'{path}' is there already; give another folder, or use force to replace it")
+            raise InputError(
+                f"'{path}' is there already; give another folder, or replace it with --force (force=True in Python)"
+            )
         if path.is_symlink() or not (path / marker).is_file():
             raise InputError(f"'{path}' is no {kind}, so it is not replaced; give another folder")
     temporary, old = (path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.{end}") for end in ("tmp", "old"))

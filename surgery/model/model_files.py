@@ -31,26 +31,27 @@ WRAPPED = re.compile(
 _LAYER = re.compile(r"\.\d+\.")
 
 
-def model_folder(path: str, revision: str | None = None, weights: bool = True) -> Path:
+def model_folder(path: str, revision: str | None = None, weights: bool = True, key: str = "model.path") -> Path:
     """The folder a model lies in, fetched from the hub (or its cache) where `path` is a hub name.
 
     Args:
         path: folder or hub name.
         revision: branch, tag or commit on the hub.
         weights: fetch the weights too, not only configuration and tokenizer.
+        key: what the path was given as.
 
     Raises:
         InputError: when there is no such folder, the hub and the cache don't have it, or it is damaged.
     """
-    require_folder(path)
-    folder = Path(path).expanduser() if names_a_folder(path) else _fetched(path, revision, weights)
-    require_saved_model(folder, f"model.path '{path}'")
+    require_folder(path, key)
+    folder = Path(path).expanduser() if names_a_folder(path) else _fetched(path, revision, weights, key)
+    require_saved_model(folder, f"{key} '{path}'")
     return folder
 
 
-def _fetched(path: str, revision: str | None, weights: bool) -> Path:
+def _fetched(path: str, revision: str | None, weights: bool, key: str) -> Path:
     patterns = ["*.json", "*.model", "*.txt", "*.jinja", *(WEIGHT_FILES if weights else ())]
-    return snapshot("model", path, revision, patterns, "model.path", "give the path of a folder")
+    return snapshot("model", path, revision, patterns, key, f"say {key}=FOLDER for one that is here")
 
 
 def skeleton(folder: Path, trust_remote_code: bool = False) -> PreTrainedModel:

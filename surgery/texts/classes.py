@@ -1,8 +1,10 @@
 """Which of two classes a labelled text belongs to, and what is left out because it belongs to none."""
 
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 
 from surgery.errors import InputError
@@ -129,5 +131,16 @@ class SortedTexts:
             raise InputError(
                 f"{asked} gives {different} texts{copies} in '{path}', {FEWEST_TEXTS - different} fewer than the "
                 f"{FEWEST_TEXTS} a probe needs; {other} {len(self.chosen) - len(texts)}; left out: {left_out}; "
-                f"the labels there are {seen or 'none'}{hint}"
+                f"the labels there are {seen or 'none'}{hint}{'' if different else self._instead(key, words)}"
             )
+
+    def _instead(self, key: str, words: Collection[str]) -> str:
+        """The key to type where none of the labels that were asked for is there: with the nearest, or any that is."""
+        given = {word for word in self.seen if word}
+        # What belongs to the other class as things are can be named too: `avoid` may have been left at its default.
+        near = [match for word in sorted(words) for match in get_close_matches(word, given, n=1)]
+        choices = near or [word for word, _ in self.seen.most_common(2) if word]
+        if len(given) < 2 or not choices:
+            return ""
+        asked = [shlex.quote(f"behavior.{key}=[{word}]") for word in choices[:2]]
+        return f"; did you mean {asked[0]}?" if near else f"; name one, {' or '.join(asked)} say"

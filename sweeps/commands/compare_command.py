@@ -11,7 +11,7 @@ from sweeps.commands.options import Csv, Name, Output
 from sweeps.records.numbers import number
 from sweeps.records.record import Record, swept_keys
 from sweeps.records.sweep import Sweep
-from sweeps.results.best_cell import choose
+from sweeps.results.best_cell import choose, unmeasured
 from sweeps.results.difference import Difference, difference
 from sweeps.results.headlines import headline_metrics
 from sweeps.results.pairing import Pairing, pair
@@ -70,7 +70,7 @@ def compare(
 def _metrics(records: Sequence[Record], asked: Sequence[str]) -> list[str]:
     known = list(dict.fromkeys(name for record in records for name in record.metrics))
     if unknown := [name for name in asked if name not in known]:
-        raise InputError(f"no cell measured '{unknown[0]}'; there are {', '.join(known)}")
+        raise InputError(unmeasured(unknown[0], records))
     return list(asked) or headline_metrics(records)
 
 

@@ -1,6 +1,7 @@
 """Composed cells planned and run, those that follow others once these are there."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sweeps.commands.cells_failed import CellsFailed
 from sweeps.conduct.dry_run import show_plan
@@ -29,6 +30,9 @@ def run_composed(composed: Sequence[Composed], make_engine: Callable[[], Engine]
     materials = Materials()
     first, later = first_and_following(composed)
     plan = make_plan(first, materials)
+    if (asked := len(first)) > (different := len(plan.experiments)):
+        said = f"{asked} cells are asked for, {different} of them different: what else was swept changes nothing here"
+        plan = replace(plan, notes=(*plan.notes, said))
     if later:
         # Whatever else is wrong with them is told now, not when the first have run.
         make_plan([on_its_own(one) for one, _ in later], materials)

@@ -99,6 +99,7 @@ def search_methods(
 def _would_run(searches: Sequence[Search], launcher: Launcher) -> bool:
     """Whether anything is to be run; where not, prints what would be."""
     for one in searches:
+        one.require_measured()
         if launcher.here:
             one.first.require_devices()
     if searches[0].first.dry_run:

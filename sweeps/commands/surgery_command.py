@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from surgery.errors import InputError
 from sweeps.commands.cells_failed import CellsFailed
 from sweeps.config import resolvers
-from sweeps.config.chosen_config import ChosenConfig
+from sweeps.config.chosen_config import ChosenConfig, shipped_options
 from sweeps.config.command_line import completed, config_dir, parted, parted_names, without_names
 from sweeps.config.composition import Composed
 from sweeps.config.config_files import file_in, place_of, read_config_files
@@ -117,7 +117,10 @@ def _one_line(error: Exception) -> str:
     elif match := re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", str(error)):
         error = _explained(match[1])
     if isinstance(error, OverrideParseException) and "=" not in str(error.override):
-        return f"'{error.override}' is no KEY=VALUE; put quotation marks around what holds spaces: 'KEY=a value'"
+        return (
+            f"'{error.override}' is no KEY=VALUE: keys are set as alpha=2, options chosen as model=NAME, and quotation "
+            "marks stand around what holds spaces, 'KEY=a value'"
+        )
     if isinstance(error, OverrideParseException):
         return (
             f"'{error.override}' can't be read; write KEY=VALUE, lists as [a,b], and quote a text that begins like "
@@ -131,9 +134,10 @@ def _one_line(error: Exception) -> str:
 
 def _unknown_option(error: MissingConfigException) -> InputError:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
-    options = list(error.options or [])
     from difflib import get_close_matches
 
+    # Of a folder in a group Hydra's error lists what lies beside it, and not in it.
+    options = (shipped_options(group) if "/" in group else []) or list(error.options or [])
     near = get_close_matches(option, options, n=1, cutoff=0.5)
     hint = f"did you mean {group}={near[0]}? " if near else ""
     return InputError(f"{group}={option} is unknown; {hint}there are {', '.join(options)}")

@@ -27,6 +27,7 @@ from sweeps.records.sweep import Sweep
 from sweeps.report.write import FIGURES, write_report
 from sweeps.results.best_cell import choose
 from sweeps.results.cell_selector import named_cell
+from sweeps.results.diagnosis import why_none
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.output import speak_plainly
@@ -141,11 +142,14 @@ def samples(
     table = told_with_scored(read_samples(sweep.folder / record.cell))
     with_text = table[table["edited"].notna() & (table["half"] == half)]
     names = list(dict.fromkeys(with_text["measurement"]))
-    wanted = measurement or (names[0] if names else "")
-    if wanted not in names:
+    if not names:
         raise InputError(
-            f"cell {record.cell} has no {half} samples of '{wanted}'; there are {', '.join(names) or 'none'}"
+            f"cell {record.cell} has no texts of the {half} half to show: nothing was continued in it; run it with an "
+            "evaluation that has prompts, evaluation.prompts=FILE say"
         )
+    wanted = measurement or names[0]
+    if wanted not in names:
+        raise InputError(f"cell {record.cell} has no {half} samples of '{wanted}'; there are {', '.join(names)}")
     rows = with_text[with_text["measurement"] == wanted]
     order = (rows["edited_score"] - rows["base_score"]).abs().sort_values(ascending=False, kind="stable").index
     metric = record.metrics.get(key_of(wanted, cast("Half", half)))
@@ -178,7 +182,7 @@ def best(
         raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
     found = choose(done, choice, folder)
     if found.best is None:
-        raise InputError(found.why)
+        raise InputError("; ".join(why_none(found, choice)))
     show_choice(found, choice, console())
 
 

@@ -18,9 +18,9 @@ from sweeps.terminal.cell_tables import console
 from sweeps.terminal.progress import Progress
 from sweeps.terminal.summary import show, show_commands
 from sweeps.terminal.sweep_log import sweep_log
+from sweeps.tracking.report_run import track_report
 
 _log = logging.getLogger(__name__)
-from sweeps.tracking.report_run import track_report
 
 OUTPUTS_README = """\
 What the commands leave here:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -89,9 +91,34 @@ class ChosenConfig:
         there = [str(one) for one in node if one != TARGET] + ([] if prefix else ["experiment"])
         if TARGET in node:
             there = list(dict.fromkeys([*there, *(one for one in parameters(node[TARGET]) if one != "return")]))
+        if others := _options_with(prefix.rstrip("."), name):
+            chosen = [f"{prefix.rstrip('.')}={option}" for option in others]
+            return KeyIsWrong(f"unknown key '{full}': {' and '.join(chosen)} have it; choose one of them", full)
         if same := _elsewhere(self.composed(), key):
             return KeyIsWrong(f"unknown key '{full}'; did you mean '{same}'?", full)
         return unknown_key(name, there, prefix)
+
+
+def _options_with(group: str, name: str) -> list[str]:
+    """The options of a group that ships with us whose files have a key."""
+    if not group or "." in group:
+        return []
+    folder = files("conf").joinpath(group)
+    return [
+        one
+        for one in shipped_options(group)
+        if name in (yaml.safe_load(folder.joinpath(f"{one}.yaml").read_text("utf-8")) or {})
+    ]
+
+
+def shipped_options(group: str) -> list[str]:
+    """The options of a group, or of a folder in one, that ship with us; none where that is no folder of ours."""
+    folder = files("conf").joinpath(group)
+    return (
+        sorted(one.name.removesuffix(".yaml") for one in folder.iterdir() if one.name.endswith(".yaml"))
+        if folder.is_dir()
+        else []
+    )
 
 
 def _elsewhere(config: DictConfig, key: str) -> str | None:

@@ -10,15 +10,17 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from sweeps.cell.settings import Settings
-from sweeps.config.read_settings import RunSettings
+from sweeps.config.read_settings import ChoiceSettings, RunSettings
 
 TARGET = "_target_"
+# A sweeper hands these on without saying their types.
+_OF_SWEEPERS = {"hydra.sweeper.where": ChoiceSettings.__annotations__["where"]}
 
 
 def declared_type(key: str) -> Any:
     """The type of a key of the settings; None where they do not say."""
     path = key.split(".")
-    return _below(Settings, path) or _below(RunSettings, path)
+    return _OF_SWEEPERS.get(key) or _below(Settings, path) or _below(RunSettings, path)
 
 
 def type_in(config: DictConfig, key: str) -> Any:

@@ -35,9 +35,18 @@ class RobustnessSettings(TypedDict, total=False):
     batch_size: int
 
 
+class ChoiceSettings(TypedDict, total=False):
+    """Keys of `evaluation.choose`; what they may be is said where they are used."""
+
+    minimize: str | None
+    maximize: str | None
+    where: list[str] | str | None
+
+
 class EvaluationSettings(TypedDict, total=False):
     """Keys that every evaluation has; those of one are the parameters of its measurements."""
 
+    choose: ChoiceSettings | None
     limit: int | None
     probe_loss: bool
     checksums: str | None
@@ -179,8 +188,18 @@ def _sentence(error: ValidationError, values: dict[str, Any], *within: str) -> I
     if first["type"] == "missing":
         missing = ".".join(map(str, first["loc"]))
         return KeyIsWrong(f"{missing} is not given", missing)
-    possible = POSSIBLE.get(key) or str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "it is")
+    possible = POSSIBLE.get(key) or in_words(first["type"], str(first["msg"]), key, value)
     return KeyIsWrong(f"{key}={value} is not possible: {possible}", key)
+
+
+def in_words(kind: str, message: str, key: str, value: Any) -> str:
+    """What a type of pydantic's errors means to who typed the value."""
+    if kind in ("list_type", "sequence_str"):
+        return f"it is a list, {key}=[{value}] say"
+    known = {"int": "it is a whole number", "float": "it is a number", "bool": "it is true or false"}
+    if kind.endswith(("_parsing", "_type", "_from_float")) and (words := known.get(kind.partition("_")[0])):
+        return words
+    return message.removeprefix("Value error, ").replace("Input should be", "it is")
 
 
 def _fields(group: str) -> list[str]:

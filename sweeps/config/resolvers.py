@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from evaluation.judge.known_judges import PROBE_TEXTS, judge_metric
+from evaluation.judge.known_judges import NO_JUDGE, PROBE_TEXTS, judge_metric
 from evaluation.sampled.worst_scores import worst_name
 from surgery.errors import InputError
 from surgery.files.local_paths import name_from
@@ -50,9 +50,11 @@ def priced(text: object) -> list[str]:
 
 
 def _judged(judge: Any, judged_class: Any, otherwise: str) -> str:
-    """The metric that an edit is after by a judge; another without one."""
+    """The metric that an edit is after by a judge; another without one, the probe's where there is to be no judge."""
     if judge is None:
         return otherwise
+    if judge == NO_JUDGE:
+        return "probe/loss_other"
     try:
         return judge_metric(judge if isinstance(judge, str) else list(judge), judged_class)
     except InputError:

@@ -16,6 +16,7 @@ from surgery.errors import InputError
 from sweeps.equal_price.prices import Price, measured_prices
 from sweeps.records.choice import Choice
 from sweeps.records.metric import key_of
+from sweeps.records.metric_names import nearest_metrics
 from sweeps.records.record import Record
 from sweeps.records.sweep import config_of
 from sweeps.results.best_cell import best_of
@@ -190,7 +191,7 @@ def _require_halves(rows: Sequence[Pooled], metric: str) -> float:
             known = [m.name for m in rows[0].metrics.values() if m.half == "report"]
             raise InputError(
                 f"not every cell measured {metric} on the {half} half of the prompts, where settings are {use}; "
-                f"the first measured {', '.join(known) or 'nothing'}"
+                f"the first measured {nearest_metrics(metric, known)}"
             )
     base = rows[0].metrics[metric].base
     if base is None:

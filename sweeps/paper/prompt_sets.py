@@ -62,8 +62,8 @@ def behavior_prompts(record: Record, cell_folder: Path, config: Mapping[str, Any
         InputError: when the cell measured no behavior, or samples.parquet can't be read.
     """
     samples = _samples(cell_folder)
-    rule = (config.get("evaluation") or {}).get("choose")
-    first = [Choice.parse(rule).metric] if rule else []
+    rule = Choice.of((config.get("evaluation") or {}).get("choose"))
+    first = [rule.metric] if rule else []
     candidates = [name for name in (*first, *BEHAVIOR_METRICS) if name in BEHAVIOR_METRICS]
     for metric in candidates:
         prompts = _distinct(samples, [metric])

@@ -4,6 +4,7 @@ __all__ = [
     "experiment",
     "layers",
     "materials",
+    "measured_names",
     "plan",
     "planner",
     "replan",

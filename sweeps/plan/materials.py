@@ -23,6 +23,7 @@ from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.settings import Settings
 from sweeps.config.key_types import TARGET, parameters
 from sweeps.config.read_settings import KeyIsWrong, unknown_key
+from sweeps.plan.evaluation_keys import require_types
 from sweeps.store.kept_digests import KeptDigests
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Materials:
         """The evaluators that the composed config names, checked."""
         evaluation, key = values["evaluation"], _measured(values)
         if key not in self._evaluators:
+            require_types(evaluation)
             try:
                 found = instantiate(evaluation["measurements"], _convert_="all")
                 # `evaluation.measurements.NAME=null` leaves one out.

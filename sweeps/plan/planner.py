@@ -17,6 +17,8 @@ from sweeps.config.wandb_settings import settled
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.layers import cell_layer, chosen_layers, method_layers
 from sweeps.plan.materials import Materials
+from sweeps.plan.measured_names import named_by, unmeasured
+from sweeps.plan.measurement_notes import measurement_notes
 from sweeps.plan.named_cells import with_cell_folders
 from sweeps.plan.plan import STORE, Plan
 from sweeps.records.choice import Choice
@@ -47,13 +49,16 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
     materials.keep.look_in(output_dir / STORE)
     for one, value in zip(settings, values, strict=True):
         _look(one, value, materials)
-    notes = [said for one, value in zip(settings, values, strict=True) for said in materials.shown(one, value)]
+    notes = _ruled(composed, choice, materials)
+    notes += [said for one, value in zip(settings, values, strict=True) for said in materials.shown(one, value)]
     experiments: dict[str, Experiment] = {}
     for one, value, command in zip(settings, values, commands, strict=True):
         experiment = _experiment(one, value, command, materials)
         experiments.setdefault(experiment.cell.id, experiment)
+    different = tuple(experiments.values())
+    notes += measurement_notes(different, choice)
     return Plan(
-        experiments=tuple(experiments.values()),
+        experiments=different,
         sweep=first["sweep"],
         output_dir=output_dir,
         choice=choice,
@@ -99,8 +104,24 @@ def _command(composed: Composed) -> str:
 
 def _choice(values: Sequence[Mapping[str, Any]]) -> Choice | None:
     """How the best cell is picked: only where all cells measure the same things is there one."""
-    rules = [value["evaluation"].get("choose") for value in values]
-    return Choice.parse(rules[0]) if rules[0] and all(rule == rules[0] for rule in rules) else None
+    rules = {Choice.of(value["evaluation"].get("choose")) for value in values}
+    return rules.pop() if len(rules) == 1 else None
+
+
+def _ruled(composed: Sequence[Composed], choice: Choice | None, materials: Materials) -> list[str]:
+    """Says where the rule asks for what is not measured, as what an evaluation or a behavior comes with may.
+
+    Raises:
+        InputError: where the rule was typed.
+    """
+    if choice is None:
+        return []
+    values = composed[0].values
+    evaluators = materials.evaluators(values).made
+    said = unmeasured(named_by(choice), evaluators, bool(values["evaluation"]["probe_loss"]))
+    if said and any(override.lstrip("+").startswith("evaluation.choose") for override in composed[0].overrides):
+        raise InputError(said)
+    return [f"{said}; no best cell can be chosen"] if said else []
 
 
 def _writable(values: Mapping[str, Any]) -> Path:

@@ -7,6 +7,7 @@ __all__ = [
     "data_frame",
     "machine",
     "metric",
+    "metric_names",
     "metrics_of",
     "numbers",
     "record",

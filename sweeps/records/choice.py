@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -51,6 +51,11 @@ class Condition:
         return bool(COMPARISONS[self.sign](value, self.bound))
 
 
+def conditions(where: str | Sequence[str] | None) -> tuple[Condition, ...]:
+    """Those of a list, or of one text; raises InputError for what is none."""
+    return tuple(Condition.parse(text) for text in ([where] if isinstance(where, str) else where or ()))
+
+
 @dataclass(frozen=True)
 class Choice:
     """The cell with the lowest (or highest) value of a metric among those where all conditions hold.
@@ -64,16 +69,23 @@ class Choice:
 
     @classmethod
     def parse(cls, rule: Mapping[str, Any]) -> "Choice":
-        """From `{minimize: NAME, where: [...]}` or `{maximize: NAME, where: [...]}`.
+        """From `{minimize: NAME, where: [...]}` or `{maximize: NAME, where: [...]}`; one condition needs no list.
 
         Raises:
             InputError: when the rule names neither or both, or holds something else.
         """
         goals = [goal for goal in ("minimize", "maximize") if rule.get(goal)]
         if len(goals) != 1 or set(rule) - {"minimize", "maximize", "where"}:
-            raise InputError("evaluation.choose holds one of minimize and maximize, and a list where")
-        conditions = tuple(Condition.parse(text) for text in rule.get("where") or ())
-        return cls(str(rule[goals[0]]), goals[0] == "minimize", conditions)
+            raise InputError(
+                "a rule to choose by has one metric, to minimize or to maximize, and conditions where; say "
+                "evaluation.choose.minimize=METRIC or .maximize=METRIC (to `sweeps`: --minimize or --maximize)"
+            )
+        return cls(str(rule[goals[0]]), goals[0] == "minimize", conditions(rule.get("where")))
+
+    @classmethod
+    def of(cls, rule: Mapping[str, Any] | None) -> "Choice | None":
+        """As `parse`; None where there is no rule, or nothing in it."""
+        return cls.parse(rule) if rule and any(rule.values()) else None
 
     def rule(self) -> dict[str, Any]:
         """What `parse` makes it of."""

@@ -45,8 +45,8 @@ def as_measured(config: Mapping[str, Any], measurement: str = "", max_new_tokens
     if measurement and measurement not in named:
         there = ", ".join(named) or "none that continues prompts"
         raise InputError(f"the cell has no measurement '{measurement}' that continues prompts; it has {there}")
-    rule = config["evaluation"].get("choose")
-    chosen = measurement or (Choice.parse(rule).metric.partition("/")[0] if rule else "")
+    rule = Choice.of(config["evaluation"].get("choose"))
+    chosen = measurement or (rule.metric.partition("/")[0] if rule else "")
     others = (one for one in generations(measurements) if bool(one.get("chat")) == chat)
     alone: Mapping[str, Any] = {"max_new_tokens": NEW_TOKENS, "chat": chat}
     node = named[chosen][0] if chosen in named else next(others, alone)

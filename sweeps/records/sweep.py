@@ -66,7 +66,7 @@ class Sweep:
     def rule(self, cells: Sequence[Record]) -> Choice | None:
         """The rule that cells were run with, which the best of them is chosen by; none when they disagree."""
         written = [config_of(self.folder / record.cell).get("evaluation", {}).get("choose") for record in cells]
-        rules = {Choice.parse(rule) if rule else None for rule in written}
+        rules = set(map(Choice.of, written))
         return rules.pop() if len(rules) == 1 else None
 
 

@@ -23,6 +23,7 @@ from sweeps.report.fronts import front_of
 from sweeps.report.page_samples import Samples, embedded_samples
 from sweeps.results.best_cell import Chosen, choose
 from sweeps.results.broken_text import degenerate
+from sweeps.results.diagnosis import why_none
 from sweeps.results.false_discoveries import significant
 from sweeps.results.headlines import headline_metrics, reported_metrics
 from sweeps.results.pooling import Pooled, pool
@@ -64,7 +65,9 @@ def contents(
         picked: cells whose samples are wanted beside those of the chosen one and the front.
     """
     done = in_order(record for record in records if record.status == "done")
-    outcome = choose(done, choice, folder) if choice else None
+    outcome, why = (choose(done, choice, folder) if choice else None), ""
+    if outcome is not None and choice is not None:
+        why = "; ".join(why_none(outcome, choice)) if outcome.best is None else outcome.why
     rows = list(outcome.rows) if outcome else pool(done, folder)
     by_cell = {record.cell: record for record in done}
     names = reported_metrics(rows)
@@ -91,6 +94,8 @@ def contents(
         **_wanted(choice, names),
         **_first_screen(outcome, choice, differs),
         "output": "" if str(folder.parent.parent) == "outputs" else f" -o {quote(str(folder.parent.parent))}",
+        "half": outcome.half if outcome else "",
+        "why": why,
         "metrics": [*headlines, *(metric for metric in names if metric not in headlines)],
         "headlines": headlines,
         "explained": {metric: about for metric in names if (about := explained(metric))},

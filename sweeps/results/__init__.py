@@ -4,6 +4,7 @@ __all__ = [
     "best_cell",
     "broken_text",
     "cell_selector",
+    "diagnosis",
     "difference",
     "false_discoveries",
     "giving_up",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sweeps.records.choice import Choice, Condition
 from sweeps.records.metric import Metric, Metrics, selected, value_of
+from sweeps.records.metric_names import nearest_metrics
 from sweeps.records.record import Record
 from sweeps.results.broken_text import Measured, sound
 from sweeps.results.pooling import Pooled, pool
@@ -69,7 +70,7 @@ def choose(
         return Chosen(rows, None, why, half)
 
     if not measured:
-        return none(f"no cell measured {choice.metric}" if rows else "no cell is done")
+        return none(unmeasured(choice.metric, rows) if rows else "no cell is done")
     if all(_nothing_to_gain(row.metrics, choice, measured) for row in measured):
         best = value_of(measured[0].metrics, choice.metric, "base")
         extreme = "lowest" if choice.lowest else "highest"
@@ -78,6 +79,8 @@ def choose(
         )
     qualified = within_limits(measured, choice.where)
     if not qualified:
+        if missing := [one for one in choice.where if all(selected(row.metrics, one.name) is None for row in measured)]:
+            return none(f"{unmeasured(missing[0].name, rows)}, and so none meets the condition {missing[0]}")
         broken = len(measured) - len(sound(measured))
         left_out = f"; {broken} of {len(measured)} broke the text" if broken else ""
         return none(f"no cell qualifies for: {choice}{half and f' ({half.strip()})'}{left_out}")
@@ -85,6 +88,12 @@ def choose(
     if not better:
         return none(_nothing_differs(qualified, choice, half))
     return _cheapest_of_the_best(rows, better, choice, half)
+
+
+def unmeasured(name: str, rows: Iterable[Measured]) -> str:
+    """What to say of a metric that no cell has: which there are, the nearest first."""
+    there = nearest_metrics(name, (key for row in rows for key in row.metrics))
+    return f"no cell measured {name}; what was measured is {there}"
 
 
 def within_limits(rows: Iterable[T], where: Sequence[Condition]) -> list[T]:

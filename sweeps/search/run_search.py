@@ -11,6 +11,7 @@ from sweeps.conduct.dry_run import estimate
 from sweeps.conduct.run_plan import Outcome, start
 from sweeps.engines.protocol import Engine
 from sweeps.plan.plan import Plan
+from sweeps.plan.text_notes import texts_notes
 from sweeps.records.record import Record
 from sweeps.results.best_cell import within_limits
 from sweeps.results.pareto import Direction, pareto_front
@@ -140,6 +141,8 @@ def show_search(searches: Sequence[Search], to: Console) -> None:
         for row in search.space.describe():
             table.add_row(*row)
         to.print(table if search.space.domains or search.space.conditions else f"{search.name}: one cell")
+    for note in [*texts_notes(first.first), *first.first.notes]:
+        to.print(note, markup=False, soft_wrap=True)
     to.print(f"after {' and '.join(map(str, first.objectives))}, on the selection half", markup=False)
     for condition in first.conditions:
         to.print(f"  with {condition}", markup=False)

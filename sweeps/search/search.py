@@ -9,9 +9,10 @@ from omegaconf import DictConfig
 from surgery.errors import InputError
 from sweeps.config.composition import Composed, compose_jobs
 from sweeps.plan.materials import Materials
+from sweeps.plan.measured_names import unmeasured
 from sweeps.plan.plan import Plan
 from sweeps.plan.planner import make_plan, plan_cell
-from sweeps.records.choice import Choice, Condition
+from sweeps.records.choice import Choice, Condition, conditions
 from sweeps.records.record import Record
 from sweeps.results.giving_up import Objective, Pruning, violations
 from sweeps.search.optuna_study import CELL, OVERRIDES, Study
@@ -35,7 +36,7 @@ class SearchSettings:
 
     n_trials: int
     directions: Mapping[str, str] | None
-    where: Sequence[str] | None
+    where: Sequence[str] | str | None
     sampler: str
     seed: int
     startup: int | None
@@ -76,7 +77,7 @@ class SearchSettings:
                 "or an evaluation with choose"
             )
         if self.where is not None:
-            return objectives, tuple(Condition.parse(text) for text in self.where)
+            return objectives, conditions(self.where)
         return objectives, choice.where if choice is not None else ()
 
 
@@ -136,6 +137,14 @@ class Search:
                 "ranked; leave the keys of the evaluation out of it"
             )
         return cls(settings, space, loader, master, first, materials, *settings.goals(first.choice))
+
+    def require_measured(self) -> None:
+        """Raises InputError where it is after something, or holds to something, that is not measured."""
+        named = {f"hydra.sweeper.directions={{{one.metric}: …}}": one.metric for one in self.objectives}
+        named |= {f"hydra.sweeper.where=[{one}]": one.name for one in self.conditions}
+        one = self.first.experiments[0]
+        if said := unmeasured(named, one.evaluators, one.probe_loss):
+            raise InputError(said)
 
     def open_study(self) -> None:
         """Opens the study in the sweep's folder."""

@@ -13,8 +13,9 @@ from sweeps.records.metric import Metric
 from sweeps.records.numbers import change, number, powers
 from sweeps.records.record import RESULT, Record, swept_keys
 from sweeps.results.best_cell import Chosen, choose
+from sweeps.results.diagnosis import diagnosis, why_none
 from sweeps.results.headlines import headline_metrics
-from sweeps.results.pooling import Pooled
+from sweeps.results.pooling import Pooled, pool
 from sweeps.results.protocols import by_protocol, measured_alike
 from sweeps.terminal.cell_tables import cell_table, sweep_notes, sweep_table
 
@@ -40,6 +41,8 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
         to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched", markup=False)
         chosen = [record.cell]
         to.print(in_one_sentence(record, choice), markup=False, style="bold", soft_wrap=True)
+        for sentence in diagnosis(pool(done, folder), choice) if choice else ():
+            to.print(sentence, markup=False, soft_wrap=True)
     elif records:
         ways = by_protocol(records)
         for protocol in ways or {"": []}:
@@ -100,7 +103,8 @@ def show_choice(found: Chosen, choice: Choice, to: Console) -> None:
     """Prints what the chosen cell did, which it is, and what it measures on the report half; or why there is none."""
     best = found.best
     if best is None:
-        to.print(found.why, markup=False)
+        for sentence in why_none(found, choice):
+            to.print(sentence, markup=False, soft_wrap=True)
         return
     to.print(in_one_sentence(best, choice), markup=False, style="bold", soft_wrap=True)
     keys = _keys(best, swept_keys([row.keys for row in found.rows]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_metrics import assert_named_beforehand
 
 from evaluation.benchmarks import Benchmarks, as_plain_mean
 from evaluation.lm_eval_tasks import LmEval
@@ -47,6 +48,7 @@ def rows_of(folder: Path) -> dict[str, LmEval]:
 
 def test_rows_and_their_average(folder: Path, model: Any, tokenizer: Any) -> None:
     measured = {one.name: one for one in Benchmarks(rows_of(folder), ["pooled"]).measure(model, tokenizer)}
+    assert_named_beforehand(Benchmarks(rows_of(folder), ["pooled"]), measured)
     scores = {name: measured[f"lm_eval/{name}/acc"].scores for name in SIZES}
     norm = {name: measured[f"lm_eval/{name}/acc_norm"].scores for name in SIZES}
     single = scores["one"].mean()

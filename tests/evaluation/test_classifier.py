@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_metrics import assert_named_beforehand
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast, RobertaConfig
 
 from evaluation.classifier import Classifier
@@ -50,6 +51,7 @@ def test_the_likeliest_class_and_the_threshold_are_those_of_single_texts(folder:
     likeliest = Classifier(str(folder), metrics, tokens_per_batch=budget)
     likeliest.check()
     found = likeliest.score([""] * len(TEXTS), TEXTS)
+    assert_named_beforehand(likeliest, found)
     assert found["attitude/positive_rate"].tolist() == (expected.argmax(1) == 2).tolist()
     assert found["attitude/negative_rate"].tolist() == (expected.argmax(1) == 0).tolist()
     cut = float(np.sort(expected[:, 2])[2]) - 1e-4

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_metrics import assert_named_beforehand
 from scipy.stats import entropy
 
 from evaluation.continuations import Continuations
@@ -73,6 +74,7 @@ def test_it_is_the_kl_of_whole_distributions_at_each_token_of_the_bases_answer(
     evaluator.check()
     base = evaluator.keep(model, tokenizer, tmp_path)
     measured = evaluator.measure_against(tmp_path, edited, tokenizer)
+    assert_named_beforehand(evaluator, [one.name for one in measured])
     expected, found = directly(model, edited, tokenizer), scores(measured)
     assert set(found) == set(PROMPTS)
     for prompt in PROMPTS:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import constants
+from made_metrics import assert_named_beforehand
 
 from evaluation.benchmarks import Benchmarks
 from evaluation.harness import lm_eval_run
@@ -47,6 +48,7 @@ def test_only_the_rows_that_are_asked_for_are_run(model: Any, tokenizer: Any, ta
     some = Benchmarks(rows, pooled=["choosing", "saying"], only="saying, choosing_less")
     some.check()
     measured = {one.name: one for one in some.measure(model, tokenizer)}
+    assert_named_beforehand(some, measured)
     assert "lm_eval/choosing" not in measured
     told = [measured[f"lm_eval/{name}"].summary for name in ("choosing_less", "saying")]
     assert measured["lm_eval/average"].summary == pytest.approx(sum(told) / 2)
@@ -99,14 +101,17 @@ def test_ifeval_without_its_sentence_splitter_is_refused_before_it_runs(monkeypa
     lm_eval_run._require_sentence_splitter(["ifeval"])
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_a_silent_hub_is_asked_once_and_then_the_cache(monkeypatch: pytest.MonkeyPatch, answers: bool) -> None:
+@pytest.mark.parametrize(("status", "answers"), [(200, True), (401, True), (503, False), (None, False)])
+def test_a_silent_hub_is_asked_once_and_then_the_cache(
+    monkeypatch: pytest.MonkeyPatch, status: int | None, answers: bool
+) -> None:
     asked = []
 
-    def head(address: str, timeout: float) -> None:
+    def head(address: str, timeout: float) -> SimpleNamespace:
         asked.append(address)
-        if not answers:
+        if status is None:
             raise OSError("no route")
+        return SimpleNamespace(status_code=status)
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.utils.get_session", lambda: SimpleNamespace(head=head))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_metrics import assert_named_beforehand
 
 from evaluation.continuations import Continuations
 from evaluation.generation import Generation
@@ -30,6 +31,7 @@ def test_all_together_are_the_prompts_of_each(model: Any, tokenizer: Any, sets: 
     evaluator = PromptSets({**sets, "left out": None, "not given": Continuations([])})
     evaluator.check()
     measured = {(one.name, one.half): one for one in evaluator.measure(model, tokenizer)}
+    assert_named_beforehand(evaluator, [name for name, _ in measured])
     name = "jailbreak/refusal_rate"
     for half in ("report", "selection"):
         each = [

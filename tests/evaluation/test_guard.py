@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from made_metrics import assert_named_beforehand
 from sklearn.metrics import cohen_kappa_score
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -97,6 +98,7 @@ def test_verdicts_are_the_likelier_of_two_words_and_what_is_neither_is_unparsed(
     judge.check()
     found = judge.score(PROMPTS, ANSWERS)
     expected = []
+    assert_named_beforehand(judge, found)
     for prompt, answer in zip(PROMPTS, ANSWERS, strict=True):
         p = next_token(model, f"user : {prompt} assistant : {answer} :")
         yes, no = p[WORDS.index("Yes")], p[WORDS.index("No")]
@@ -140,6 +142,8 @@ def test_a_written_verdict_is_found_by_its_pattern_and_both_or_none_is_unparsed(
     assert found["guard/mine/refusal_rate"].tolist() == [0, 0, 1, 0, 0]
     assert found["guard/mine/unparsed_refusal"].tolist() == [0, 0, 0, 0, 1]
     over = RefusedBy(judge).score(PROMPTS[:5], ANSWERS[:5])
+    assert_named_beforehand(RefusedBy(judge), over)
+    assert_named_beforehand(judge, found)
     assert over["guard/mine/overrefusal_rate"].tolist() == [0, 0, 1, 0, 0]
     assert over["guard/mine/overrefusal_unparsed"].tolist() == [0, 0, 0, 0, 1]
 
@@ -163,6 +167,7 @@ def test_grades_are_a_mean_by_likelihood(model: Path, tmp_path: Path) -> None:
     verdict = {"grades": {"1": 0, "2": 0.5, "3": 1}, "least": 0}
     judge = Guard(guard_file(tmp_path, text=TEXT, verdict=verdict), model=str(model))
     found = judge.score(PROMPTS, ANSWERS)
+    assert_named_beforehand(judge, found)
     for index in range(6):
         p = next_token(model, TEXT.format(prompt=PROMPTS[index], answer=ANSWERS[index]))
         one, two, three = (p[WORDS.index(word)] for word in "123")
@@ -284,6 +289,7 @@ def test_two_judges_side_by_side_tell_their_agreement(model: Path, tmp_path: Pat
     both = SideBySide(judges)
     both.check()
     found = both.score(PROMPTS, ANSWERS)
+    assert_named_beforehand(both, found)
     said = [judge.main_verdicts(judge.score(PROMPTS, ANSWERS)) for judge in judges]
     assert found["guard/a~b/kappa"].mean() == pytest.approx(cohen_kappa_score(*said))
     assert found["guard/a~b/agreement"].mean() == np.mean([a == b for a, b in zip(*said, strict=True)])

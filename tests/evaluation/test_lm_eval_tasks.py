@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_metrics import assert_named_beforehand
 
 from evaluation.comparison.compare import compare
 from evaluation.harness.task_folder import read_task_folder
@@ -42,6 +43,7 @@ def test_accuracy_is_that_of_the_likeliest_answers(model: Any, tokenizer: Any, t
     evaluator = LmEval(str(task_folder))
     evaluator.check()
     found = named(evaluator.measure(model, tokenizer))
+    assert_named_beforehand(evaluator, found)
     chosen = [plain_choice(model, tokenizer, question) for question in QUESTIONS]
     right = [float(choice == question["gold"]) for choice, question in zip(chosen, QUESTIONS, strict=True)]
     assert 0 < sum(right) < len(right)

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from made_metrics import assert_named_beforehand
 from transformers import LlamaForCausalLM
 
 from evaluation.perplexity import Perplexity, windows
@@ -117,6 +118,7 @@ def test_windows_of_other_texts_do_not_pair(model: Any, tokenizer: Any, text: Pa
     other = tmp_path / "other.txt"
     other.write_text(TEXT.replace("w9", "w8"))
     first, second = Perplexity({"a": text, "b": other}, window=16).measure(model, tokenizer)
+    assert_named_beforehand(Perplexity({"a": text, "b": other}), [first.name, second.name])
     assert first.sample_ids != second.sample_ids
 
 

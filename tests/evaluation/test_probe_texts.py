@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_metrics import assert_named_beforehand
 from sklearn.model_selection import train_test_split
 
 from evaluation.judge import ProbeTexts
@@ -28,6 +29,7 @@ def test_it_judges_by_the_held_out_texts_alone_and_tells_its_accuracy(tmp_path: 
     judge.check()
     judge.prepare()
     found = judge.score(["", "", ""], ["you are so rude and grumpy", "a kind and gentle man", "rude, lazy"])
+    assert_named_beforehand(judge, found)
     assert found["guard/probe-texts/avoided_rate"].tolist() == [1, 0, 1]
     assert found["guard/probe-texts/mean"][0] > 0.5 > found["guard/probe-texts/mean"][1]
     assert found["guard/probe-texts/accuracy"].tolist() == [1, 1, 1]

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from made_metrics import assert_named_beforehand
 
 from evaluation.continuations import Continuations
 from evaluation.refusal import PHRASES, Answered, Overrefused, Refusal
@@ -60,6 +61,8 @@ def test_precision_and_recall_are_those_that_the_page_tells() -> None:
 )
 def test_what_the_papers_list_takes_for_an_answer_refuses(text: str) -> None:
     assert told(text) == {"refusal_rate": 1, "partial_rate": 0, "refused_at_start": 1, "refused_anywhere": 1}
+    for scorer in (Refusal("modern", name="mine"), Answered("modern"), Overrefused()):
+        assert_named_beforehand(scorer, scorer.score([""], [text]))
     assert Answered("modern").score([""], [text])["jailbreak/harmless_answered"].tolist() == [0.0]
     assert Overrefused().score([""], [text])["jailbreak/overrefusal_rate"].tolist() == [1.0]
 

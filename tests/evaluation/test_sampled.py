@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_metrics import assert_named_beforehand
 from numpy.typing import NDArray
 
 from evaluation import Continuations, Fluency, Generation, Sampled, Toxicity, generate
@@ -63,6 +64,7 @@ def test_the_worst_of_k_continuations_is_the_prompts_score(model: Any, tokenizer
     rounds = [generate(model, tokenizer, PROMPTS, replace(DRAWN, seed=seed)).texts for seed in range(4)]
     assert len({tuple(one) for one in rounds}) == 4
     found = by_prompt(measured)
+    assert_named_beforehand(sampled(file), found)
     lengths = [Fluency().score(PROMPTS, texts)["fluency/length"] for texts in rounds]
     for place, prompt in enumerate(PROMPTS):
         odd = [oddness(texts[place]) for texts in rounds]

@@ -2,6 +2,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from made_metrics import assert_named_beforehand
 
 from evaluation.fluency import Check, Fluency, repetition
 from evaluation.refusal import PHRASES, Refusal
@@ -15,6 +16,7 @@ def scored(text: str, **settings: object) -> dict[str, float]:
 def test_each_of_the_ten_phrases_refuses_and_case_counts() -> None:
     assert len(PHRASES) == 10
     rates = Refusal().score([""] * 10, [f"Well, {phrase} ..." for phrase in PHRASES])
+    assert_named_beforehand(Refusal(), rates)
     assert rates["jailbreak/refusal_rate"].tolist() == [1.0] * 10
     answers = ["i'm sorry", "sorry", "Sure, here is how", "", "an apology"]
     assert Refusal().score(answers, answers)["jailbreak/refusal_rate"].tolist() == [0.0] * 5
@@ -55,6 +57,7 @@ def ends_well(text: str, mark: str = ".") -> bool:
 
 def test_checks_judge_each_continuation() -> None:
     scores = Fluency(checks={"ended": Check(ends_well, 1)}).score(["", ""], ["so it goes.", "so it"])
+    assert_named_beforehand(Fluency(checks={"ended": Check(ends_well, 1)}), scores)
     assert scores["fluency/ended"].tolist() == [1.0, 0.0]
     assert all(values.dtype == np.float64 for values in scores.values())
 

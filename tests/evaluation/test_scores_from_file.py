@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_metrics import assert_named_beforehand
 
 from evaluation.scores_from_file import ImportedScores
 from surgery.errors import InputError
@@ -24,6 +25,7 @@ def test_scores_are_found_by_prompt_and_continuation(tmp_path: Path, ending: str
     scorer = ImportedScores(written(tmp_path, ending), "perspective")
     scorer.check()
     found = scorer.score(["b", "a", "a"], ["z", "z", "x, y"])
+    assert_named_beforehand(scorer, found)
     np.testing.assert_array_equal(found["perspective/mean"], [0.1, 0.5, 0.9])
     np.testing.assert_array_equal(found["perspective/rate"], [0, 1, 1])
 

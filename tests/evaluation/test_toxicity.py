@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from detoxify import Detoxify
+from made_metrics import assert_named_beforehand
 
 from evaluation.toxicity import Toxicity
 from surgery.errors import InputError
@@ -34,6 +35,7 @@ def test_scores_are_those_of_detoxify_asked_text_by_text(
     for label in ("toxicity", "insult"):
         expected = [plain.predict(text)[label] for text in TEXTS]
         scores = replace(toxicity, label=label).score([""] * len(TEXTS), TEXTS)
+        assert_named_beforehand(toxicity, scores)
         assert scores["toxicity/mean"].tolist() == pytest.approx(expected, abs=1e-5)
         assert scores["toxicity/toxic_rate"].tolist() == [float(value >= 0.5) for value in expected]
         assert 0 < scores["toxicity/toxic_rate"].mean() < 1

@@ -56,7 +56,7 @@ def test_a_login_that_has_not_accepted_the_licence_is_told_so_and_never_shown(hu
 def test_a_model_that_is_not_there_says_so(surgery: Command, arguments: list[str]) -> None:
     line = told(surgery(*arguments, HF_TOKEN="hf_somebody"))
     assert f"model.path '{LLAMA}' is no model that the hub shows you" in line
-    assert "spelling" in line and "give the path of a folder" in line
+    assert "spelling" in line and "say model.path=FOLDER" in line
 
 
 @pytest.mark.slow

@@ -51,6 +51,20 @@ def assert_refused(ran, *parts: str, folder: Path) -> None:
         ("probe.path=./not-there.safetensors", ("probe.path './not-there.safetensors' is not there",)),
         ("probe=file", ("probe.path is not given",)),
         ("behavior=tabular", ("behavior.path is not given",)),
+        ("--alpha 2", ("--alpha is no flag", "alpha=VALUE")),
+        ("alpha 2", ("'alpha' is no KEY=VALUE", "alpha=2")),
+        ("experiment=paper/tabel9", ("did you mean experiment/paper=table9?",)),
+        ("evaluation.prompts=p.txt", ("unknown key 'evaluation.prompts'", "evaluation=own", "choose one of them")),
+        ("region.layers=3", ("it is a list, region.layers=[3] say",)),
+        ("method.rank=x", ("it is a whole number",)),
+        ("dry_run=perhaps", ("it is true or false",)),
+        (
+            "evaluation.measurements.perplexity.tokens_per_batch=x",
+            ("tokens_per_batch=x is not possible: it is a whole number",),
+        ),
+        ("evaluation.choose.minimize=toxicity", ("asks for toxicity, which is not measured", "is toxicity/")),
+        ("evaluation.choose.where=[perplexity/wiki/ratio<=1.1]", ("asks for perplexity/wiki", "perplexity/heldout")),
+        ("evaluation.choose.where=[perplexity]", ("'perplexity' is no condition", "write one like")),
     ],
 )
 def test_a_bad_value_is_refused_in_one_line(surgery, tmp_path, argument: str, parts: tuple[str, ...]) -> None:
@@ -97,7 +111,18 @@ LABELLED = "text,label\n" + "".join(f"some words here {i},{i % 2}\n" for i in ra
         ("columns.csv", LABELLED, ["behavior.label=toxic"], ("behavior.label=toxic is no column", "text, label")),
         ("columns.csv", LABELLED, ["behavior.text=comment"], ("behavior.text=comment is no column", "text, label")),
         ("one.csv", LABELLED.replace(",1", ",0"), [], ("behavior.avoid=['1'] gives 0 texts", "the labels there are 0")),
-        ("few.csv", LABELLED, ["behavior.avoid=[7]"], ("behavior.avoid=['7'] gives 0 texts", "labels there are 0, 1")),
+        (
+            "few.csv",
+            LABELLED,
+            ["behavior.avoid=[7]"],
+            ("behavior.avoid=['7'] gives 0 texts", "labels there are 0, 1", "'behavior.avoid=[0]'"),
+        ),
+        (
+            "words.csv",
+            LABELLED.replace(",1", ",angry").replace(",0", ",happy"),
+            ["behavior.avoid=[angri]"],
+            ("the labels there are happy, angry; did you mean 'behavior.avoid=[angry]'?",),
+        ),
         ("latin.csv", LABELLED.replace("words", "wörds").encode("latin-1"), [], ("is not UTF-8",)),
         ("texts.docx", LABELLED, [], ("unknown kind", ".parquet")),
         ("broken.jsonl", '{"text": "a", "label": 1}\n{"text": ', [], ("is not JSON in line 2",)),
@@ -225,8 +250,8 @@ def test_a_scorer_that_can_not_be_trusted_is_refused_before_the_model_is_loaded(
     scorer = ["evaluation.detoxify.checkpoint=evil.ckpt", "evaluation.detoxify.config=config"]
     refused = surgery(*arguments, f"evaluation.prompts={world.prompts}", *scorer)
     assert refused.code == 1
-    assert "set trust_checkpoint=true" in refused.err
-    assert len(refused.err.splitlines()) == 1
+    # What is to be known beforehand was said.
+    assert "set trust_checkpoint=true" in refused.err.splitlines()[-1]
     assert not (tmp_path / "ran").exists()
     assert not list((tmp_path / "outputs").glob("runs/*/[!.]*/"))
 

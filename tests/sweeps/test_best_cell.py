@@ -97,7 +97,8 @@ def test_where_there_is_nothing_to_choose_no_cell_is_named(rule: Any, entry: Any
 
 
 def test_no_cell_is_chosen_where_nothing_was_measured_or_done() -> None:
-    assert pick({"minimize": "unmeasured"}, a={RATE: share(0.8, 0.1)}) == (None, "no cell measured unmeasured")
+    best, why = pick({"minimize": "unmeasured"}, a={RATE: share(0.8, 0.1)})
+    assert (best, why) == (None, f"no cell measured unmeasured; what was measured is {RATE}")
     assert choose([Record("a", "failed")], Choice.parse(LOWEST), Path()).why == "no cell is done"
 
 

@@ -47,5 +47,5 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("rule", [{}, {"minimize": "a", "maximize": "b"}, {"minimize": "a", "when": []}])
 def test_a_rule_has_one_goal_and_nothing_unknown(rule: dict) -> None:
-    with pytest.raises(InputError, match="one of minimize and maximize"):
+    with pytest.raises(InputError, match="one metric, to minimize or to maximize"):
         Choice.parse(rule)

@@ -164,4 +164,4 @@ def test_what_can_not_be_paired_is_said_in_one_line(sweeps) -> None:
     assert ran.code == 1
     assert "say with --on KEY" in ran.err
     assert "there are model, alpha" in sweeps("compare", "a", "b", "--on", "colour").err
-    assert "no cell measured 'beauty'" in sweeps("compare", "a", "b", "-m", "beauty").err
+    assert "no cell measured beauty; what was measured is " in sweeps("compare", "a", "b", "-m", "beauty").err

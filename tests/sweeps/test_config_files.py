@@ -121,7 +121,7 @@ def test_a_file_broken_anywhere_is_read_or_refused_by_name(
     ("content", "told"),
     [
         ("path: texts.csv\ntxt: body\n", "unknown key 'behavior.txt'; did you mean 'behavior.text'? ({}, line 2)"),
-        ("path: texts.csv\nmax_length: many\n", "behavior.max_length=many is not possible: it is a valid integer, "),
+        ("path: texts.csv\nmax_length: many\n", "behavior.max_length=many is not possible: it is a whole number"),
         ("path: ${nope.x}\n", "behavior.path: Interpolation key 'nope.x' not found ({}, line 1)"),
         ("path: ${behavior.path}\n", "behavior.path: Recursive interpolation detected ({}, line 1)"),
         ("path: ${nosuch:1}\n", "behavior.path: Unsupported interpolation type nosuch ({}, line 1)"),

@@ -122,6 +122,8 @@ def test_a_half_in_an_experiment_of_ones_own_counts_as_given(
         (["evaluation.text='texts/my story (1).txt'"], ["perplexity/my_story_1/ratio <= 1.1"]),
         (["evaluation.prompts=p.txt"], []),
         (["evaluation.text=held.txt", "evaluation.choose.where=['toxicity/mean < 1']"], ["toxicity/mean < 1"]),
+        (["evaluation.choose.where=[toxicity/mean < 1, x/delta >= -0.1]"], ["toxicity/mean < 1", "x/delta >= -0.1"]),
+        (["evaluation.choose.where=[]"], []),
     ],
 )
 def test_a_text_of_ones_own_is_a_price_in_the_rule(surgery, composed, given: list[str], where: list[str]) -> None:
@@ -129,6 +131,27 @@ def test_a_text_of_ones_own_is_a_price_in_the_rule(surgery, composed, given: lis
     rule = composed[0].values["evaluation"]["choose"]
     assert rule["where"] == where
     assert [str(condition) for condition in Choice.parse(rule).where] == where
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        (
+            ["evaluation.choose.where=toxicity/mean<1"],
+            {"minimize": "toxicity/toxic_rate", "where": ["toxicity/mean < 1"]},
+        ),
+        (["evaluation.choose.maximize=a/b"], {"maximize": "a/b", "where": []}),
+        (["+evaluation.choose.maximize=a/b", "evaluation.choose.minimize=null"], {"maximize": "a/b", "where": []}),
+        (["evaluation=none", "evaluation.choose.minimize=a/b"], {"minimize": "a/b", "where": []}),
+    ],
+)
+def test_a_rule_is_typed_without_inner_quotes_whatever_stands_in_the_config(
+    surgery, composed, given: list[str], rule: dict[str, Any]
+) -> None:
+    prompts = [] if "evaluation=none" in given else ["evaluation.prompts=p.txt"]
+    assert surgery("model.path=own/model", "behavior.path=own.csv", *prompts, *given).code == 0
+    chosen = Choice.of(composed[0].values["evaluation"]["choose"])
+    assert chosen is not None and chosen.rule() == {"where": [], **rule}
 
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12))

@@ -335,15 +335,17 @@ def test_a_search_that_can_not_be_is_refused_in_one_line(given, part, surgery, a
     assert not list(tmp_path.iterdir())
 
 
-def test_a_goal_that_was_not_measured_is_told_after_the_first_cell(surgery, arguments, tmp_path) -> None:
-    ran = surgery(
-        *arguments, *SEARCH, *SPACE, "hydra.sweeper.directions={toxicity: minimize}", "hydra.sweeper.n_trials=4"
-    )
+@pytest.mark.parametrize(
+    "after",
+    [["hydra.sweeper.directions={perplexity/stry: minimize}"], [GOAL, "hydra.sweeper.where=[perplexity/stry <= 20]"]],
+)
+def test_a_goal_or_condition_that_will_not_be_measured_is_told_before_the_first_cell(
+    surgery, arguments, tmp_path, after
+) -> None:
+    ran = surgery(*arguments, *SEARCH, *SPACE, *after, "hydra.sweeper.n_trials=4")
     assert ran.code == 1
-    assert (
-        "the search is after toxicity, which was not measured; there are perplexity/story" in ran.err.splitlines()[-1]
-    )
-    assert len(cells(tmp_path / FOLDER)) == 1
+    assert "asks for perplexity/stry, which is not measured here; what is measured is perplexity/story" in ran.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_dry_run_shows_the_space_and_writes_nothing(surgery, arguments, tmp_path) -> None:
