@@ -5,7 +5,7 @@ from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from evaluation.generation import Decoder, Generation, encode_prompts, prompt_rows
+from evaluation.generation import Decoder, Generated, Generation, encode_prompts, gathered, prompt_rows
 
 if TYPE_CHECKING:
     import torch
@@ -21,15 +21,11 @@ def stream(
         InputError: see `generate`.
     """
     settings.check()
-    decoder = Decoder(model, tokenizer, settings)
-    rows = prompt_rows(model, tokenizer, encode_prompts(model, tokenizer, [prompt], settings))
     pieces: Queue[str | BaseException | None] = Queue()
 
     def run() -> None:
         try:
-            heard = _Pieces(decoder.text, settings.stop, pieces.put)
-            with decoder.ready():
-                decoder.new_tokens(rows, heard)
+            continue_aloud(model, tokenizer, prompt, settings, pieces.put)
             pieces.put(None)
         except BaseException as error:  # handed to the reader, which raises it
             pieces.put(error)
@@ -44,6 +40,30 @@ def stream(
     finally:
         # What the caller did to the model must stay until the last token is made, also when it stops reading early.
         worker.join()
+
+
+def continue_aloud(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompt: str,
+    settings: Generation,
+    tell: Callable[[str], None],
+) -> Generated:
+    """What `generate` gives of one prompt, told in pieces on the way.
+
+    Args:
+        tell: called with each piece as it comes; what it raises ends the continuation, and is raised.
+
+    Raises:
+        InputError: see `generate`.
+    """
+    settings.check()
+    decoder = Decoder(model, tokenizer, settings)
+    encoded = encode_prompts(model, tokenizer, [prompt], settings)
+    with decoder.ready():
+        heard = _Pieces(decoder.text, settings.stop, tell)
+        [new] = decoder.new_tokens(prompt_rows(model, tokenizer, encoded), heard).tolist()
+    return gathered(decoder, encoded, [decoder.parted(new)[1] or ""], [decoder.until_end(new)], {})
 
 
 class _Pieces:
