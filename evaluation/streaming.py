@@ -48,11 +48,13 @@ def continue_aloud(
     prompt: str,
     settings: Generation,
     tell: Callable[[str], None],
+    go_on: Callable[[], None] = lambda: None,
 ) -> Generated:
     """What `generate` gives of one prompt, told in pieces on the way.
 
     Args:
-        tell: called with each piece as it comes; what it raises ends the continuation, and is raised.
+        tell: called with each piece as it comes.
+        go_on: called at each token; what it raises ends the continuation, and is raised.
 
     Raises:
         InputError: see `generate`.
@@ -61,7 +63,7 @@ def continue_aloud(
     decoder = Decoder(model, tokenizer, settings)
     encoded = encode_prompts(model, tokenizer, [prompt], settings)
     with decoder.ready():
-        heard = _Pieces(decoder.text, settings.stop, tell)
+        heard = _Pieces(decoder.text, settings.stop, tell, go_on)
         [new] = decoder.new_tokens(prompt_rows(model, tokenizer, encoded), heard).tolist()
     return gathered(decoder, encoded, [decoder.parted(new)[1] or ""], [decoder.until_end(new)], {})
 
@@ -73,16 +75,24 @@ class _Pieces:
         text_of: what the new tokens say.
         stop: texts at which it ends; what may be the beginning of one is not told.
         tell: called with each piece.
+        go_on: called at each token.
     """
 
-    def __init__(self, text_of: Callable[[list[int]], str], stop: Sequence[str], tell: Callable[[str], None]) -> None:
-        self._text_of, self._stop, self._tell = text_of, stop, tell
+    def __init__(
+        self,
+        text_of: Callable[[list[int]], str],
+        stop: Sequence[str],
+        tell: Callable[[str], None],
+        go_on: Callable[[], None],
+    ) -> None:
+        self._text_of, self._stop, self._tell, self._go_on = text_of, stop, tell, go_on
         self._new: list[int] = []
         self._prompt = True
         self._told = ""
 
     def put(self, ids: "torch.Tensor") -> None:
         """The prompt, and then each token."""
+        self._go_on()
         if self._prompt:
             self._prompt = False
             return

@@ -98,7 +98,8 @@ class PlayPage:
     def build(self) -> gr.Blocks:
         """The page's parts, and what each does; raises InputError where the first preset has no rows."""
         page: gr.Blocks
-        with gr.Blocks(analytics_enabled=False, title=f"play: {self._folder.name}", fill_width=True) as page:
+        page = gr.Blocks(analytics_enabled=False, title=f"play: {self._folder.name}", fill_width=True)
+        with page:
             keys = self._presets.first.record.keys
             gr.Markdown(f"## {self._folder.name}\n`{keys['model']}`, moved away from `{keys['behavior']}`")
             prompt = gr.Textbox(self._prompts[0] if self._prompts else "", label="prompt", lines=2, elem_id="prompt")

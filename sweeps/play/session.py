@@ -138,14 +138,17 @@ class Session:
 
             def tell(piece: str) -> None:
                 nonlocal text
-                _go_on(stopped)
                 text += piece
                 told.put(Answer(text))
 
-            _go_on(stopped)
+            def go_on() -> None:
+                if stopped.is_set():
+                    raise _Stopped
+
+            go_on()
             with applied(chain, self._model):
-                answered = continue_aloud(self._model, self._tokenizer, prompt, self._generation, tell)
-            _go_on(stopped)
+                answered = continue_aloud(self._model, self._tokenizer, prompt, self._generation, tell, go_on)
+            go_on()
             told.put(Answer(text, self.judge.scores(prompt, answered), ended=True))
 
         with self._noted(asker, stopped):
@@ -166,7 +169,7 @@ class Session:
         return self._in_turn(receive)
 
     def stop(self, asker: str | None = None) -> None:
-        """Ends the answers that somebody is given at the next word, and those that wait; None: everybody's."""
+        """Ends the answers that somebody is given at the next token, and those that wait; None: everybody's."""
         for name, stopped in list(self._answering):
             if asker in (None, name):
                 stopped.set()
@@ -204,11 +207,6 @@ class Session:
 
 class _Stopped(Exception):
     """Nobody waits for the rest."""
-
-
-def _go_on(stopped: Event) -> None:
-    if stopped.is_set():
-        raise _Stopped
 
 
 def _raise_of(future: "Future[None]") -> None:

@@ -150,11 +150,18 @@ def test_who_listens_is_given_what_generate_gives_and_can_end_it(model: Any, tok
     assert "".join(pieces) == expected.texts[0]
     own = model.generation_config
 
-    def enough(piece: str) -> None:
-        raise StopIteration
+    class Enough(Exception): ...
 
-    with pytest.raises(StopIteration):
-        continue_aloud(model, tokenizer, prompt, SIX, enough)
+    def until_three(tokens: list[int] = []) -> None:  # noqa: B006
+        tokens.append(1)
+        if len(tokens) > 3:
+            raise Enough
+
+    pieces.clear()
+    with pytest.raises(Enough):
+        continue_aloud(model, tokenizer, prompt, SIX, pieces.append, until_three)
+    assert expected.texts[0].startswith("".join(pieces))
+    assert len("".join(pieces).split()) < 3
     assert model.generation_config is own
 
 
