@@ -63,7 +63,7 @@ test-cluster: $(VENV)/.installed-test,slurm,ray ## run the tests on a SLURM and 
 	tests/cluster/slurm.sh install
 	$(BIN)/python -m pytest -m cluster
 
-test-browser: $(VENV)/.installed-test,browser ## open the report in a real browser; screenshots go to outputs/screenshots
+test-browser: $(VENV)/.installed-test,browser,play ## open the report and the page of `sweeps play` in a real browser; screenshots go to outputs/screenshots
 	tests/browser/chromium.sh install
 	$(BIN)/python -m pytest -m browser
 

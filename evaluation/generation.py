@@ -115,8 +115,21 @@ def generate(
     settings.check()
     encoded = encode_prompts(model, tokenizer, prompts, settings)
     texts, ids, notes = continue_rows(model, tokenizer, prompt_rows(model, tokenizer, encoded), settings, progress)
+    return gathered(Decoder(model, tokenizer, settings), encoded, texts, ids, notes)
+
+
+def gathered(
+    decoder: "Decoder", encoded: Encoded, texts: list[str], ids: list[list[int]], notes: Mapping[str, str | int]
+) -> Generated:
+    """What was continued, with its thoughts apart where these are stripped.
+
+    Args:
+        decoder: that continued it.
+        encoded: the prompts.
+        texts, ids: see `Generated`.
+        notes: of the batches.
+    """
     cut = {"prompts_cut": encoded.cut} if encoded.cut else {}
-    decoder = Decoder(model, tokenizer, settings)
     if not decoder.strips:
         return Generated(texts, encoded.shown, {**notes, **cut}, ids)
     parted = [decoder.parted(new) for new in ids]

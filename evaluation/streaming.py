@@ -5,7 +5,7 @@ from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from evaluation.generation import Decoder, Generation, encode_prompts, prompt_rows
+from evaluation.generation import Decoder, Generated, Generation, encode_prompts, gathered, prompt_rows
 
 if TYPE_CHECKING:
     import torch
@@ -21,15 +21,11 @@ def stream(
         InputError: see `generate`.
     """
     settings.check()
-    decoder = Decoder(model, tokenizer, settings)
-    rows = prompt_rows(model, tokenizer, encode_prompts(model, tokenizer, [prompt], settings))
     pieces: Queue[str | BaseException | None] = Queue()
 
     def run() -> None:
         try:
-            heard = _Pieces(decoder.text, settings.stop, pieces.put)
-            with decoder.ready():
-                decoder.new_tokens(rows, heard)
+            continue_aloud(model, tokenizer, prompt, settings, pieces.put)
             pieces.put(None)
         except BaseException as error:  # handed to the reader, which raises it
             pieces.put(error)
@@ -46,6 +42,32 @@ def stream(
         worker.join()
 
 
+def continue_aloud(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompt: str,
+    settings: Generation,
+    tell: Callable[[str], None],
+    go_on: Callable[[], None] = lambda: None,
+) -> Generated:
+    """What `generate` gives of one prompt, told in pieces on the way.
+
+    Args:
+        tell: called with each piece as it comes.
+        go_on: called at each token; what it raises ends the continuation, and is raised.
+
+    Raises:
+        InputError: see `generate`.
+    """
+    settings.check()
+    decoder = Decoder(model, tokenizer, settings)
+    encoded = encode_prompts(model, tokenizer, [prompt], settings)
+    with decoder.ready():
+        heard = _Pieces(decoder.text, settings.stop, tell, go_on)
+        [new] = decoder.new_tokens(prompt_rows(model, tokenizer, encoded), heard).tolist()
+    return gathered(decoder, encoded, [decoder.parted(new)[1] or ""], [decoder.until_end(new)], {})
+
+
 class _Pieces:
     """A streamer for `generate()`: tells a text as it grows, but for the word at its end, which may yet change.
 
@@ -53,16 +75,24 @@ class _Pieces:
         text_of: what the new tokens say.
         stop: texts at which it ends; what may be the beginning of one is not told.
         tell: called with each piece.
+        go_on: called at each token.
     """
 
-    def __init__(self, text_of: Callable[[list[int]], str], stop: Sequence[str], tell: Callable[[str], None]) -> None:
-        self._text_of, self._stop, self._tell = text_of, stop, tell
+    def __init__(
+        self,
+        text_of: Callable[[list[int]], str],
+        stop: Sequence[str],
+        tell: Callable[[str], None],
+        go_on: Callable[[], None],
+    ) -> None:
+        self._text_of, self._stop, self._tell, self._go_on = text_of, stop, tell, go_on
         self._new: list[int] = []
         self._prompt = True
         self._told = ""
 
     def put(self, ids: "torch.Tensor") -> None:
         """The prompt, and then each token."""
+        self._go_on()
         if self._prompt:
             self._prompt = False
             return

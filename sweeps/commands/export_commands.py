@@ -1,6 +1,7 @@
-"""The `sweeps` commands that take an edit away: export and ask."""
+"""The `sweeps` commands that take an edit away or try it out: export, ask and play."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -91,3 +92,36 @@ def ask(
         ask_each(pair, piped, console())
     else:
         converse(pair, console())
+
+
+def play(
+    name: Name,
+    cell: Annotated[str, typer.Argument(help="the cell to start from; without it the chosen one")] = "",
+    port: Annotated[int, typer.Option(help="of this machine alone; 0 is any free one")] = 7860,
+    max_new_tokens: Annotated[int | None, typer.Option(help="longest answer, instead of the measured length")] = None,
+    measurement: Annotated[
+        str, typer.Option("--measurement", "-m", help="answer, and score, as this one was measured")
+    ] = "",
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="let the recorded scorers run code that is not part of this package")
+    ] = False,
+    output_dir: Output = Path("outputs"),
+) -> None:
+    """Opens a page to play with the sweep's edits: base beside edited, sliders for alpha and region size."""
+    if find_spec("gradio") is None:
+        raise InputError("sweeps play needs Gradio, which is not installed; pip install 'llm-surgery[play]'")
+    if max_new_tokens is not None and max_new_tokens < 1:
+        raise InputError(f"--max-new-tokens {max_new_tokens} is not possible: it is 1 or more")
+    from sweeps.play.playing import play_sweep  # with torch and Gradio, whose imports take seconds
+
+    quiet_libraries()
+    sweep, to = Sweep.named(name, output_dir), console()
+    play_sweep(
+        sweep,
+        cell,
+        port,
+        lambda text: to.print(text, markup=False, soft_wrap=True),
+        max_new_tokens=max_new_tokens,
+        measurement=measurement,
+        trust_code=trust_code,
+    )

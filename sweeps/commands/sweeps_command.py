@@ -11,7 +11,7 @@ import typer
 from surgery.errors import InputError
 from sweeps.commands.compare_command import compare
 from sweeps.commands.dashboard_command import dashboard
-from sweeps.commands.export_commands import ask, export
+from sweeps.commands.export_commands import ask, export, play
 from sweeps.commands.methods_command import methods
 from sweeps.commands.options import Cell, Maximize, Minimize, Name, Output, Protocol, rule_given
 from sweeps.commands.paper_command import paper
@@ -200,6 +200,7 @@ app.command()(export)
 app.command()(ask)
 app.command()(methods)
 app.command()(paper)
+app.command()(play)
 app.command()(store)
 app.command()(sync)
 app.command()(verify)

@@ -1,11 +1,12 @@
 """A cell's edit as an adapter, a checkpoint or a GGUF file, with a model card made from its record."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from surgery.edits.intervention import Intervention
 from surgery.errors import InputError
 from surgery.export.adapter import CONFIG_FILE, WEIGHTS_FILE
 from surgery.files.temporary_folder import TemporaryFolder
@@ -57,9 +58,35 @@ def export_cell(
     record.require_this_identity()
     if verify and kind == "adapter":
         raise InputError("--verify is for checkpoints and GGUF files; an adapter holds nothing but the edit")
-    config = require_config(cell_folder)
+    config, chain = require_config(cell_folder), read_chain(cell_folder)
+    base = export_chain(record, config, chain, kind, target, force=force, verify=verify)
+    if verify and kind in GGUF_KINDS:
+        say("verified: every value and tensor of the file is what base and edit make it")
+    elif verify:
+        say(compare_logits(chain, base, target))
+
+
+def export_chain(
+    record: Record,
+    config: Mapping[str, Any],
+    chain: Sequence[Intervention],
+    kind: str,
+    target: Path,
+    *,
+    force: bool = False,
+    verify: bool = False,
+) -> "GgufFile | Path":
+    """Writes a chain of interventions, and the card that a record gives it, into a new folder; see `export_cell`.
+
+    Args:
+        record: what the card tells.
+        config: of the cell.
+        chain: oldest first.
+
+    Returns:
+        The file or folder of the base.
+    """
     model = config["model"]
-    chain = read_chain(cell_folder)
     require_export(chain, kind)
     base = _base(model, kind)
     if kind in GGUF_KINDS:
@@ -69,10 +96,7 @@ def export_cell(
         save_chain(chain, kind, str(model["path"]), base, target, notes=how_asked(config), force=force, verify=verify)
     with written_whole(target / "README.md") as temporary:
         temporary.write_text(model_card(record, config, kind, licence_of(base)), encoding="utf-8")
-    if verify and kind in GGUF_KINDS:
-        say("verified: every value and tensor of the file is what base and edit make it")
-    elif verify:
-        say(compare_logits(chain, base, target))
+    return base
 
 
 def _base(model: Mapping[str, Any], kind: str) -> "GgufFile | Path":

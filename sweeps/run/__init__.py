@@ -3,6 +3,8 @@
 __all__ = [
     "measurements",
     "probe_stage",
+    "ranking_stage",
+    "region_choice",
     "run_cell",
     "stage_identities",
     "states_stage",

@@ -20,14 +20,22 @@ class Browser:
 
     def open(self, path: Path, width: int = 1440, dark: bool = False) -> None:
         """Opens a file and waits until its script has run."""
-        from selenium.webdriver.support.ui import WebDriverWait
+        self.visit(path.resolve().as_uri(), width, dark)
+        self.until("return document.documentElement.dataset.ready")
 
+    def visit(self, address: str, width: int = 1440, dark: bool = False) -> None:
+        """Goes to an address, in a window of a width."""
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
-        self.driver.get(path.resolve().as_uri())
-        WebDriverWait(self.driver, 60).until(lambda driver: self.js("return document.documentElement.dataset.ready"))
+        self.driver.get(address)
+
+    def until(self, script: str, *arguments: Any) -> Any:
+        """What a piece of script returns, once that is something."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.driver, 60, 0.05).until(lambda driver: self.js(script, *arguments))
 
     def js(self, script: str, *arguments: Any) -> Any:
         """What a piece of script returns."""

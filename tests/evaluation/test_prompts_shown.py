@@ -25,7 +25,7 @@ from evaluation.measurements.measurement import Measurement
 from evaluation.measurements.measurement_files import load_measurements, save_measurements
 from evaluation.perplexity import Perplexity
 from evaluation.probe_loss import probe_loss
-from evaluation.streaming import stream
+from evaluation.streaming import continue_aloud, stream
 from surgery import Probe
 from surgery.errors import InputError
 from surgery.tokens.chat import set_date
@@ -140,6 +140,29 @@ def test_an_answer_comes_in_pieces_and_an_error_reaches_the_reader(model: Any, t
     model.forward = lambda *args, **kwargs: 1 / 0
     with pytest.raises(ZeroDivisionError):
         list(stream(model, tokenizer, "w1", SIX))
+
+
+def test_who_listens_is_given_what_generate_gives_and_can_end_it(model: Any, tokenizer: Any) -> None:
+    prompt, pieces = "w2 w3 w4 w5 w6 w7", []
+    whole = continue_aloud(model, tokenizer, prompt, SIX, pieces.append)
+    expected = generate(model, tokenizer, [prompt], SIX)
+    assert (whole.texts, whole.ids, whole.shown) == (expected.texts, expected.ids, expected.shown)
+    assert "".join(pieces) == expected.texts[0]
+    own = model.generation_config
+
+    class Enough(Exception): ...
+
+    def until_three(tokens: list[int] = []) -> None:  # noqa: B006
+        tokens.append(1)
+        if len(tokens) > 3:
+            raise Enough
+
+    pieces.clear()
+    with pytest.raises(Enough):
+        continue_aloud(model, tokenizer, prompt, SIX, pieces.append, until_three)
+    assert expected.texts[0].startswith("".join(pieces))
+    assert len("".join(pieces).split()) < 3
+    assert model.generation_config is own
 
 
 def test_what_a_template_made_of_a_prompt_is_kept_with_it(model: Any, tokenizer: Any, prompts: Path) -> None:

@@ -23,7 +23,7 @@ from evaluation.measurements.measurement import Measurement
 from evaluation.measurements.measurement_files import load_measurements, save_measurements
 from evaluation.refusal.refusal import Answered, Refusal
 from evaluation.scores_from_file import ImportedScores
-from evaluation.streaming import stream
+from evaluation.streaming import continue_aloud, stream
 from surgery.errors import InputError
 from surgery.tokens.framing import Framing, set_framing
 from surgery.tokens.thinking import Thinking
@@ -139,6 +139,16 @@ def test_what_is_streamed_is_the_whole(model: Any) -> None:
     for settings in (FIVE, TEN):
         whole = generate(model, thinking_tokenizer(), PROMPTS, settings).whole
         assert ["".join(stream(model, thinking_tokenizer(), prompt, settings)) for prompt in PROMPTS] == whole
+
+
+def test_an_answer_that_is_listened_to_is_parted_from_its_thoughts_too(model: Any) -> None:
+    tokenizer = thinking_tokenizer()
+    for settings in (FIVE, TEN):
+        expected = generate(model, tokenizer, PROMPTS, settings)
+        heard = [continue_aloud(model, tokenizer, prompt, settings, lambda piece: None) for prompt in PROMPTS]
+        assert [one.texts[0] for one in heard] == expected.texts
+        assert [(one.whole or [""])[0] for one in heard] == expected.whole
+        assert {index for index, one in enumerate(heard) if one.unended} == expected.unended
 
 
 class Always:
