@@ -202,6 +202,6 @@ class Settings:
     layer: PositiveInt | Share | Literal["first", "middle", "last_but_one", "last"]
     top_k: PositiveInt | Share | None
     alpha: Annotated[float, AfterValidator(require_alpha)]
-    alpha_unit: Literal["raw", "unit"]
+    alpha_unit: Literal["raw", "unit", "row_norm"]
     seed: Annotated[int, Field(ge=0)]
     composition: list[str] = field(default_factory=list)

@@ -118,6 +118,11 @@ def _require_method(settings: Settings) -> None:
             f"method={method.name} needs rows of {' or '.join(method.needs.components)}, "
             f"and region.component is {component}"
         )
+    if settings.alpha_unit == "row_norm" and not method.needs.adds_to_rows:
+        raise InputError(
+            f"alpha_unit=row_norm adds to rows as method=surgery does, which method={method.name} does not; "
+            "say alpha_unit=raw or unit"
+        )
     if method.needs.probe_a_layer and settings.probe.method == "file":
         raise InputError(
             f"method={method.name} fits a probe at each of its layers, and probe=file has one; "
