@@ -34,6 +34,7 @@ class RowRanking:
         cosine: its cosine with the direction, float32 [n], ascending. A row of zeros counts as cosine 0.
         homes: {layer: where its rows live}; a layer's rows are numbered through its homes.
         component, model_fingerprint: what was ranked.
+        order: what the order is of, in words, where it is of more than the cosine.
     """
 
     layer: torch.Tensor
@@ -42,6 +43,7 @@ class RowRanking:
     homes: Mapping[int, Homes]
     component: str
     model_fingerprint: str
+    order: str = "cosine"
 
     def __len__(self) -> int:
         return self.cosine.numel()
@@ -60,6 +62,20 @@ class RowRanking:
         homes = {layer: home for layer, home in self.homes.items() if layer in layers}
         return replace(self, layer=self.layer[keep], row=self.row[keep], cosine=self.cosine[keep], homes=homes)
 
+    def weighted(self, weights: Mapping[int, torch.Tensor], order: str) -> "RowRanking":
+        """The rows in the order of their cosine times a weight, lowest first.
+
+        Args:
+            weights: {layer: [its rows]}, each above 0 and finite.
+            order: what that is, in words.
+        """
+        weight = torch.empty(len(self), dtype=torch.float64)
+        for layer in self.homes:
+            at = self.layer == layer
+            weight[at] = weights[layer].double()[self.row[at]]
+        by = (self.cosine.double() * weight).argsort(stable=True)
+        return replace(self, layer=self.layer[by], row=self.row[by], cosine=self.cosine[by], order=order)
+
     def lowest(self, top_k: int, per_layer: bool = False) -> Region:
         """The `top_k` rows most opposed to the direction (Equation 2).
 
@@ -68,11 +84,11 @@ class RowRanking:
             per_layer: give every layer an equal part of `top_k` (the first layers one more where it does not
                 divide) in place of one global order.
         """
-        return self._region(torch.arange(len(self)), top_k, per_layer, "lowest cosine")
+        return self._region(torch.arange(len(self)), top_k, per_layer, f"lowest {self.order}")
 
     def highest(self, top_k: int, per_layer: bool = False) -> Region:
         """The `top_k` rows most aligned with the direction (Table 9, "max cosine")."""
-        return self._region(torch.arange(len(self)).flip(0), top_k, per_layer, "highest cosine")
+        return self._region(torch.arange(len(self)).flip(0), top_k, per_layer, f"highest {self.order}")
 
     def random(self, top_k: int, seed: int = 0, per_layer: bool = False) -> Region:
         """`top_k` rows drawn without regard to the cosine (Table 9, "random region")."""

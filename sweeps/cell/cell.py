@@ -64,7 +64,7 @@ class Cell:
             **({"date": settings.model.date, **settings.model.framing().identity()} if self.renders_chat else {}),
             "texts": self.texts_identity(),
             "probe": probe | {"fingerprint": self.probe_fingerprint},
-            **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.needs.region else {}),
+            **({"region": settings.region.identity(), "top_k": self.top_k} if settings.method.needs.region else {}),
             "method": settings.method.identity(),
             **({"method.layers": list(self.layers)} if self.layers else {}),
             **({"pairs": self.pairs_fingerprint} if self.pairs_fingerprint else {}),

@@ -128,13 +128,22 @@ class ProbeSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class RegionSettings:
-    """Which rows are chosen."""
+    """Which rows are chosen.
+
+    Attributes:
+        activity: the power of a row's activity that its cosine is multiplied by before rows are ranked.
+    """
 
     rule: Literal["lowest", "highest", "random"]
     component: Literal["gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj"]
     layers: list[PositiveInt] | None
     exclude_quarter: Literal[1, 2, 3, 4] | None
     per_layer: bool
+    activity: Annotated[float, Field(ge=-4, le=4)] | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """All of it; what came later is told where it is set."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("activity", None)}
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -118,6 +118,10 @@ def _require_method(settings: Settings) -> None:
             f"method={method.name} needs rows of {' or '.join(method.needs.components)}, "
             f"and region.component is {component}"
         )
+    if method.needs.region and settings.region.activity is not None and component != "gate_proj":
+        raise InputError(
+            f"region.activity is of how gates react, so it needs rows of gate_proj, and region.component is {component}"
+        )
     if settings.alpha_unit == "row_norm" and not method.needs.adds_to_rows:
         raise InputError(
             f"alpha_unit=row_norm adds to rows as method=surgery does, which method={method.name} does not; "

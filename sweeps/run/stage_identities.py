@@ -7,7 +7,7 @@ from sweeps.cell.cell import Cell, renders_chat
 from sweeps.plan.experiment import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"trained": 4, "hidden_states": 4, "probe": 3, "ranking": 1, "base": 2, "edited": 2}
+VERSIONS = {"activity": 1, "trained": 4, "hidden_states": 4, "probe": 3, "ranking": 1, "base": 2, "edited": 2}
 
 
 def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
@@ -61,6 +61,12 @@ def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
     }
 
 
+def activity_identity(cell: Cell) -> dict[str, Any]:
+    """Of how strongly gates react to the training texts that are to keep."""
+    split = [cell.settings.probe.test_share, cell.settings.seed]
+    return states_identity(cell) | {"version": VERSIONS["activity"], "split": split}
+
+
 def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
     """Of what one evaluator measures on the unedited model."""
     measured = cell.evaluation[evaluator]
@@ -100,4 +106,6 @@ def stage_identities(experiment: Experiment) -> list[tuple[str, dict[str, Any]]]
         probed = cell.read_layers if cell.settings.method.needs.probe_a_layer else {cell.layer}
         method = cell.settings.probe.method
         found += [("probe", probe_identity(cell, method, layer)) for layer in sorted(probed)]
+    if cell.settings.method.needs.region and cell.settings.region.activity is not None:
+        found.append(("activity", activity_identity(cell)))
     return found + [("base", base_identity(cell, name)) for name in experiment.evaluators]
