@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
@@ -28,12 +29,21 @@ ROW_NORM = "row_norm"
 UNITS = (*ALPHA_UNITS, ROW_NORM)
 
 
+class _Part(NamedTuple):
+    """Rows of a region that lie in one parameter, and what each is given: the vector, so many times (None: once)."""
+
+    home: Rows
+    rows: torch.Tensor
+    vector: torch.Tensor
+    times: torch.Tensor | None
+
+
 @dataclass(frozen=True, eq=False)
 class Edit:
     """Direction, alpha and region.
 
     Attributes:
-        direction: float32 [d]; kept as it was given.
+        direction: float32 [d], or [l, d]: one for each of the region's layers, lowest first; kept as it was given.
         alpha: any finite number but 0; negative moves toward the behavior.
         region: the rows, and the model they were ranked in.
         alpha_unit: `raw` adds alpha·direction, as the paper does; `unit` adds alpha·direction/‖direction‖, so that
@@ -57,14 +67,16 @@ class Edit:
         for layer, rows in self.region.rows.items() if self.norms is not None else ():
             if self.norms[layer].shape != rows.shape:
                 raise InputError(f"layer {layer} has {rows.numel()} rows, but {self.norms[layer].numel()} norms")
-        norm = self.direction.float().norm()
-        if self.direction.dim() != 1 or not norm.isfinite() or norm == 0:
-            raise InputError("the direction must be a vector [d] that is finite and not zero")
+        norm = self.direction.float().norm(dim=-1)
+        if self.direction.dim() not in (1, 2) or not norm.isfinite().all() or (norm == 0).any():
+            raise InputError("the direction must be a vector [d] that is finite and not zero, or one a layer")
+        if self.direction.dim() == 2 and len(self.direction) != len(self.region.layers):
+            raise InputError(f"there are {len(self.direction)} directions for {len(self.region.layers)} layers")
 
     def __repr__(self) -> str:
         """One line: what is added to which rows of which model."""
         said = {"raw": "", "unit": " at norm 1", ROW_NORM: " at the norm of each row"}
-        what = f"{self.alpha:g} x direction[{len(self.direction)}]{said[self.alpha_unit]}"
+        what = f"{self.alpha:g} x direction{list(self.direction.shape)}{said[self.alpha_unit]}"
         return f"<Edit {self.fingerprint}: {what}, {self.region.how}, model {self.base_fingerprint}>"
 
     @property
@@ -74,10 +86,10 @@ class Edit:
 
     @property
     def vector(self) -> torch.Tensor:
-        """What is added to each row, float32 [d]; with `row_norm`, to a row of norm 1."""
+        """What is added to each row, float32 [d] or [l, d]; with `row_norm`, to a row of norm 1."""
         direction = self.direction.float()
         if self.alpha_unit != "raw":
-            direction = direction / direction.norm()
+            direction = direction / direction.norm(dim=-1, keepdim=True)
         return self.alpha * direction
 
     @property
@@ -123,8 +135,7 @@ class Edit:
         None stands for a parameter whose original lies in a file.
         """
         changes = []
-        vector = self.vector
-        for home, rows, times in self._parts():
+        for home, rows, vector, times in self._parts():
             if weights.shape(home.parameter) != home.shape:
                 raise InputError(f"the model has no {home.parameter} of shape {list(home.shape)}")
             on_disk = weights.on_disk(home.parameter)
@@ -145,14 +156,13 @@ class Edit:
             InputError: for experts in one tensor, which is no module's matrix; for a vector of another length than the
                 rows, or one that is infinite.
         """
-        vector = self.vector.cpu()
-        if not vector.isfinite().all():
+        if not self.vector.isfinite().all():
             raise InputError(f"alpha={self.alpha} makes the added vector infinite in float32; take a smaller alpha")
-        for home, rows, times in self._parts():
+        for home, rows, vector, times in self._parts():
             module_of(home.parameter, home.layer, home.shape)
             many = torch.zeros(home.shape[home.axis])
             many[home.start + home.step * rows.cpu()] = torch.ones(len(rows)) if times is None else times.cpu()
-            a, b = (vector, many) if home.axis == 0 else (many, vector)
+            a, b = (vector.cpu(), many) if home.axis == 0 else (many, vector.cpu())
             yield Factors(home.parameter, home.layer, a.unsqueeze(0), b.unsqueeze(1))
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -162,8 +172,8 @@ class Edit:
     def change(self, parameter: str, weight: torch.Tensor) -> Mapping[int, RowChange]:
         """Changes one parameter's values in place; see `surgery.changes.factors.Factored`."""
         return {
-            home.layer: add_to_rows(home.view(weight), rows, self.vector, parameter, times)
-            for home, rows, times in self._parts()
+            home.layer: add_to_rows(home.view(weight), rows, vector, parameter, times)
+            for home, rows, vector, times in self._parts()
             if home.parameter == parameter
         }
 
@@ -171,18 +181,17 @@ class Edit:
         """Its settings, as JSON can hold them."""
         return {"alpha": self.alpha, "alpha_unit": self.alpha_unit, "component": self.region.component}
 
-    def _parts(self) -> Iterator[tuple[Rows, torch.Tensor, torch.Tensor | None]]:
-        """The region's parts, and how many times each of their rows is given the vector; None: once."""
-        for layer in self.region.layers:
+    def _parts(self) -> Iterator[_Part]:
+        vectors = self.vector.expand(len(self.region.layers), -1)
+        for layer, vector in zip(self.region.layers, vectors, strict=True):
             left = None if self.norms is None else self.norms[layer]
             for home, rows in split_by_home(self.region.homes[layer], self.region.rows[layer]):
-                if self.direction.numel() != home.width:
+                if len(vector) != home.width:
                     raise InputError(
-                        f"the direction has {self.direction.numel()} entries, but {home.parameter} has shape "
-                        f"{list(home.shape)}"
+                        f"the direction has {len(vector)} entries, but {home.parameter} has shape {list(home.shape)}"
                     )
                 times, left = (None, None) if left is None else (left[: len(rows)], left[len(rows) :])
-                yield home, rows, times
+                yield _Part(home, rows, vector, times)
 
     def save(self, path: str | Path) -> None:
         """Writes a safetensors file, whole or not at all."""

@@ -176,10 +176,21 @@ def _cosines(vectors: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
+def _unit(direction: torch.Tensor, component: str, width: int) -> torch.Tensor:
+    """The direction at norm 1, where rows of that width can have a cosine with it."""
+    direction = direction.detach().float()
+    if direction.shape != (width,):
+        raise InputError(f"the direction has the shape {list(direction.shape)}, but {component} rows are {width} wide")
+    norm = direction.norm()
+    if not norm.isfinite() or norm == 0:
+        raise InputError("the direction is zero or not finite, so no row has a cosine with it")
+    return direction / norm
+
+
 @torch.no_grad()
 def rank_rows(
     model: PreTrainedModel,
-    direction: torch.Tensor,
+    direction: torch.Tensor | Mapping[int, torch.Tensor],
     component: str = "gate_proj",
     layers: Collection[int] | None = None,
 ) -> RowRanking:
@@ -187,7 +198,7 @@ def rank_rows(
 
     Args:
         model: the model; its weights are read where they lie.
-        direction: [d], of any norm above 0.
+        direction: [d], of any norm above 0; or {layer: one of its own}, and only these layers are ranked.
         component: which matrix; `gate_proj` is the paper's, Table 11 compares the others.
         layers: only these layers; None for all.
 
@@ -196,18 +207,16 @@ def rank_rows(
             no such component; when rows hold NaN.
     """
     homes = locate(model, component)
+    if isinstance(direction, Mapping):
+        if missing := sorted(set(direction) - {home.layer for home in homes}):
+            raise InputError(f"there is a direction for layer {missing[0]}, which has no {component}")
+        homes = tuple(home for home in homes if home.layer in direction)
     weights = Weights(model)
-    direction = direction.detach().float()
-    width = homes[0].width
-    if direction.shape != (width,):
-        raise InputError(f"the direction has the shape {list(direction.shape)}, but {component} rows are {width} wide")
-    norm = direction.norm()
-    if not norm.isfinite() or norm == 0:
-        raise InputError("the direction is zero or not finite, so no row has a cosine with it")
     cosine = []
     for home in homes:
         view = home.view(weights[home.parameter])
-        unit = (direction / norm).to(view.device)
+        own = direction[home.layer] if isinstance(direction, Mapping) else direction
+        unit = _unit(own, component, home.width).to(view.device)
         cosine += [_cosines(vectors, unit).cpu() for vectors in view]
     flat = torch.cat(cosine)
     if flat.isnan().any():

@@ -115,7 +115,11 @@ class BehaviorSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class ProbeSettings:
-    """How the probe is fitted; the numbers of `adam` are unset for methods that have none."""
+    """How the probe is fitted; the numbers of `adam` are unset for methods that have none.
+
+    Attributes:
+        per_layer: each layer that rows are chosen from has a probe of its own, which ranks them and is added to them.
+    """
 
     method: Literal["adam", "logistic", "whitened_logistic", "mean_difference", "random", "file"]
     test_share: Share
@@ -124,6 +128,11 @@ class ProbeSettings:
     batch_size: PositiveInt | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     path: str | None = None
+    per_layer: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """What decides how one probe is fitted; whether each layer has one is told by the cell."""
+        return {name: value for name, value in asdict(self).items() if name not in ("path", "per_layer")}
 
 
 @dataclass(frozen=True, config=STRICT)

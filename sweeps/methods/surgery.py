@@ -1,9 +1,12 @@
 """The paper's edit: adds alpha times the probe to each row of the region (Equation 3)."""
 
+import torch
+
 from surgery.edits.edit import ROW_NORM, Edit
 from surgery.probe.probe import Probe
 from surgery.region.region import Region
 from surgery.region.row_norms import row_norms
+from sweeps.run.probe_stage import layer_probes
 from sweeps.run.workbench import CellWork
 
 
@@ -14,4 +17,8 @@ def make(work: CellWork, probe: Probe, region: Region | None) -> Edit:
     if settings.alpha_unit == ROW_NORM:
         with work.subject():
             norms = row_norms(work.model, region)
-    return Edit(probe.direction(1), settings.alpha, region, settings.alpha_unit, norms)
+    direction = probe.direction(1)
+    if settings.probe.per_layer:
+        probes = layer_probes(work)
+        direction = torch.stack([probes[layer].direction(1) for layer in region.layers])
+    return Edit(direction, settings.alpha, region, settings.alpha_unit, norms)
