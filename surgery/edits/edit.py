@@ -64,9 +64,10 @@ class Edit:
             raise InputError(f"alpha_unit={self.alpha_unit} is unknown; it is one of {', '.join(UNITS)}")
         if (self.norms is not None) != (self.alpha_unit == ROW_NORM):
             raise InputError(f"norms of rows are what alpha_unit={ROW_NORM} needs, and no other; see row_norms")
-        for layer, rows in self.region.rows.items() if self.norms is not None else ():
-            if self.norms[layer].shape != rows.shape:
-                raise InputError(f"layer {layer} has {rows.numel()} rows, but {self.norms[layer].numel()} norms")
+        if self.norms is not None:
+            for layer, rows in self.region.rows.items():
+                if self.norms[layer].shape != rows.shape:
+                    raise InputError(f"layer {layer} has {rows.numel()} rows, but {self.norms[layer].numel()} norms")
         norm = self.direction.float().norm(dim=-1)
         if self.direction.dim() not in (1, 2) or not norm.isfinite().all() or (norm == 0).any():
             raise InputError("the direction must be a vector [d] that is finite and not zero, or one a layer")

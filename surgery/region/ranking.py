@@ -184,7 +184,8 @@ def _unit(direction: torch.Tensor, component: str, width: int) -> torch.Tensor:
     norm = direction.norm()
     if not norm.isfinite() or norm == 0:
         raise InputError("the direction is zero or not finite, so no row has a cosine with it")
-    return direction / norm
+    unit: torch.Tensor = direction / norm
+    return unit
 
 
 @torch.no_grad()
