@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper paper-quick test test-file test-slow test-cluster test-browser test-latex test-gguf test-site site check real-data real real-quick bench clean
+.PHONY: help install demo paper paper-quick methods-quick test test-file test-slow test-cluster test-browser test-latex test-gguf test-site site check real-data real real-quick bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -47,6 +47,10 @@ paper-quick: install ## some rows of every table and figure on 40 prompts each, 
 	$(BIN)/sweeps paper figure2 quick-table17
 	$(BIN)/sweeps paper figure3 quick-table9
 	$(BIN)/sweeps paper figure4 quick-table2
+
+methods-quick: install ## a few methods at an equal price, two cells each on 40 prompts: table, figure, LaTeX
+	$(BIN)/surgery experiment=methods $(QUICK) sweep=quick-methods method=surgery,directional_ablation,caa hydra.sweeper.n_trials=2
+	$(BIN)/sweeps methods quick-methods --markdown --csv outputs/quick-methods/methods.csv --latex outputs/quick-methods/methods.tex
 
 test: install ## run the tests
 	@# Two tests at a time, a core each: more threads would only wait for each other.
@@ -103,6 +107,7 @@ bench: install ## print what things cost, as ratios; docs/performance.md keeps t
 	$(BIN)/python benchmarks/ranking.py
 	$(BIN)/python benchmarks/hidden_states.py
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/methods.py
 
 clean: ## remove the environment and caches, keep outputs
 	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,7 @@
 
 __all__ = [
     "attention_outputs",
+    "gate_activity",
     "gate_inputs",
     "input_norms",
     "module_outputs",

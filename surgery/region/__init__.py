@@ -4,4 +4,5 @@ __all__ = [
     "choosable_rows",
     "ranking",
     "region",
+    "row_norms",
 ]

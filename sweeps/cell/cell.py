@@ -1,7 +1,7 @@
 """One experiment, fully resolved and validated."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -28,7 +28,7 @@ class Cell:
         texts_fingerprint, probe_fingerprint: likewise (the last for a probe from a file).
         evaluation: the identities of what is measured, by name.
         earlier: fingerprints of what its `composition` applies first, oldest first.
-        layers: what `method.layers` stands for; empty for a method without.
+        layers: what `method.layers` stands for, or with `probe.per_layer` those that rows are chosen from; else empty.
         pairs_fingerprint: of the pairs of texts that `method.pairs` names.
     """
 
@@ -57,14 +57,14 @@ class Cell:
     def identity(self) -> dict[str, Any]:
         """What can change the result."""
         settings = self.settings
-        probe = {key: value for key, value in asdict(settings.probe).items() if key != "path"}
         return {
             "version": VERSION,
             "model": [*self.model_identity.parts().values(), settings.model.dtype, settings.model.chat],
             **({"date": settings.model.date, **settings.model.framing().identity()} if self.renders_chat else {}),
             "texts": self.texts_identity(),
-            "probe": probe | {"fingerprint": self.probe_fingerprint},
-            **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.needs.region else {}),
+            "probe": settings.probe.identity() | {"fingerprint": self.probe_fingerprint},
+            **({"probe.per_layer": True} if settings.probe.per_layer else {}),
+            **({"region": settings.region.identity(), "top_k": self.top_k} if settings.method.needs.region else {}),
             "method": settings.method.identity(),
             **({"method.layers": list(self.layers)} if self.layers else {}),
             **({"pairs": self.pairs_fingerprint} if self.pairs_fingerprint else {}),
@@ -97,6 +97,12 @@ class Cell:
         """The layers whose hidden states are looked at: the probe's, and those of the method."""
         return {self.layer, *self.layers}
 
+    @property
+    def probed_layers(self) -> set[int]:
+        """The layers that have a probe."""
+        a_layer = self.settings.method.needs.probe_a_layer or self.settings.probe.per_layer
+        return self.read_layers if a_layer else {self.layer}
+
     def texts_identity(self) -> list[Any]:
         """What the model is shown of the behavior: the texts, cut; in its chat template on which date and with what."""
         behavior, model = self.settings.behavior, self.settings.model
@@ -126,13 +132,15 @@ class Cell:
             "behavior.limit": settings.behavior.limit,
         }
         keys |= {f"method.{name}": value for name, value in _flat(settings.method.told())}
-        if self.layers:
+        if settings.probe.per_layer:
+            keys["probe.per_layer"] = True
+        if settings.method.needs.layers:
             keys["method.layers"] = ",".join(map(str, self.layers))
         if settings.method.pairs is not None:
             keys["method.pairs"] = settings.method.pairs
         if self.earlier:
             keys["composition"] = "+".join(self.earlier)
-        for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):
+        for group, ignored in ((settings.probe, ("method", "path", "per_layer")), (settings.region, ("rule",))):
             name = "probe" if group is settings.probe else "region"
             if name == "region" and not has_region:
                 continue

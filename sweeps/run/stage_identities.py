@@ -7,7 +7,7 @@ from sweeps.cell.cell import Cell, renders_chat
 from sweeps.plan.experiment import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"trained": 4, "hidden_states": 4, "probe": 3, "ranking": 1, "base": 2, "edited": 2}
+VERSIONS = {"activity": 1, "trained": 4, "hidden_states": 4, "probe": 3, "ranking": 1, "base": 2, "edited": 2}
 
 
 def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
@@ -51,14 +51,24 @@ def trained_identity(cell: Cell, probe_fingerprint: str | None = None) -> dict[s
     }
 
 
-def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
-    """Of the order of all rows by their cosine with a probe's direction; no other setting counts."""
+def ranking_identity(cell: Cell, probe: str | list[str]) -> dict[str, Any]:
+    """Of the order of all rows by their cosine with a probe's direction; no other setting counts.
+
+    Args:
+        probe: its fingerprint; or those of the probes of several layers.
+    """
     return {
         "version": VERSIONS["ranking"],
         "model": [cell.subject_fingerprint, cell.settings.model.dtype],
         "component": cell.settings.region.component,
-        "probe": probe_fingerprint,
+        "probe": probe,
     }
+
+
+def activity_identity(cell: Cell) -> dict[str, Any]:
+    """Of how strongly gates react to the training texts that are to keep."""
+    split = [cell.settings.probe.test_share, cell.settings.seed]
+    return states_identity(cell) | {"version": VERSIONS["activity"], "split": split}
 
 
 def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
@@ -97,7 +107,8 @@ def stage_identities(experiment: Experiment) -> list[tuple[str, dict[str, Any]]]
     read = {*cell.layers, *([cell.layer] if fitted else [])}
     found += [("hidden_states", states_identity(cell) | {"layer": layer}) for layer in sorted(read)]
     if fitted:
-        probed = cell.read_layers if cell.settings.method.needs.probe_a_layer else {cell.layer}
         method = cell.settings.probe.method
-        found += [("probe", probe_identity(cell, method, layer)) for layer in sorted(probed)]
+        found += [("probe", probe_identity(cell, method, layer)) for layer in sorted(cell.probed_layers)]
+    if cell.settings.method.needs.region and cell.settings.region.activity is not None:
+        found.append(("activity", activity_identity(cell)))
     return found + [("base", base_identity(cell, name)) for name in experiment.evaluators]

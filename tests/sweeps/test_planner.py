@@ -49,6 +49,24 @@ def test_what_is_wrong_with_it_is_told_in_the_same_words(world, wrong: str) -> N
     assert said[0] == said[1]
 
 
+def test_settings_of_variants_count_where_they_are_set_alone(world) -> None:
+    materials = Materials()
+    settings = (
+        (),
+        ("probe.per_layer=false", "region.activity=null"),
+        ("probe.per_layer=true",),
+        ("region.activity=1",),
+    )
+    plain, same, per_layer, active = (plan_cell(composed(world, *one), materials).cell for one in settings)
+    assert same.id == plain.id and same.keys() == plain.keys()
+    assert "per_layer" not in plain.identity()["probe"] and "activity" not in plain.identity()["region"]
+    assert not {"probe.per_layer", "region.activity", "method.layers"} & set(plain.keys())
+    assert len({plain.id, per_layer.id, active.id}) == 3
+    assert per_layer.read_layers == per_layer.probed_layers == {1, 2, 3, 4}
+    some = plan_cell(composed(world, "probe.per_layer=true", "region.layers=[2,3]", "layer=4"), materials).cell
+    assert (some.layers, some.keys()["probe.per_layer"]) == ((2, 3), True)
+
+
 def test_layer_and_top_k_may_be_shares_and_the_cell_is_that_of_the_numbers(world) -> None:
     # The tiny model has 4 layers of 40 rows.
     materials = Materials()
