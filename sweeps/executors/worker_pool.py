@@ -11,8 +11,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from surgery.errors import InputError
-from sweeps.engines.grouping import Shared, by_shared_work, shared_work
-from sweeps.engines.protocol import Busy, Ended, Listener, Lost, require_whole
+from sweeps.executors.grouping import Shared, by_shared_work, shared_work
+from sweeps.executors.protocol import Busy, Ended, Listener, Lost, require_whole
 from sweeps.plan.plan import Plan
 
 # How long a worker may take to drop its cell before it is killed, in seconds.
@@ -207,7 +207,7 @@ def _agreement(one: Shared, other: Shared | None) -> int:
 def _start(environment: dict[str, str], bars: bool) -> _Worker:
     ours, theirs = Pipe()
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "sweeps.engines.worker_process", str(theirs.fileno()), str(int(bars))],
+        [sys.executable, "-P", "-m", "sweeps.executors.worker_process", str(theirs.fileno()), str(int(bars))],
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         # What a library prints is no result.

@@ -1,4 +1,4 @@
-"""The cells of a plan, one after another, in a process that keeps the model. Every engine calls this."""
+"""The cells of a plan, one after another, in a process that keeps the model. Every executor calls this."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from surgery.files.whole_files import clear_leftovers, written_whole
 from surgery.probe.chance import chance_note
 from surgery.probe.probe import Probe
-from sweeps.engines.protocol import Busy, Ended, Listener, Said, StageEnded, Started
+from sweeps.executors.protocol import Busy, Ended, Listener, Said, StageEnded, Started
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.plan import Plan
 from sweeps.records.record import lock_file
