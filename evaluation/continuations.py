@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.generation import Generated, Generation, check_prompts, generate
+from evaluation.engines.decoding import Generation
+from evaluation.generation import Generated, check_prompts, generate
 from evaluation.inputs.named_files import file_digest
 from evaluation.inputs.prompts import Label, Prompt, drawn, halves, halves_alone, prompt_files, read_prompts
 from evaluation.measurements.measurement import JSON, UNENDED, Half, Measurement

@@ -5,7 +5,8 @@ from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from evaluation.generation import Decoder, Generation, encode_prompts, prompt_rows
+from evaluation.engines.decoding import Decoder, Generation
+from evaluation.generation import encode_prompts, prompt_rows
 
 if TYPE_CHECKING:
     import torch

@@ -1,6 +1,7 @@
 """lm-eval, in process: its tasks, its batches, and a model as it takes one."""
 
 __all__ = [
+    "lm_eval_batches",
     "lm_eval_model",
     "lm_eval_run",
     "task_folder",

@@ -1,0 +1,6 @@
+"""What computes a model's answers: continuations, log-likelihoods, and what lm-eval asks for."""
+
+__all__ = [
+    "decoding",
+    "engine",
+]
