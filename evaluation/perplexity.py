@@ -48,6 +48,7 @@ class Perplexity:
     tokens_per_batch: int | None = None
 
     cost: ClassVar[int] = 1
+    asks_engine: ClassVar[bool] = True
 
     def first_look(self) -> Self | None:
         """Itself on the selection half."""

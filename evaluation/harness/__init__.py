@@ -4,5 +4,6 @@ __all__ = [
     "lm_eval_batches",
     "lm_eval_model",
     "lm_eval_run",
+    "lm_eval_served",
     "task_folder",
 ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from surgery.errors import InputError
 from sweeps.executors.import_path import import_packages_only
-from sweeps.executors.protocol import Busy, Ended, Event, Said, StageEnded, Started
+from sweeps.executors.protocol import Busy, Ended, Event, Lost, Said, StageEnded, Started
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Over:
 
 
 Line = Event | Refused | Over
-_ALL: tuple[type[Line], ...] = (Started, StageEnded, Said, Ended, Busy, Refused, Over)
+_ALL: tuple[type[Line], ...] = (Started, StageEnded, Said, Ended, Busy, Lost, Refused, Over)
 _KINDS = {kind.__name__: kind for kind in _ALL}
 
 

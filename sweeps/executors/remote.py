@@ -179,6 +179,10 @@ class Remote(ABC):
                     group.ended_any = True
                     self._elsewhere.busy.add(cell)
                     on(line)
+                case Lost(cell):
+                    group.running = None
+                    group.cells.remove(cell)
+                    on(line)
                 case Started(cell):
                     group.running = cell
                     on(line)

@@ -66,8 +66,9 @@ def worker_environments(workers: int | None, gpus_per_worker: int, gpus: Sequenc
     """
     if workers is not None:
         require_whole("workers", workers, 0)
-    require_whole("gpus_per_worker", gpus_per_worker, 1)
-    if not gpus:
+    require_whole("gpus_per_worker", gpus_per_worker, 0)
+    # None of their own: they see all, as workers of an engine that is a server have it.
+    if not gpus or not gpus_per_worker:
         return [{} for _ in range(workers or 1)]
     most = len(gpus) // gpus_per_worker
     count = most if workers is None else workers
@@ -178,7 +179,7 @@ class Workers:
             worker.cell = None
             raise InputError(event.reason)
         else:
-            if isinstance(event, Ended | Busy):
+            if isinstance(event, Ended | Busy | Lost):
                 worker.cell = None
             on(event)
 
