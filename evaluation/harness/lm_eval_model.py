@@ -13,7 +13,6 @@ from evaluation.inputs.model_input import padded
 from evaluation.position_logits import position_logits
 
 if TYPE_CHECKING:
-    from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -45,11 +44,6 @@ class ModelInMemory(ReadsAsMeasured, HFLM):  # type: ignore[misc]
         if self.thoughts is None or isinstance(tokens, int) or not skip_special_tokens:
             return str(super().tok_decode(tokens, skip_special_tokens=skip_special_tokens))
         return self._answer(tokens)
-
-    def generate_until(self, requests: "list[Instance]", disable_tqdm: bool = False) -> list[str]:
-        """What is written after each context; nothing where a thought has not ended."""
-        written: list[str] = super().generate_until(requests, disable_tqdm)
-        return self._answers([request.args[0] for request in requests], written)
 
     def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any) -> torch.Tensor:
         """As lm-eval does it; where thoughts are stripped it goes on to the end, and is cut at a stop text later."""

@@ -9,7 +9,6 @@ from lm_eval.models.openai_completions import LocalCompletionsAPI
 from evaluation.harness.lm_eval_texts import ReadsAsMeasured
 
 if TYPE_CHECKING:
-    from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Questions of a request; the server batches them as it has room.
@@ -80,8 +79,3 @@ class ServedModel(ReadsAsMeasured, LocalCompletionsAPI):  # type: ignore[misc]
             said = self._answer(choice["token_ids"])
             found.append(said[: min((said.find(stop) for stop in self._stops if stop in said), default=len(said))])
         return found
-
-    def generate_until(self, requests: "list[Instance]", disable_tqdm: bool = False) -> list[str]:
-        """What is written after each context; nothing where a thought has not ended."""
-        written: list[str] = super().generate_until(requests, disable_tqdm)
-        return self._answers([request.args[0] for request in requests], written)

@@ -12,6 +12,7 @@ from surgery.tokens.encoding import embedding_rows, padding_id, require_embeddin
 from surgery.tokens.thinking import Thoughts
 
 if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Stands for an answer that is not there; no text to stop at is a part of it.
@@ -81,7 +82,9 @@ class ReadsAsMeasured:
         answer = self.thoughts.parted(ids)[1]
         return _UNENDED if answer is None else answer
 
-    def _answers(self, contexts: Sequence[str], written: Sequence[str]) -> list[str]:
-        """What was written after each context; nothing where a thought has not ended, which is noted."""
-        self.unended |= {context for context, text in zip(contexts, written, strict=True) if text == _UNENDED}
-        return ["" if text == _UNENDED else text for text in written]
+    def generate_until(self, requests: "list[Instance]", disable_tqdm: bool = False) -> list[str]:
+        """What is written after each context; nothing where a thought has not ended."""
+        written: list[str] = super().generate_until(requests, disable_tqdm)  # type: ignore[misc]
+        pairs = list(zip((request.args[0] for request in requests), written, strict=True))
+        self.unended |= {context for context, text in pairs if text == _UNENDED}
+        return ["" if text == _UNENDED else text for _, text in pairs]
