@@ -84,7 +84,7 @@ class CompletionsServer:
         """Has it forget an adapter."""
         self._ask("post", "/v1/unload_lora_adapter", {"lora_name": name})
 
-    def _ask(self, method: str, path: str, payload: object = None, answering: float = ANSWERING) -> Any:
+    def _ask(self, method: str, path: str, payload: Any = None, answering: float = ANSWERING) -> Any:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         try:
             address = self.url.rstrip("/") + path
