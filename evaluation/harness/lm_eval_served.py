@@ -72,7 +72,7 @@ class ServedModel(ReadsAsMeasured, LocalCompletionsAPI):  # type: ignore[misc]
         # What the tokens say is read here, as with any engine.
         return self._post(asked | stopped | {"return_token_ids": True, "skip_special_tokens": False})
 
-    def parse_generations(self, outputs: Any, **kwargs: Any) -> list[str]:  # type: ignore[override]
+    def parse_generations(self, outputs: Any, **kwargs: Any) -> list[str]:
         """What was written, up to a stop text."""
         found = []
         for choice in sorted(outputs["choices"], key=itemgetter("index")):
