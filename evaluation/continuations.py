@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.engines.decoding import Generation
 from evaluation.evaluator import metric_names
-from evaluation.generation import Generated, Generation, check_prompts, generate
+from evaluation.generation import Generated, check_prompts, generate
 from evaluation.inputs.named_files import file_digest
 from evaluation.inputs.prompts import Label, Prompt, drawn, halves, halves_alone, prompt_files, read_prompts
 from evaluation.measurements.measurement import JSON, UNENDED, Half, Measurement
@@ -108,6 +109,7 @@ class Continuations:
     wrapper: str = ""
 
     cost: ClassVar[int] = 2
+    asks_engine: ClassVar[bool] = True
 
     def first_look(self) -> Self | None:
         """On a part of the prompts; nothing where all of them are of the report half."""

@@ -59,6 +59,14 @@ def metric_names(measures: Iterable[object]) -> list[str]:
     return [name for one in measures for name in (one.metric_names() if isinstance(one, NamesMetrics) else ["*"])]
 
 
+def asks_engine(evaluator: object) -> bool:
+    """Whether an evaluator asks the model's engine alone (`evaluation.engines.engine.engine_of`).
+    It says so by an attribute `asks_engine`, and is then given a model without its weights where a server answers for
+    it. Any other is given the model in memory, whatever the engine: it may look at weights and states.
+    """
+    return bool(getattr(evaluator, "asks_engine", False))
+
+
 class Evaluator(Protocol):
     """Measures a model; made from a config, cheap until it measures.
 

@@ -32,6 +32,7 @@ class PromptSets:
     each: Sequence[str] = ("*",)
 
     cost: ClassVar[int] = 2
+    asks_engine: ClassVar[bool] = True
 
     def first_look(self) -> Self | None:
         """On a part of the prompts of each set that has a selection half."""

@@ -1,4 +1,4 @@
-"""Benchmark tasks by lm-eval, in process."""
+"""Benchmark tasks by lm-eval."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
+from evaluation.engines.engine import engine_of
 from evaluation.harness.lm_eval_run import TaskRun, is_task, load_tasks, registered_names, run_tasks, task_versions
 from evaluation.harness.task_folder import TaskFolder, read_task_folder
 from evaluation.inputs.named_files import file_digest, folder_digests
@@ -59,6 +60,7 @@ class LmEval:
     versions: bool = False
 
     cost: ClassVar[int] = 3
+    asks_engine: ClassVar[bool] = True
 
     def first_look(self) -> Self | None:
         """Itself on the selection half."""
@@ -166,7 +168,8 @@ class LmEval:
             max_length=self.max_length,
             renamed=self._renamed(),
         )
-        tasks = run_tasks(self._loaded(), model, tokenizer, run, progress)
+        served = engine_of(model, tokenizer).lm_eval(run, progress)
+        tasks = run_tasks(self._loaded(), served, tokenizer, run, progress)
         return {name: self._primary_first(name, measured) for name, measured in tasks.items()}
 
     def _batch_size(self) -> int | None:

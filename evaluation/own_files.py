@@ -7,9 +7,9 @@ from typing import Any, Literal, TypedDict
 
 from evaluation.continuations import Continuations, Scorer
 from evaluation.divergence.divergence import AT_LEAST, Divergence
+from evaluation.engines.decoding import Generation
 from evaluation.evaluator import Evaluator
 from evaluation.fluency import Fluency
-from evaluation.generation import Generation
 from evaluation.judge.asked_judges import asked_judges
 from evaluation.judge.known_judges import NO_JUDGE
 from evaluation.lm_eval_tasks import LmEval

@@ -1,28 +1,23 @@
 """Perplexity of texts, in windows."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from evaluation.inputs.model_input import evaluation_mode, padded
+from evaluation.engines.engine import engine_of
 from evaluation.inputs.named_files import file_digest, read_text, require_file
 from evaluation.measurements.measurement import JSON, Half, Measurement
-from evaluation.position_logits import position_logits
 from surgery.errors import InputError
 from surgery.files.hub import HubFiles, on_the_hub
-from surgery.states.batch_budget import BatchBudget
-from surgery.states.batching import run_in_batches
 from surgery.texts.tables import read_table
 from surgery.tokens.encoding import embedding_rows, longest_input, require_embeddings, token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from surgery.states.batch_budget import BatchBudget
 
 _WHAT = "the perplexity text"
 
@@ -53,6 +48,7 @@ class Perplexity:
     tokens_per_batch: int | None = None
 
     cost: ClassVar[int] = 1
+    asks_engine: ClassVar[bool] = True
 
     def first_look(self) -> Self | None:
         """Itself on the selection half."""
@@ -111,8 +107,9 @@ class Perplexity:
                 raise InputError(f"{_WHAT} '{path}' has {len(ids)} tokens; two are needed to score one")
             pieces = [ids[start:end] for start, end, _ in spans]
             scored = [count for _, _, count in spans]
-            budget = BatchBudget.of(model, "loglikelihood", self.tokens_per_batch)
-            losses = _losses(model, pieces, scored, budget, f"perplexity {name}" * progress)
+            losses, notes = engine_of(model, tokenizer).losses(
+                pieces, scored, self.tokens_per_batch, f"perplexity {name}" * progress
+            )
             measurements.append(
                 Measurement(
                     name=f"perplexity/{name}",
@@ -122,7 +119,7 @@ class Perplexity:
                     statistic="perplexity",
                     weights=np.array(scored, dtype=np.float64),
                     inputs=tuple(str(tokenizer.decode(piece[:16])) for piece in pieces),
-                    notes=budget.notes(),
+                    notes=notes,
                 )
             )
         return measurements
@@ -171,43 +168,6 @@ def windows(tokens: int, window: int, stride: int) -> list[tuple[int, int, int]]
         if end == tokens:
             break
     return spans
-
-
-def _losses(
-    model: "PreTrainedModel", pieces: Sequence[list[int]], scored: Sequence[int], budget: "BatchBudget", title: str
-) -> "np.typing.NDArray[np.float64]":
-    """Summed negative log-likelihood of the last `scored` tokens of each piece, in nats: [n]."""
-    from tqdm import tqdm
-
-    def run(indices: list[int]) -> list[float]:
-        return _losses_of_batch(model, [pieces[i] for i in indices], [scored[i] for i in indices])
-
-    losses, lengths = np.zeros(len(pieces)), [len(piece) for piece in pieces]
-    with evaluation_mode(model), tqdm(total=len(pieces), desc=title, unit="window", disable=not title) as bar:
-        for indices, batch in run_in_batches(lengths, budget, run):
-            losses[indices] = batch
-            bar.update(len(indices))
-    return losses
-
-
-def _losses_of_batch(model: "PreTrainedModel", pieces: Sequence[list[int]], scored: Sequence[int]) -> list[float]:
-    """Losses of one batch, see `_losses`. Float32 some positions at a time, and summed in float64."""
-    import torch
-
-    # The logits before each token that is scored.
-    rows = torch.repeat_interleave(torch.tensor(scored))
-    columns = torch.cat(
-        [torch.arange(len(piece) - count, len(piece)) - 1 for piece, count in zip(pieces, scored, strict=True)]
-    )
-    targets = torch.cat([torch.tensor(piece[-count:]) for piece, count in zip(pieces, scored, strict=True)])
-    losses: list[torch.Tensor] = []
-    done = 0
-    # A causal model never looks at what is right of a token, so padding there is of no account.
-    for logits in position_logits(model, padded(model, pieces, "right", pad=0), rows, columns):
-        target = targets[done : done + len(logits)].to(logits.device)
-        losses.append(torch.nn.functional.cross_entropy(logits.float(), target, reduction="none").double().cpu())
-        done += len(logits)
-    return [float(some.sum()) for some in torch.cat(losses).split(list(scored))]
 
 
 def _window_id(start: int, ids: list[int]) -> str:

@@ -5,7 +5,8 @@ from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from evaluation.generation import Decoder, Generated, Generation, encode_prompts, gathered, prompt_rows
+from evaluation.engines.decoding import Decoder, Generation
+from evaluation.generation import Generated, encode_prompts, gathered, prompt_rows
 
 if TYPE_CHECKING:
     import torch

@@ -1,42 +1,42 @@
-"""Hydra's names for the engines that send groups of cells to a cluster; docs/scaling.md tells what they need."""
+"""Hydra's names for the executors that send groups of cells to a cluster; docs/scaling.md tells what they need."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 
-from hydra_plugins.resident_launcher import EngineLauncher
+from hydra_plugins.resident_launcher import ExecutorLauncher
 
 if TYPE_CHECKING:
-    from sweeps.engines.protocol import Engine
+    from sweeps.executors.protocol import Executor
 
 
-class SlurmLauncher(EngineLauncher):
-    """Jobs of a SLURM cluster; the keys are those of sweeps.engines.slurm.Slurm."""
+class SlurmLauncher(ExecutorLauncher):
+    """Jobs of a SLURM cluster; the keys are those of sweeps.executors.slurm.Slurm."""
 
     here = False
 
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
 
-    def make_engine(self) -> "Engine":
-        from sweeps.engines.slurm import Slurm
+    def make_executor(self) -> "Executor":
+        from sweeps.executors.slurm import Slurm
 
         return Slurm(**_plain(self._settings))
 
 
-class RayLauncher(EngineLauncher):
-    """Tasks of a Ray cluster; the keys are those of sweeps.engines.ray_engine.RayEngine."""
+class RayLauncher(ExecutorLauncher):
+    """Tasks of a Ray cluster; the keys are those of sweeps.executors.ray_executor.RayExecutor."""
 
     here = False
 
     def __init__(self, **settings: Any) -> None:
         self._settings = settings
 
-    def make_engine(self) -> "Engine":
-        from sweeps.engines.ray_engine import RayEngine
+    def make_executor(self) -> "Executor":
+        from sweeps.executors.ray_executor import RayExecutor
 
-        return RayEngine(**_plain(self._settings))
+        return RayExecutor(**_plain(self._settings))
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

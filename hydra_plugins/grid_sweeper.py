@@ -17,7 +17,7 @@ from sweeps.config.key_types import type_in
 from sweeps.config.written_values import as_written
 
 if TYPE_CHECKING:
-    from hydra_plugins.resident_launcher import EngineLauncher
+    from hydra_plugins.resident_launcher import ExecutorLauncher
 
 
 class CellSweeper(Sweeper):
@@ -37,10 +37,10 @@ class CellSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
         # Not isinstance: Hydra runs every plugin's module once more as it looks for plugins, so classes are doubled.
-        if not hasattr(launcher, "make_engine"):
+        if not hasattr(launcher, "make_executor"):
             name = config.hydra.runtime.choices.get("hydra/launcher")
             raise InputError(f"hydra/launcher={name} can't run cells; choose resident, resident_slurm or resident_ray")
-        self.launcher: EngineLauncher = launcher
+        self.launcher: ExecutorLauncher = launcher
 
     def overrides(self, arguments: Sequence[str]) -> list[Override]:
         """What is asked for, parsed; for a key that is given twice the last counts.

@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from sweeps.config.composition import compose_jobs
 
 if TYPE_CHECKING:
-    from sweeps.engines.protocol import Engine
+    from sweeps.executors.protocol import Executor
 
 
-class EngineLauncher(Launcher):
-    """Composes the cells and runs them on an engine; each kind says which."""
+class ExecutorLauncher(Launcher):
+    """Composes the cells and runs them on an executor; each kind says which."""
 
     # Whether cells run on this machine, so that what it does not have can be told before any of them does.
     here = True
@@ -25,18 +25,18 @@ class EngineLauncher(Launcher):
         self.loader: Any = hydra_context.config_loader
         self.config = config
 
-    def make_engine(self) -> "Engine":
-        """The engine that runs the cells; raises InputError when it can't be had."""
+    def make_executor(self) -> "Executor":
+        """The executor that runs the cells; raises InputError when it can't be had."""
         raise NotImplementedError
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from sweeps.commands.run_composed import run_composed
 
-        run_composed(compose_jobs(self.loader, self.config, job_overrides), self.make_engine, self.here)
+        run_composed(compose_jobs(self.loader, self.config, job_overrides), self.make_executor, self.here)
         return []
 
 
-class ResidentLauncher(EngineLauncher):
+class ResidentLauncher(ExecutorLauncher):
     """Worker processes on this machine that keep the model.
 
     Args:
@@ -48,10 +48,10 @@ class ResidentLauncher(EngineLauncher):
         self._workers = workers
         self._gpus_per_worker = gpus_per_worker
 
-    def make_engine(self) -> "Engine":
-        from sweeps.engines.local import local_engine
+    def make_executor(self) -> "Executor":
+        from sweeps.executors.local import local_executor
 
-        return local_engine(self._workers, self._gpus_per_worker)
+        return local_executor(self._workers, self._gpus_per_worker)
 
 
 ConfigStore.instance().store(

@@ -29,7 +29,7 @@ MANY_KEYS = {
     ("evaluation/safety/safety.py", "safety_evaluators"),
     ("sweeps/commands/export_commands.py", "export"),
     ("sweeps/commands/methods_command.py", "methods"),
-    ("sweeps/engines/slurm.py", "__init__"),
+    ("sweeps/executors/slurm.py", "__init__"),
 }
 # What of this repository uses the packages, beside themselves and the tests.
 USERS = ("toyworld", "validation", "benchmarks", "tools")

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from evaluation.continuations import Continuations, Sample
 from evaluation.divergence.distributions import Distributions, divergences, likeliest, read_answers
-from evaluation.generation import Decoder, continue_rows, encode_prompts, prompt_rows
+from evaluation.engines.decoding import Decoder
+from evaluation.generation import continue_rows, encode_prompts, prompt_rows
 from evaluation.measurements.measurement import JSON, UNENDED, Half, Measurement
 from surgery.errors import InputError
 from surgery.states.batch_budget import BatchBudget

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluation.harness.lm_eval_batches import run_within_budgets
 from evaluation.inputs.isolation import preserved_random_state, quiet
 from evaluation.measurements.measurement import JSON, UNENDED, Half, Measurement
 from surgery.errors import InputError
@@ -20,7 +19,7 @@ from surgery.tokens.framing import framing_of
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
     from lm_eval.tasks import TaskManager
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 # lm-eval's own seeds (`simple_evaluate`): some tasks draw their examples with them.
 _PYTHON_SEED, _SEED = 0, 1234
@@ -175,39 +174,34 @@ class TaskRun:
 
 def run_tasks(
     tasks: "Mapping[str, Task]",
-    model: "PreTrainedModel",
+    served: AbstractContextManager[tuple[Any, Mapping[str, Mapping[str, JSON]]]],
     tokenizer: "PreTrainedTokenizerBase",
     run: TaskRun,
     progress: bool = False,
 ) -> dict[str, list[Measurement]]:
-    """{name in the results: its measurements, the primary metric's first}."""
+    """{name in the results: its measurements, the primary metric's first}.
+
+    Args:
+        served: the model as lm-eval takes it, and notes of its batches, see `evaluation.engines.engine.Engine.lm_eval`.
+        tokenizer: framed as the model is asked.
+    """
     # evaluate and not simple_evaluate, which spends four seconds a call on describing the machine.
     from lm_eval.evaluator import evaluate
 
-    from evaluation.harness.lm_eval_model import ModelInMemory
-
-    training = model.training
-    try:
-        with _as_lm_eval_runs(progress):
-            lm = ModelInMemory(model, tokenizer, run.max_length, run.chat)
-            batches = run_within_budgets(lm, model, run.batch_size, progress)
-            for task in tasks.values():
-                task.set_fewshot_seed(seed=_SEED)
-            results = evaluate(
-                lm=lm,
-                task_dict={"tasks": dict(tasks), "groups": {}, "group_map": {}},
-                limit=run.limit,
-                samples=None
-                if run.sampled is None
-                else {name: _places(name, tasks[name], run.sampled) for name in tasks},
-                bootstrap_iters=0,
-                system_instruction=framing_of(tokenizer).system if run.chat else None,
-                log_samples=True,
-                apply_chat_template=run.chat,
-                fewshot_as_multiturn=run.chat,
-            )
-    finally:
-        model.train(training)
+    with _as_lm_eval_runs(progress), served as (lm, batches):
+        for task in tasks.values():
+            task.set_fewshot_seed(seed=_SEED)
+        results = evaluate(
+            lm=lm,
+            task_dict={"tasks": dict(tasks), "groups": {}, "group_map": {}},
+            limit=run.limit,
+            samples=None if run.sampled is None else {name: _places(name, tasks[name], run.sampled) for name in tasks},
+            bootstrap_iters=0,
+            system_instruction=framing_of(tokenizer).system if run.chat else None,
+            log_samples=True,
+            apply_chat_template=run.chat,
+            fewshot_as_multiturn=run.chat,
+        )
     assert results is not None, "lm-eval gives results on the first process only"
     called = {name: run.renamed.get(name, name) for name in tasks}
     measured = {}

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.continuations import Judged
-from evaluation.generation import Generation, continue_rows
+from evaluation.engines.decoding import Generation
+from evaluation.generation import continue_rows
 from evaluation.inputs.isolation import preserved_random_state
 from evaluation.inputs.model_input import evaluation_mode, padded
 from evaluation.judge.guard_file import LEAST, UNPARSED, GuardFile, read_guard

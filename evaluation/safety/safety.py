@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from evaluation.continuations import Continuations, Scorer
 from evaluation.divergence.divergence import AT_LEAST, Divergence
+from evaluation.engines.decoding import Generation
 from evaluation.evaluator import Evaluator
-from evaluation.generation import Generation
 from evaluation.grouped_prompts import PromptSets
 from evaluation.judge.asked_judges import asked_judges
 from evaluation.judge.known_judges import judge_metric, judge_names

@@ -35,6 +35,7 @@ class Sampled:
     samples: int = 25
 
     cost: ClassVar[int] = 2
+    asks_engine: ClassVar[bool] = True
 
     def first_look(self) -> Self | None:
         """On a part of the prompts; nothing where all of them are of the report half."""

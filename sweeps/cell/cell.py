@@ -30,6 +30,7 @@ class Cell:
         earlier: fingerprints of what its `composition` applies first, oldest first.
         layers: what `method.layers` stands for, or with `probe.per_layer` those that rows are chosen from; else empty.
         pairs_fingerprint: of the pairs of texts that `method.pairs` names.
+        engine_version: of an engine that is a server; None for the library that the record names anyway.
     """
 
     settings: Settings
@@ -42,6 +43,7 @@ class Cell:
     earlier: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
     pairs_fingerprint: str | None = None
+    engine_version: str | None = None
 
     @cached_property
     def id(self) -> str:
@@ -52,7 +54,22 @@ class Cell:
     def protocol(self) -> str:
         """12 hexadecimal digits of the hash of what is measured and how; equal where results may stand in one table."""
         framing = self.settings.model.framing().measured() if self.renders_chat else {}
-        return sha256(canonical_json({**self.evaluation, **framing}).encode()).hexdigest()[:12]
+        measured = {**self.evaluation, **framing, **self.engine_identity()}
+        return sha256(canonical_json(measured).encode()).hexdigest()[:12]
+
+    def engine_identity(self) -> dict[str, Any]:
+        """What computes the answers, by name and version; empty for the model in memory."""
+        engine = self.settings.engine
+        if not engine.served:
+            return {}
+        told = {"arguments": list(map(str, engine.arguments))} if engine.arguments else {}
+        return {"engine": {"name": engine.name, "version": self.engine_version, **told}}
+
+    @property
+    def engine_told(self) -> str | None:
+        """`vllm 0.32.0`; None for the model in memory."""
+        engine = self.settings.engine
+        return f"{engine.name} {self.engine_version}" if engine.served else None
 
     def identity(self) -> dict[str, Any]:
         """What can change the result."""
@@ -74,6 +91,7 @@ class Cell:
             "seed": settings.seed,
             "evaluation": self.evaluation,
             **({"composition": list(self.earlier)} if self.earlier else {}),
+            **self.engine_identity(),
         }
 
     @property
@@ -140,6 +158,8 @@ class Cell:
             keys["method.pairs"] = settings.method.pairs
         if self.earlier:
             keys["composition"] = "+".join(self.earlier)
+        if self.engine_told is not None:
+            keys["engine"] = self.engine_told
         for group, ignored in ((settings.probe, ("method", "path", "per_layer")), (settings.region, ("rule",))):
             name = "probe" if group is settings.probe else "region"
             if name == "region" and not has_region:

@@ -28,6 +28,7 @@ class Needs:
         system: it takes a system prompt, which the chat template is given.
         pairs: it trains on pairs of texts, which `method.pairs` may name.
         library: that it needs and that comes with an extra of ours: (library, extra).
+        adapter: what it does is always a LoRA, which a server can put on the base.
         room: of `sweeps/`, where a method of ours lies.
     """
 
@@ -41,6 +42,7 @@ class Needs:
     system: bool = False
     pairs: bool = False
     library: tuple[str, str] | None = None
+    adapter: bool = False
     room: str = "methods"
 
 
@@ -48,13 +50,13 @@ MLP = ("gate_proj", "up_proj", "down_proj")
 
 # Each is a file of this name in its room.
 METHODS: Mapping[str, Needs] = {
-    "surgery": Needs(region=True, adds_to_rows=True),
+    "surgery": Needs(region=True, adds_to_rows=True, adapter=True),
     "feature_subtraction": Needs(),
     "activation_addition": Needs(),
     "directional_ablation": Needs(),
     "gradient_ascent": Needs(numbers=("lr", "epochs", "batch_size")),
-    "lora": Needs(probe=False, numbers=FINE_TUNING),
-    "task_vector": Needs(probe=False, numbers=FINE_TUNING),
+    "lora": Needs(probe=False, numbers=FINE_TUNING, adapter=True),
+    "task_vector": Needs(probe=False, numbers=FINE_TUNING, adapter=True),
     "system_prompt": Needs(probe=False, system=True),
     "caa": Needs(layers=(1 / 3, 2 / 3), probe_a_layer=True),
     "gate_bias": Needs(region=True, components=("gate_proj",)),
@@ -62,8 +64,8 @@ METHODS: Mapping[str, Needs] = {
     "layer_weighted_ablation": Needs(numbers=KERNELS, room="closed_form"),
     "projection": Needs(probe=False, numbers=("rank",), layers=(1 / 2, 1), room="closed_form"),
     "neuron_scaling": Needs(region=True, components=MLP, room="closed_form"),
-    "sft": Needs(probe=False, numbers=FINE_TUNING, pairs=True, library=("trl", "train")),
-    "dpo": Needs(probe=False, numbers=(*FINE_TUNING, "beta"), pairs=True, library=("trl", "train")),
+    "sft": Needs(probe=False, numbers=FINE_TUNING, pairs=True, library=("trl", "train"), adapter=True),
+    "dpo": Needs(probe=False, numbers=(*FINE_TUNING, "beta"), pairs=True, library=("trl", "train"), adapter=True),
     "wanda": Needs(probe=False, numbers=("behavior_share", "utility_share")),
     "contrastive_decoding": Needs(probe=False, numbers=FINE_TUNING),
 }

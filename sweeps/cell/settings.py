@@ -209,6 +209,31 @@ class MethodSettings:
 
 
 @dataclass(frozen=True, config=STRICT)
+class EngineSettings:
+    """What computes the model's answers. Where it is, and how many edits it takes at once, is not part of what it is.
+
+    Attributes:
+        url: of a vLLM server that runs.
+        python: of an environment that a server is started from.
+        max_loras: edits that are computed in one batch.
+        max_lora_rank: the highest rank of an edit.
+        arguments: more of vLLM's own for a server that is started: they may change what it computes.
+    """
+
+    name: Literal["transformers", "vllm"] = "transformers"
+    url: str | None = None
+    python: str | None = None
+    max_loras: PositiveInt = 4
+    max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16
+    arguments: list[str | int | float] = field(default_factory=list)
+
+    @property
+    def served(self) -> bool:
+        """Whether a server computes them."""
+        return self.name == "vllm"
+
+
+@dataclass(frozen=True, config=STRICT)
 class Settings:
     """The keys of one experiment as they were given: valid one by one, not yet held against model and texts."""
 
@@ -223,3 +248,4 @@ class Settings:
     alpha_unit: Literal["raw", "unit", "row_norm"]
     seed: Annotated[int, Field(ge=0)]
     composition: list[str] = field(default_factory=list)
+    engine: EngineSettings = field(default_factory=EngineSettings)

@@ -8,19 +8,19 @@ from sweeps.conduct.dry_run import show_plan
 from sweeps.conduct.run_plan import run_plan
 from sweeps.config.composition import Composed
 from sweeps.config.followed_cells import first_and_following, following, on_its_own
-from sweeps.engines.local import local_engine
-from sweeps.engines.protocol import Engine
+from sweeps.executors.local import local_executor
+from sweeps.executors.protocol import Executor
 from sweeps.plan.materials import Materials
 from sweeps.plan.planner import make_plan, plan_cell
 from sweeps.terminal.library_output import quiet_libraries
 
 
-def run_composed(composed: Sequence[Composed], make_engine: Callable[[], Engine], here: bool = True) -> None:
+def run_composed(composed: Sequence[Composed], make_executor: Callable[[], Executor], here: bool = True) -> None:
     """Plans and runs composed cells; those that follow others once these are there.
 
     Args:
         composed: the cells.
-        make_engine: makes what runs them.
+        make_executor: makes what runs them.
         here: whether that is on this machine, which then has to have the devices they name.
 
     Raises:
@@ -43,15 +43,15 @@ def run_composed(composed: Sequence[Composed], make_engine: Callable[[], Engine]
         return
     quiet_libraries()
     materials.keep.move_to(plan.store_folder)
-    if run_plan(plan, make_engine()).failed:
+    if run_plan(plan, make_executor()).failed:
         raise CellsFailed
     if later:
         cells = [plan_cell(followed, materials).cell.id for _, followed in later]
         then = [following(one, plan.sweep_folder / cell) for (one, _), cell in zip(later, cells, strict=True)]
-        if run_plan(make_plan([*first, *then], materials), make_engine()).failed:
+        if run_plan(make_plan([*first, *then], materials), make_executor()).failed:
             raise CellsFailed
 
 
 def run_here(one: Composed) -> None:
     """Runs a single cell in this process; raises as `run_composed` does."""
-    run_composed([one], lambda: local_engine(0, 1))
+    run_composed([one], lambda: local_executor(0, 1))

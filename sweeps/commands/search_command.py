@@ -18,7 +18,7 @@ from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 
 if TYPE_CHECKING:
-    from sweeps.engines.protocol import Engine
+    from sweeps.executors.protocol import Executor
 
 
 class Launcher(Protocol):
@@ -26,8 +26,8 @@ class Launcher(Protocol):
 
     here: bool
 
-    def make_engine(self) -> "Engine":
-        """The engine that runs the cells."""
+    def make_executor(self) -> "Executor":
+        """The executor that runs the cells."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> object:
         """Runs cells that are known beforehand."""
@@ -59,7 +59,7 @@ def search(
         launcher.launch(space.ends(), initial_job_idx=0)
         return
     found = Search.of(SearchSettings(**_plain(dict(settings))), space, loader, master)
-    if _would_run([found], launcher) and run_search(found, launcher.make_engine()).failed:
+    if _would_run([found], launcher) and run_search(found, launcher.make_executor()).failed:
         raise CellsFailed
 
 
@@ -86,7 +86,7 @@ def search_methods(
     found = method_searches(overrides, spaces, SearchSettings(**_plain(dict(settings))), loader, master)
     if not _would_run(found, launcher):
         return
-    outcome, plan = run_searches(found, launcher.make_engine()), found[0].first
+    outcome, plan = run_searches(found, launcher.make_executor()), found[0].first
     try:
         show_methods(compared_methods(outcome.records, plan.sweep_folder, plan.choice), console())
         console().print(f"`sweeps methods {plan.sweep}` shows this again, with figures", markup=False, soft_wrap=True)

@@ -23,7 +23,7 @@ from sweeps.config.composition import Composed
 from sweeps.config.config_files import file_in, place_of, read_config_files
 from sweeps.config.model_and_behavior import require_both_halves
 from sweeps.config.read_settings import KeyIsWrong
-from sweeps.engines.import_path import import_packages_only
+from sweeps.executors.import_path import import_packages_only
 from sweeps.help.help_page import help_page
 from sweeps.short_path.named_model import model_key
 from sweeps.terminal.output import speak_plainly

@@ -18,7 +18,7 @@ from sweeps.commands.paper_command import paper
 from sweeps.commands.store_command import store
 from sweeps.commands.sync_command import sync
 from sweeps.commands.verify_command import verify
-from sweeps.engines.import_path import import_packages_only
+from sweeps.executors.import_path import import_packages_only
 from sweeps.records.metric import key_of
 from sweeps.records.numbers import change, number
 from sweeps.records.record import RESULT, SAMPLES, cell_folders, load_records, sweep_folders

@@ -1,4 +1,4 @@
-"""A plan carried out: cells handed to an engine, and what is said before and after."""
+"""A plan carried out: cells handed to an executor, and what is said before and after."""
 
 __all__ = [
     "conductor",

@@ -1,4 +1,4 @@
-"""Drives an engine through the cells of plans: what is kept, what is retried, what a person sees."""
+"""Drives an executor through the cells of plans: what is kept, what is retried, what a person sees."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -8,7 +8,7 @@ from time import monotonic
 from rich.console import Console
 from rich.markup import escape
 
-from sweeps.engines.protocol import Busy, Ended, Engine, Event, Lost, Said, StageEnded, Started
+from sweeps.executors.protocol import Busy, Ended, Event, Executor, Lost, Said, StageEnded, Started
 from sweeps.plan.plan import Plan
 from sweeps.records.record import Record, sound_records, write_table
 from sweeps.terminal.progress import Progress
@@ -22,18 +22,18 @@ LOOK_AGAIN = 1.0
 
 
 class Conductor:
-    """Runs cells of one sweep through an engine and keeps their records.
+    """Runs cells of one sweep through an executor and keeps their records.
 
     Args:
         folder: of the sweep.
-        engine: what runs cells; closed by `close`.
+        executor: what runs cells; closed by `close`.
         progress: what a person sees.
         records: those there are already, by cell.
     """
 
-    def __init__(self, folder: Path, engine: Engine, progress: Progress, records: Mapping[str, Record]) -> None:
+    def __init__(self, folder: Path, executor: Executor, progress: Progress, records: Mapping[str, Record]) -> None:
         self._folder = folder
-        self._engine = engine
+        self._executor = executor
         self._progress = progress
         self._plans: dict[str, Plan] = {}
         self._tries: dict[str, int] = {}
@@ -46,7 +46,7 @@ class Conductor:
     @property
     def slots(self) -> int:
         """How many cells run at once."""
-        return self._engine.slots
+        return self._executor.slots
 
     def finished(self, cells: Collection[str], known: Collection[str] = ()) -> None:
         """Says which cells of the command had ended before it began, and which others are chosen among too."""
@@ -60,7 +60,7 @@ class Conductor:
             self._plans[cell] = plan
             self._tries[cell] = 0
         self._open.update(waiting)
-        self._engine.submit(plan, waiting)
+        self._executor.submit(plan, waiting)
 
     @property
     def open(self) -> int:
@@ -72,7 +72,7 @@ class Conductor:
         if len(self._busy) == len(self._open):
             time.sleep(LOOK_AGAIN / 5)
         self._look_again()
-        self._engine.wait(self._on)
+        self._executor.wait(self._on)
         fresh, self._fresh = self._fresh, []
         if fresh and monotonic() >= self._next_table:
             self._write_table()
@@ -88,7 +88,7 @@ class Conductor:
 
     def close(self) -> None:
         """Ends what still runs and writes results.csv."""
-        self._engine.close()
+        self._executor.close()
         self._progress.close()
         # Another command may have added to the sweep meanwhile.
         self.records |= sound_records(self._folder)[0]
@@ -121,7 +121,7 @@ class Conductor:
         due = [cell for cell, when in self._busy.items() if when <= monotonic()]
         for cell in due:
             self._busy[cell] = float("inf")
-            self._engine.submit(self._plans[cell], [cell])
+            self._executor.submit(self._plans[cell], [cell])
 
     def _ended(self, record: Record) -> None:
         self._busy.pop(record.cell, None)
@@ -138,7 +138,7 @@ class Conductor:
         self._tries[cell] += 1
         if self._tries[cell] <= RETRIES:
             self._progress.lost(cell, f"{plan.label(cell)}: {reason}; the cell is run again")
-            self._engine.submit(plan, [cell])
+            self._executor.submit(plan, [cell])
             return
         record = plan.experiment(cell).failed(f"{reason}, {self._tries[cell]} times")
         record.save(self._folder / cell)

@@ -124,7 +124,9 @@ def _work_of(experiment: Experiment) -> str:
 
     device = experiment.cell.settings.model.device
     on_cpu = device == "cpu" or not torch.cuda.is_available()
-    return _work(experiment.cell.keys(), experiment.cell.protocol, machine("cpu" if on_cpu else "cuda"))
+    here = machine("cpu" if on_cpu else "cuda")
+    told = experiment.cell.engine_told
+    return _work(experiment.cell.keys(), experiment.cell.protocol, here | ({"device": told} if told else {}))
 
 
 def _work(keys: Mapping[str, Any], protocol: str, machine: Mapping[str, Any]) -> str:

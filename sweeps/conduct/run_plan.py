@@ -7,7 +7,7 @@ from pathlib import Path
 from surgery.errors import InputError
 from surgery.files.whole_files import written_whole
 from sweeps.conduct.conductor import Conductor, say_what_is_kept
-from sweeps.engines.protocol import Engine
+from sweeps.executors.protocol import Executor
 from sweeps.plan.plan import Plan
 from sweeps.plan.text_notes import require_above_chance, texts_notes
 from sweeps.records.record import Record, sound_records
@@ -44,7 +44,7 @@ class Outcome:
     failed: tuple[str, ...]
 
 
-def run_plan(plan: Plan, engine: Engine) -> Outcome:
+def run_plan(plan: Plan, executor: Executor) -> Outcome:
     """Runs every cell that has no record yet and prints what came out.
 
     A cell that fails is recorded and shown at once, and the others go on (`fail_fast` stops). An interrupt drops the
@@ -55,7 +55,7 @@ def run_plan(plan: Plan, engine: Engine) -> Outcome:
     """
     try:
         with sweep_log(plan.sweep_folder):
-            conductor = start(plan, engine, len(plan.experiments))
+            conductor = start(plan, executor, len(plan.experiments))
             try:
                 conductor.run(plan)
             finally:
@@ -67,12 +67,12 @@ def run_plan(plan: Plan, engine: Engine) -> Outcome:
         raise
 
 
-def start(plan: Plan, engine: Engine, total: int) -> Conductor:
+def start(plan: Plan, executor: Executor, total: int) -> Conductor:
     """Says what is finished of a plan already.
 
     Args:
         plan: whose sweep it is.
-        engine: what will run its cells.
+        executor: what will run its cells.
         total: how many cells there will be in all.
 
     Raises:
@@ -87,7 +87,7 @@ def start(plan: Plan, engine: Engine, total: int) -> Conductor:
         progress_console.print(said, markup=False, style="yellow", soft_wrap=True)
     require_above_chance(plan, [records[e.cell.id] for e in plan.experiments if e.cell.id in records])
     say_what_is_kept(plan, records, progress_console)
-    conductor = Conductor(plan.sweep_folder, engine, Progress(progress_console, total, engine.slots), records)
+    conductor = Conductor(plan.sweep_folder, executor, Progress(progress_console, total, executor.slots), records)
     conductor.finished({experiment.cell.id for experiment in plan.experiments} - set(plan.waiting(records)))
     return conductor
 

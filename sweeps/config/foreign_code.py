@@ -18,7 +18,8 @@ def foreign_code(values: Any) -> list[str]:
         values: the config as plain containers.
 
     Returns:
-        `_target_`s that are not ours, and the `trust_...` keys that are set for anything not shipped with us.
+        `_target_`s that are not ours, the `trust_...` keys that are set for anything not shipped with us, and what an
+        engine would be started from, or where it is.
     """
     found: list[str] = []
     for mapping in _mappings(values):
@@ -32,6 +33,10 @@ def foreign_code(values: Any) -> list[str]:
     name = str(method.get("name")) if isinstance(method, Mapping) else ""
     if "." in name and not _is_ours(name):
         found.append(name)
+    engine = values.get("engine") if isinstance(values, Mapping) else None
+    for key in ("python", "url"):
+        if isinstance(engine, Mapping) and engine.get(key):
+            found.append(f"engine.{key}={engine[key]}")
     return list(dict.fromkeys(found))
 
 

@@ -73,7 +73,7 @@ class RunSettings(TypedDict):
 RUN_KEYS = tuple(RunSettings.__annotations__)
 # What a command has once, for all its cells.
 COMMAND_KEYS = ("sweep", "output_dir", "tracking", "dry_run", "fail_fast", "retry_failed", "strict")
-CELL_GROUPS = ("model", "behavior", "probe", "region", "method")
+CELL_GROUPS = ("model", "behavior", "probe", "region", "method", "engine")
 CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed", "composition")
 
 # What is possible, where a type's own words would not tell a person enough.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from evaluation.generation import Generation
+from evaluation.engines.decoding import Generation
 from evaluation.streaming import stream
 from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint

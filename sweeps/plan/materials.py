@@ -24,6 +24,7 @@ from sweeps.cell.settings import Settings
 from sweeps.config.key_types import TARGET, parameters
 from sweeps.config.read_settings import KeyIsWrong, unknown_key
 from sweeps.plan.evaluation_keys import require_types
+from sweeps.serving.engine_version import version_of
 from sweeps.store.kept_digests import KeptDigests
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Materials:
     _texts: dict[str, LabelledTexts] = field(default_factory=dict)
     _pairs: dict[str, TextPairs] = field(default_factory=dict)
     _evaluators: dict[str, Evaluators] = field(default_factory=dict)
+    _engines: dict[str, str] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
     _shown: dict[str, list[str]] = field(default_factory=dict)
 
@@ -83,6 +85,16 @@ class Materials:
         if path is not None and path not in self._pairs:
             self._pairs[path] = read_pairs(path, "method.pairs")
         return None if path is None else self._pairs[path]
+
+    def engine_version(self, settings: Settings) -> str | None:
+        """Of the server that computes answers, or that would be started; None where none does."""
+        engine = settings.engine
+        if not engine.served:
+            return None
+        key = canonical_json([engine.url, engine.python])
+        if key not in self._engines:
+            self._engines[key] = version_of(engine)
+        return self._engines[key]
 
     def evaluators(self, values: Mapping[str, Any]) -> Evaluators:
         """The evaluators that the composed config names, checked."""

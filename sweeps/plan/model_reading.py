@@ -10,8 +10,8 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME
 
+from evaluation.engines.decoding import end_tokens
 from evaluation.evaluator import Evaluator, ShowsPrompts
-from evaluation.generation import end_tokens
 from surgery.edits.intervention import Intervention
 from surgery.errors import InputError, foreign_errors
 from surgery.files.gguf_file import GgufFile

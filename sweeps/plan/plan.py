@@ -62,7 +62,7 @@ class Plan:
     def ended(self, cell: str) -> Record | None:
         """The record of a cell that has ended, so that it is not run: whole, undamaged, and one that `stands`.
 
-        Every engine asks this, here and on clusters.
+        Every executor asks this, here and on clusters.
         """
         folder = self.sweep_folder / cell
         if not (folder / RESULT).is_file():

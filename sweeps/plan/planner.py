@@ -14,6 +14,7 @@ from sweeps.cell.settings import Settings
 from sweeps.config.composition import Composed
 from sweeps.config.read_settings import COMMAND_KEYS, read_settings
 from sweeps.config.wandb_settings import settled
+from sweeps.plan.engine_checks import require_adapters, require_engine
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.layers import cell_layer, chosen_layers, method_layers
 from sweeps.plan.materials import Materials
@@ -92,6 +93,7 @@ def plan_cell(composed: Composed, materials: Materials) -> Experiment:
 def _look(settings: Settings, values: Mapping[str, Any], materials: Materials) -> None:
     """What can be checked of a cell without torch."""
     _require_method(settings)
+    require_engine(settings)
     materials.texts(settings)
     materials.pairs(settings)
     materials.evaluators(values)
@@ -168,6 +170,7 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
     model = materials.models.facts(settings)
     depth = model.depth
     earlier = materials.models.earlier(settings)
+    require_adapters(settings, earlier)
     probe = materials.models.probe(settings)
     layer = cell_layer(settings, depth, probe)
     component = settings.region.component
@@ -191,6 +194,7 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         earlier=tuple(one.fingerprint for one in earlier),
         layers=tuple(layers) if settings.probe.per_layer else method_layers(settings, depth),
         pairs_fingerprint=pairs.fingerprint if pairs else None,
+        engine_version=materials.engine_version(settings),
     )
     return Experiment(
         cell=cell,

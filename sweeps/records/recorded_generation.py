@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evaluation.generation import Generation
+from evaluation.engines.decoding import Generation
 from surgery.errors import InputError
 from sweeps.cell.settings import TOLD_OF_BASE, framing_keys
 from sweeps.records.choice import Choice

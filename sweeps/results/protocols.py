@@ -79,7 +79,9 @@ def what_differs(cells: tuple[Record, Record], folders: tuple[Path, Path], names
     one, other = (config.get("evaluation") or {} for config in configs)
     if not one or not other:
         return "it is unclear what differs, since there is no config.yaml beside the records"
-    differing = [*_framing(*configs), *_settings(one, other)]
+    engines = [cell.keys.get("engine", "transformers") for cell in cells]
+    by_engine = [("engine", *engines)] if engines[0] != engines[1] else []
+    differing = [*by_engine, *_framing(*configs), *_settings(one, other)]
     told = [f"{key} is {_shown(a)} in {names[0]} and {_shown(b)} in {names[1]}" for key, a, b in differing]
     ours, theirs = ({name for name, value in _measurements(config).items() if value} for config in (one, other))
     for only, name in ((ours - theirs, names[0]), (theirs - ours, names[1])):

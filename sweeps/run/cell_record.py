@@ -1,7 +1,7 @@
 """Record: what is kept of a cell that is done or was given up."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from surgery.probe.probe import Probe
 from surgery.region.ranking import RowRanking
 from surgery.region.region import Region
 from sweeps.plan.experiment import Experiment
-from sweeps.records.machine import machine
 from sweeps.records.metric import Metric
 from sweeps.records.metrics_of import metrics_of
 from sweeps.records.record import AT_CHANCE, CONFIG, EARLIER, EDIT, SAMPLES, Record
@@ -40,7 +39,10 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Findings:
-    """What a cell came to, step by step; `region` is None for a method that has none."""
+    """What a cell came to, step by step; `region` is None for a method that has none.
+
+    `served` says how a server was tried that the edit was put on.
+    """
 
     behavior: Probe
     probe: Probe
@@ -50,6 +52,7 @@ class Findings:
     receipt: Receipt
     base: Sequence[Measurement]
     edited: Sequence[Measurement]
+    served: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def done_record(work: CellWork, findings: Findings, folder: Path) -> Record:
         probe=_of_the_probe(work, findings),
         edit=_of_the_edit(work, findings),
         batches=_batches(work, [*findings.base, *findings.edited]),
-        machine=machine(str(work.model.device)),
+        machine=work.machine,
         store=work.used,
         files={name: sha256_of_file(folder / name) for name in (CONFIG, EDIT, SAMPLES, *earlier)},
     )
@@ -137,6 +140,7 @@ def _of_the_edit(work: CellWork, findings: Findings) -> dict[str, Any]:
         "region": described(intervention),
         "fingerprint": intervention.fingerprint,
         **asdict(findings.receipt),
+        **({"served": findings.served} if findings.served else {}),
     }
     if findings.region is None:
         return found

@@ -10,7 +10,6 @@ from evaluation.measurements.measurement import Measurement
 from evaluation.measurements.measurement_files import load_measurements, save_measurements
 from evaluation.probe_loss import probe_loss
 from surgery.errors import InputError
-from surgery.model.fingerprints import fingerprint
 from surgery.probe.probe import Probe
 from surgery.texts.text_split import split_texts
 from surgery.texts.texts import LabelledTexts
@@ -65,15 +64,16 @@ def probe_losses(work: CellWork, probe: Probe) -> Measured:
     """The probe's loss a class on its test texts (Table 13), on the model as it is now."""
     settings, texts = work.cell.settings, work.experiment.texts
     chosen = _loss_texts(texts, settings.probe.test_share, settings.seed)
-    return probe_loss(
-        *work.loaded,
-        probe,
-        [texts.texts[i] for i in chosen],
-        [texts.labels[i] for i in chosen],
-        ids=[str(i) for i in chosen],
-        max_length=settings.behavior.max_length,
-        chat=settings.behavior.chat,
-    )
+    with work.asked() as loaded:
+        return probe_loss(
+            *loaded,
+            probe,
+            [texts.texts[i] for i in chosen],
+            [texts.labels[i] for i in chosen],
+            ids=[str(i) for i in chosen],
+            max_length=settings.behavior.max_length,
+            chat=settings.behavior.chat,
+        )
 
 
 def _loss_texts(texts: LabelledTexts, test_share: float, seed: int) -> list[int]:
@@ -92,7 +92,7 @@ def _base_by(work: CellWork, name: str) -> Stage[Measured]:
     if isinstance(evaluator, AgainstBase):
         keep = partial(_keep, work, evaluator)
         return _kept_with(BASE, base_identity(work.cell, name), keep)
-    return _kept(BASE, base_identity(work.cell, name), partial(evaluator.measure, *work.loaded, work.bench.progress))
+    return _kept(BASE, base_identity(work.cell, name), partial(_asked, work, evaluator))
 
 
 def _edited_by(work: CellWork, name: str) -> Stage[Measured]:
@@ -109,23 +109,29 @@ def _edited_losses(work: CellWork, probe: Probe) -> Stage[Measured]:
 
 
 def _keep(work: CellWork, evaluator: AgainstBase, folder: Path) -> Measured:
-    return evaluator.keep(*work.loaded, folder, work.bench.progress)
+    with work.asked(evaluator) as loaded:
+        return evaluator.keep(*loaded, folder, work.bench.progress)
+
+
+def _asked(work: CellWork, evaluator: "Evaluator") -> Measured:
+    with work.asked(evaluator) as loaded:
+        return evaluator.measure(*loaded, work.bench.progress)
 
 
 def _measure(work: CellWork, evaluator: "Evaluator", name: str) -> Measured:
     """Of the edited model, by an evaluator or its first look; `name` is the evaluator's."""
     if not isinstance(evaluator, AgainstBase):
-        return evaluator.measure(*work.loaded, work.bench.progress)
+        return _asked(work, evaluator)
     base = _base_by(work, name)
     kept = work.entry(base)
     if kept is None:
         raise InputError(f"{work.note(base)} went from the store while its cell ran; run the command again")
-    return evaluator.measure_against(kept, *work.loaded, work.bench.progress)
+    with work.asked(evaluator) as loaded:
+        return evaluator.measure_against(kept, *loaded, work.bench.progress)
 
 
 def _edited(work: CellWork, base: Mapping[str, Any], measure: Callable[[], Measured]) -> Stage[Measured]:
-    # Taken from the model itself, so that nothing measured without the edit can pass for it.
-    return _kept(EDITED, edited_identity(base, fingerprint(work.model)), measure)
+    return _kept(EDITED, edited_identity(base, work.fingerprint), measure)
 
 
 def _kept(name: str, identity: Mapping[str, Any], measure: Callable[[], Measured]) -> Stage[Measured]:

@@ -24,7 +24,7 @@ LEAST_ACTIVITY = 1e-30
 def choose_region(work: CellWork, ranking: Stage[RowRanking]) -> Region:
     """The first `top_k` rows by the cell's rule, of the layers that it chooses from."""
     settings = work.cell.settings
-    rows = choosable(work.take(ranking), settings, layer_count(work.model))
+    rows = choosable(work.take(ranking), settings, layer_count(work.shapes))
     if (power := settings.region.activity) is not None:
         powers = {
             layer: activity.double().clamp_min(LEAST_ACTIVITY) ** power

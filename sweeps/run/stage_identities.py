@@ -7,7 +7,16 @@ from sweeps.cell.cell import Cell, renders_chat
 from sweeps.plan.experiment import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
-VERSIONS = {"activity": 1, "trained": 4, "hidden_states": 4, "probe": 3, "ranking": 1, "base": 2, "edited": 2}
+VERSIONS = {
+    "activity": 1,
+    "trained": 4,
+    "hidden_states": 4,
+    "probe": 3,
+    "ranking": 1,
+    "base": 2,
+    "edited": 2,
+    "probe_prompts": 1,
+}
 
 
 def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
@@ -76,7 +85,21 @@ def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
     measured = cell.evaluation[evaluator]
     model = cell.settings.model
     rendered = {"date": model.date, **model.framing().identity()} if renders_chat(measured) else {}
-    return _model_identity(cell, "base", cell.model_fingerprint) | {"evaluator": measured, **rendered}
+    return _model_identity(cell, "base", cell.model_fingerprint) | {
+        "evaluator": measured,
+        **rendered,
+        **cell.engine_identity(),
+    }
+
+
+def probe_prompts_identity(cell: Cell, edited: str | None = None) -> dict[str, Any]:
+    """Of what the model in memory makes of the texts that a server is tried on, with an edit or without.
+
+    Args:
+        edited: the fingerprint of the model with the edit.
+    """
+    found = _model_identity(cell, "probe_prompts", cell.model_fingerprint) | {"texts": cell.texts_identity()}
+    return found | ({"edited": edited} if edited else {})
 
 
 def losses_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:

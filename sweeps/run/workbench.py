@@ -1,29 +1,39 @@
 """A process's model and store, and one cell's work there: each stage of a cell is made once, and loaded once."""
 
-from collections.abc import Iterable, Iterator
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from evaluation.engines.completions_server import CompletionsServer
+from evaluation.engines.engine import answered_by
+from evaluation.engines.served import Served
+from evaluation.evaluator import asks_engine
+from surgery.edits.intervention import Intervention
 from surgery.errors import InputError
-from surgery.model.fingerprints import fingerprint
+from surgery.model.fingerprints import fingerprint, model_identity
 from surgery.model.loading import load_model
+from surgery.model.model_identity import chain_fingerprint
 from surgery.tokens.framing import set_framing
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.cell import Cell
 from sweeps.cell.settings import ModelSettings
 from sweeps.plan.experiment import Experiment
 from sweeps.records.chain import applied
+from sweeps.records.machine import machine
 from sweeps.run.batch_limits import BatchLimits
 from sweeps.run.stage import Stage
 from sweeps.run.stage_identities import states_identity
+from sweeps.serving.served_base import ServedBases
 from sweeps.store.kept_digests import KeptDigests
 from sweeps.store.store import Store
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+# In the sweep's folder: what a server that is started for it prints.
+SERVER_LOG = "vllm.log"
 Loaded = tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
 T = TypeVar("T")
 
@@ -35,11 +45,19 @@ class Workbench:
         store: where hidden states, probes, rankings and measurements are kept.
         experiments: all cells that will be asked for, so that texts are read once for all their layers.
         progress: show bars with the time that is left.
+        say: told what a person should know.
     """
 
-    def __init__(self, store: Store, experiments: Iterable[Experiment], progress: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        experiments: Iterable[Experiment],
+        progress: bool = False,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.store = store
         self.progress = progress
+        self.served = ServedBases(say)
         self._loaded: tuple[str, Loaded] | None = None
         self._staying: dict[str, tuple[str, Any]] = {}
         self._limits = BatchLimits(store)
@@ -69,6 +87,11 @@ class Workbench:
         set_framing(self._loaded[1][1], settings.framing())
         return self._loaded[1]
 
+    def drop_model(self) -> None:
+        """Lets go of the model, for processes that have no use for it most of the time."""
+        self._loaded = None
+        gc.collect()
+
     def take(self, stage: Stage[T]) -> T:
         """What a stage made, from memory where it stays there, else from the store, where it is made if need be."""
         key, staying = self.store.name(stage.name, stage.identity), self._staying.get(stage.name)
@@ -90,24 +113,40 @@ class CellWork:
     Attributes:
         bench: of the process.
         experiment: the cell and what it is run with.
+        folder: where its files go.
+        served: the base, where a server computes the model's answers; else None.
     """
 
-    def __init__(self, bench: Workbench, experiment: Experiment) -> None:
+    def __init__(self, bench: Workbench, experiment: Experiment, folder: Path = Path()) -> None:
         self.bench = bench
         self.experiment = experiment
+        self.folder = folder
         self._taken: dict[str, Any] = {}
         self._used: set[str] = set()
-        self.loaded: Loaded = bench.model(experiment.cell.settings.model)
+        self.served = bench.served.of(experiment.cell)
+        self._served_edit: tuple[tuple[Intervention, ...], Served] | None = None
+        if self.served is None:
+            bench.model(experiment.cell.settings.model)  # what can't be loaded is told first
+
+    @property
+    def loaded(self) -> Loaded:
+        """The model and its tokenizer, in memory; where a server computes its answers, in its `turn` alone."""
+        return self.bench.model(self.cell.settings.model)
 
     @property
     def cell(self) -> Cell:
         """The cell."""
         return self.experiment.cell
 
-    @cached_property
+    @property
     def model(self) -> "PreTrainedModel":
-        """The model, as it is now."""
+        """The model in memory, as it is now."""
         return self.loaded[0]
+
+    @property
+    def shapes(self) -> "PreTrainedModel":
+        """The model, or where a server computes its answers the model without its weights."""
+        return self.model if self.served is None else self.served.shapes[0]
 
     def take(self, stage: Stage[T]) -> T:
         """What a stage made; loaded when it is asked for first."""
@@ -143,10 +182,76 @@ class CellWork:
         with applied(missing, self.model):
             yield
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """For the body of a `with` the model may be in memory.
+
+        Where a server computes its answers, one process of a machine has its turn at a time, and lets go of the model.
+        """
+        if self.served is None:
+            yield
+            return
+        with self.served.turn():
+            try:
+                yield
+            finally:
+                self.bench.drop_model()
+
+    @contextmanager
+    def asked(self, evaluator: object = None) -> Iterator[Loaded]:
+        """The model that an evaluator is given, for the body of a `with`: base or edited, as the cell is now.
+
+        Without its weights where it asks a server alone; else the model in memory, under the edit that is served.
+        """
+        if self.served is None:
+            yield self.loaded
+        elif asks_engine(evaluator):
+            model, tokenizer = self.served.shapes
+            engine = self._served_edit[1] if self._served_edit else self.served.served(self.server)
+            with answered_by(model, engine):
+                yield model, tokenizer
+        else:
+            with self.turn(), applied(self._served_edit[0] if self._served_edit else (), self.model):
+                yield self.loaded
+
+    @contextmanager
+    def serving(self, chain: Sequence[Intervention], edited: Served) -> Iterator[None]:
+        """A chain of edits is what a server answers with, for the body of a `with`."""
+        self._served_edit = tuple(chain), edited
+        try:
+            yield
+        finally:
+            self._served_edit = None
+
+    @property
+    def server(self) -> CompletionsServer:
+        """That of the base; raises as `ServedBase.server` does."""
+        assert self.served is not None
+        return self.served.server(self.folder.parent / SERVER_LOG)
+
+    @property
+    def machine(self) -> dict[str, str | int]:
+        """What the cell is measured on."""
+        if self.served is None:
+            return machine(str(self.model.device))
+        return machine("cpu") | {"device": str(self.cell.engine_told)}
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model as it is measured now."""
+        if self.served is None:
+            # Taken from the model itself, so that nothing measured without the edit can pass for it.
+            return fingerprint(self.model)
+        chain = self._served_edit[0] if self._served_edit else ()
+        return chain_fingerprint(self.cell.model_fingerprint, [one.fingerprint for one in chain])
+
     def require_same_model(self) -> None:
         """Raises InputError when the model is no longer the one the cell was planned with."""
-        path, now = self.cell.settings.model.path, fingerprint(self.model)
-        if now != self.cell.model_fingerprint:
-            raise InputError(
-                f"model.path '{path}' changed while this ran: it was {self.cell.model_fingerprint}, now it is {now}"
-            )
+        model, planned = self.cell.settings.model, self.cell.model_fingerprint
+        if self.served is None:
+            now = fingerprint(self.model)
+        else:
+            keep = KeptDigests(self.bench.store.root)
+            now = model_identity(self.served.folder, model.trust_remote_code, self.shapes, keep).fingerprint
+        if now != planned:
+            raise InputError(f"model.path '{model.path}' changed while this ran: it was {planned}, now it is {now}")

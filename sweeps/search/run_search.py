@@ -1,4 +1,4 @@
-"""Runs a search: keeps an engine busy with cells that a sampler asks for."""
+"""Runs a search: keeps an executor busy with cells that a sampler asks for."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from rich.table import Table
 from sweeps.conduct.conductor import Conductor
 from sweeps.conduct.dry_run import estimate
 from sweeps.conduct.run_plan import Outcome, start
-from sweeps.engines.protocol import Engine
+from sweeps.executors.protocol import Executor
 from sweeps.plan.plan import Plan
 from sweeps.plan.text_notes import texts_notes
 from sweeps.records.record import Record
@@ -23,16 +23,16 @@ from sweeps.terminal.summary import show, show_commands, show_front
 from sweeps.terminal.sweep_log import sweep_log
 
 
-def run_search(search: Search, engine: Engine) -> Outcome:
+def run_search(search: Search, executor: Executor) -> Outcome:
     """Asks, runs and tells until as many cells were asked for as the settings say, and prints what came out.
 
     Raises:
         InputError: when nothing more can be measured or written; what has ended is kept.
     """
-    return _tell(search, _run([search], engine))
+    return _tell(search, _run([search], executor))
 
 
-def run_searches(searches: Sequence[Search], engine: Engine) -> Outcome:
+def run_searches(searches: Sequence[Search], executor: Executor) -> Outcome:
     """Runs searches of one sweep one after another, in the same processes, so that all share the models in them.
 
     The cells of a search begin before those of the last have ended, where there is a place for them.
@@ -41,19 +41,19 @@ def run_searches(searches: Sequence[Search], engine: Engine) -> Outcome:
         InputError: see `run_search`.
     """
     first = searches[0].first
-    records = _run(searches, engine)
+    records = _run(searches, executor)
     ours = tuple(record for cell, record in records.items() if any(cell in search.cells() for search in searches))
     show(ours, None, first.sweep_folder, console())
     return Outcome(ours, tuple(record.cell for record in ours if record.status == "failed"))
 
 
-def _run(searches: Sequence[Search], engine: Engine) -> dict[str, Record]:
+def _run(searches: Sequence[Search], executor: Executor) -> dict[str, Record]:
     """All records of the sweep once the searches have ended."""
     first = searches[0].first
     opened: list[Search] = []
     try:
         with sweep_log(first.sweep_folder):
-            conductor = start(replace(first, experiments=()), engine, sum(one.settings.n_trials for one in searches))
+            conductor = start(replace(first, experiments=()), executor, sum(one.settings.n_trials for one in searches))
             try:
                 for search in searches:
                     search.open_study()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from evaluation.engines.completions_server import ServerLost
 from surgery.errors import InputError
 from surgery.files.temporary_folder import TemporaryFolder
 from sweeps.plan.materials import Materials
@@ -31,7 +32,10 @@ def rerun(sweep: Path, record: Record, trust_code: bool = False) -> Check:
         for evaluator in experiment.evaluators.values():
             evaluator.prepare()
         folder = temporary / record.cell
-        run_cell(Workbench(Store(temporary / "store"), [experiment]), experiment, folder).save(folder)
+        try:
+            run_cell(Workbench(Store(temporary / "store"), [experiment]), experiment, folder).save(folder)
+        except ServerLost as reason:
+            raise InputError(f"cell {record.cell} can't be run again now: {reason}") from None
         # Read again, so that both have been through the same format.
         return compared(record, Record.load(folder))
 

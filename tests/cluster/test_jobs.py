@@ -9,9 +9,9 @@ from hydra import compose, initialize_config_module
 
 from sweeps.config import resolvers
 from sweeps.config.composition import Composed
-from sweeps.engines.job import Job, Over, Refused, read_lines, run_job
-from sweeps.engines.protocol import Ended, Started
-from sweeps.engines.sent_groups import RunElsewhere, SentGroup
+from sweeps.executors.job import Job, Over, Refused, read_lines, run_job
+from sweeps.executors.protocol import Ended, Started
+from sweeps.executors.sent_groups import RunElsewhere, SentGroup
 from sweeps.plan.plan import Plan
 from sweeps.plan.planner import make_plan
 from sweeps.records.record import Record, load_records
@@ -59,7 +59,7 @@ def test_a_job_writes_records_and_tells_each_cell_in_order(plan, tmp_path, monke
 
 def test_a_job_that_can_not_measure_says_so_and_writes_no_record(plan, world, tmp_path, monkeypatch) -> None:
     from surgery import InputError
-    from sweeps.engines import group_runner
+    from sweeps.executors import group_runner
 
     def refuse(self, plan):
         raise InputError("the scorer is not there")

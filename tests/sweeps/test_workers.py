@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from surgery import InputError
-from sweeps.engines.worker_pool import worker_environments
+from sweeps.executors.worker_pool import worker_environments
 from sweeps.records.record import load_records
 
 GRID = ("-m", "alpha=-1,1", "top_k=4,8")
@@ -98,7 +98,7 @@ def test_two_commands_at_once_run_no_cell_twice(in_workers, tmp_path) -> None:
 def _workers_of(process: "subprocess.Popen[str]") -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [
-        int(pid) for pid in children if b"sweeps.engines.worker_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        int(pid) for pid in children if b"sweeps.executors.worker_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
 
@@ -199,7 +199,7 @@ def test_files_of_the_working_directory_are_never_taken_for_packages(shadows, in
 
 def test_nor_by_what_the_commands_start(shadows, monkeypatch) -> None:
     """Python run as a module, as code, and as multiprocessing spawns it."""
-    from sweeps.engines.import_path import import_packages_only
+    from sweeps.executors.import_path import import_packages_only
 
     monkeypatch.setenv("PYTHONSAFEPATH", "")
     monkeypatch.chdir(shadows)

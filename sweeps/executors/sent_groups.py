@@ -1,4 +1,4 @@
-"""What an engine that sends groups away remembers: of a group that was sent, and of cells that others run."""
+"""What an executor that sends groups away remembers: of a group that was sent, and of cells that others run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from sweeps.engines.protocol import Ended, Listener
+from sweeps.executors.protocol import Ended, Listener
 from sweeps.plan.plan import Plan
 from sweeps.records.record import lock_file
 

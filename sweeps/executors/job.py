@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from surgery.errors import InputError
-from sweeps.engines.import_path import import_packages_only
-from sweeps.engines.protocol import Busy, Ended, Event, Said, StageEnded, Started
+from sweeps.executors.import_path import import_packages_only
+from sweeps.executors.protocol import Busy, Ended, Event, Lost, Said, StageEnded, Started
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Over:
 
 
 Line = Event | Refused | Over
-_ALL: tuple[type[Line], ...] = (Started, StageEnded, Said, Ended, Busy, Refused, Over)
+_ALL: tuple[type[Line], ...] = (Started, StageEnded, Said, Ended, Busy, Lost, Refused, Over)
 _KINDS = {kind.__name__: kind for kind in _ALL}
 
 
@@ -76,7 +76,7 @@ def run_job(job: Job) -> None:
 
 def _run(job: Job, say: Callable[[object], None]) -> Line:
     try:
-        from sweeps.engines.group_runner import run_group
+        from sweeps.executors.group_runner import run_group
 
         run_group(pickle.loads(job.plan.read_bytes()), list(job.cells), say)
     except InputError as error:  # of the plan: those of a cell are in its record

@@ -1,4 +1,4 @@
-"""The process behind a worker: `python -P -m sweeps.engines.worker_process DESCRIPTOR BARS`, started by `workers`.
+"""The process behind a worker: `python -P -m sweeps.executors.worker_process DESCRIPTOR BARS`, started by `workers`.
 
 Its pipe brings plans and the ids of cells and takes what happens. Both ends are ours: nothing from a file is
 unpickled here.
@@ -24,8 +24,8 @@ def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     inbox: queue.Queue[bytes] = queue.Queue()
     threading.Thread(target=_listen, args=(pipe, inbox), daemon=True).start()
-    from sweeps.engines.group_runner import GroupRunner
-    from sweeps.engines.worker_pool import Ready, Refused
+    from sweeps.executors.group_runner import GroupRunner
+    from sweeps.executors.worker_pool import Ready, Refused
 
     speak_plainly()
     quiet_libraries()

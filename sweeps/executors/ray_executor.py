@@ -10,15 +10,15 @@ from typing import Any
 
 from surgery.errors import InputError
 from surgery.files.temporary_folder import TemporaryFolder
-from sweeps.engines.job import Job, run_job
-from sweeps.engines.protocol import require_whole
-from sweeps.engines.remote import Remote
+from sweeps.executors.job import Job, run_job
+from sweeps.executors.protocol import require_whole
+from sweeps.executors.remote import Remote
 
 # How long a task may take to drop its cell before its process is killed, in seconds.
 GRACE = 10.0
 
 
-class RayEngine(Remote):
+class RayExecutor(Remote):
     """Runs cells in tasks of Ray.
 
     Args:

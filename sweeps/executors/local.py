@@ -1,12 +1,12 @@
-"""This machine as an engine."""
+"""This machine as an executor."""
 
 import sys
 
-from sweeps.engines.protocol import Engine
-from sweeps.engines.worker_pool import Workers, visible_gpus, worker_environments
+from sweeps.executors.protocol import Executor
+from sweeps.executors.worker_pool import Workers, visible_gpus, worker_environments
 
 
-def local_engine(workers: int | None, gpus_per_worker: int) -> Engine:
+def local_executor(workers: int | None, gpus_per_worker: int) -> Executor:
     """This machine: worker processes, or with `workers=0` this process.
 
     Raises:
@@ -14,7 +14,7 @@ def local_engine(workers: int | None, gpus_per_worker: int) -> Engine:
     """
     bars = _is_terminal()
     if workers == 0:
-        from sweeps.engines.in_process import InProcess
+        from sweeps.executors.in_process import InProcess
 
         return InProcess(bars)
     environments = worker_environments(workers, gpus_per_worker, visible_gpus())

@@ -3,9 +3,9 @@
 from collections import deque
 from collections.abc import Sequence
 
-from sweeps.engines.group_runner import GroupRunner
-from sweeps.engines.grouping import by_shared_work
-from sweeps.engines.protocol import Event, Listener
+from sweeps.executors.group_runner import GroupRunner
+from sweeps.executors.grouping import by_shared_work
+from sweeps.executors.protocol import Event, Listener
 from sweeps.plan.plan import Plan
 
 

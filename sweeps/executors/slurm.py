@@ -15,9 +15,9 @@ from types import FrameType
 from typing import Any
 
 from surgery.errors import InputError
-from sweeps.engines.job import Interrupted, Job, run_job
-from sweeps.engines.protocol import require_whole
-from sweeps.engines.remote import Remote
+from sweeps.executors.job import Interrupted, Job, run_job
+from sweeps.executors.protocol import require_whole
+from sweeps.executors.remote import Remote
 
 # SLURM's own limit, where nobody set another one, is 1,001 tasks an array.
 ARRAY = 1000

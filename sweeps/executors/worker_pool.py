@@ -11,8 +11,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from surgery.errors import InputError
-from sweeps.engines.grouping import Shared, by_shared_work, shared_work
-from sweeps.engines.protocol import Busy, Ended, Listener, Lost, require_whole
+from sweeps.executors.grouping import Shared, by_shared_work, shared_work
+from sweeps.executors.protocol import Busy, Ended, Listener, Lost, require_whole
 from sweeps.plan.plan import Plan
 
 # How long a worker may take to drop its cell before it is killed, in seconds.
@@ -66,8 +66,9 @@ def worker_environments(workers: int | None, gpus_per_worker: int, gpus: Sequenc
     """
     if workers is not None:
         require_whole("workers", workers, 0)
-    require_whole("gpus_per_worker", gpus_per_worker, 1)
-    if not gpus:
+    require_whole("gpus_per_worker", gpus_per_worker, 0)
+    # None of their own: they see all, as workers of an engine that is a server have it.
+    if not gpus or not gpus_per_worker:
         return [{} for _ in range(workers or 1)]
     most = len(gpus) // gpus_per_worker
     count = most if workers is None else workers
@@ -178,7 +179,7 @@ class Workers:
             worker.cell = None
             raise InputError(event.reason)
         else:
-            if isinstance(event, Ended | Busy):
+            if isinstance(event, Ended | Busy | Lost):
                 worker.cell = None
             on(event)
 
@@ -207,7 +208,7 @@ def _agreement(one: Shared, other: Shared | None) -> int:
 def _start(environment: dict[str, str], bars: bool) -> _Worker:
     ours, theirs = Pipe()
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "sweeps.engines.worker_process", str(theirs.fileno()), str(int(bars))],
+        [sys.executable, "-P", "-m", "sweeps.executors.worker_process", str(theirs.fileno()), str(int(bars))],
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         # What a library prints is no result.

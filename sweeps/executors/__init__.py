@@ -5,6 +5,6 @@ __all__ = [
     "in_process",
     "local",
     "protocol",
-    "ray_engine",
+    "ray_executor",
     "slurm",
 ]

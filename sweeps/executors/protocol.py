@@ -1,4 +1,4 @@
-"""What every engine can do, and what it tells of the cells it runs."""
+"""What every executor can do, and what it tells of the cells it runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,8 +57,8 @@ Event = Started | StageEnded | Said | Ended | Busy | Lost
 Listener = Callable[[Event], None]
 
 
-class Engine(Protocol):
-    """Runs the cells of plans somewhere. What counts in the end are the records, never what an engine believes.
+class Executor(Protocol):
+    """Runs the cells of plans somewhere. What counts in the end are the records, never what an executor believes.
 
     Each submitted cell ends in exactly one of `Ended`, `Busy` and `Lost`.
     """

@@ -1,4 +1,4 @@
-"""The cells of a plan, one after another, in a process that keeps the model. Every engine calls this."""
+"""The cells of a plan, one after another, in a process that keeps the model. Every executor calls this."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -7,10 +7,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from evaluation.engines.completions_server import ServerLost
 from surgery.files.whole_files import clear_leftovers, written_whole
 from surgery.probe.chance import chance_note
 from surgery.probe.probe import Probe
-from sweeps.engines.protocol import Busy, Ended, Listener, Said, StageEnded, Started
+from sweeps.executors.protocol import Busy, Ended, Listener, Lost, Said, StageEnded, Started
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.plan import Plan
 from sweeps.records.record import lock_file
@@ -50,7 +51,8 @@ class GroupRunner:
         if self._plan is plan:
             return
         if self._bench is None:
-            self._bench = Workbench(Store(plan.store_folder, self._tell), plan.experiments, progress=self._bars)
+            store = Store(plan.store_folder, self._tell)
+            self._bench = Workbench(store, plan.experiments, progress=self._bars, say=self._tell)
             self._tracker = make_tracker(plan, self._tell)
         else:
             self._bench.expect(plan.experiments)
@@ -70,10 +72,14 @@ class GroupRunner:
             if self._plan.ended(cell) is None:
                 clear_leftovers(folder)
                 self._say(Started(cell))
-                self._run(experiment, self._plan, folder)
+                lost = self._run(experiment, self._plan, folder)
+                if lost is not None:
+                    self._say(Lost(cell, lost))
+                    return
         self._say(Ended(cell))
 
-    def _run(self, experiment: Experiment, plan: Plan, folder: Path) -> None:
+    def _run(self, experiment: Experiment, plan: Plan, folder: Path) -> str | None:
+        """Why the cell has no record; None where it has one."""
         assert self._bench is not None and self._tracker is not None
         following = GuardedTracking(self._tracker, plan.swept_values(experiment), experiment, self._tell)
 
@@ -92,6 +98,9 @@ class GroupRunner:
         except KeyboardInterrupt:
             following.close()
             raise
+        except ServerLost as error:  # not the cell's fault: another server may take the place of this one
+            following.close()
+            return str(error)
         except Exception as error:  # whatever it is, it belongs to this cell: it is recorded, shown, and counted
             if is_disk_full(error):
                 following.close()
@@ -103,6 +112,7 @@ class GroupRunner:
         with _on_disk(plan):
             record.save(folder)
         following.finish(record, folder, probes[0] if probes else None)
+        return None
 
     def _tell_chance(self, experiment: Experiment, probe: Probe) -> None:
         """Says of each probe once, as soon as it is there, that it is no better than chance."""

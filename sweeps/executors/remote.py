@@ -1,4 +1,4 @@
-"""What engines that send groups of cells to a cluster have in common: all but the sending."""
+"""What executors that send groups of cells to a cluster have in common: all but the sending."""
 
 import os
 import pickle
@@ -12,10 +12,10 @@ from uuid import uuid4
 
 from surgery.errors import InputError
 from surgery.files.whole_files import written_whole
-from sweeps.engines.grouping import in_groups, shared_work
-from sweeps.engines.job import Job, Over, Refused, read_lines
-from sweeps.engines.protocol import Busy, Ended, Listener, Lost, Started, require_whole
-from sweeps.engines.sent_groups import RunElsewhere, SentGroup
+from sweeps.executors.grouping import in_groups, shared_work
+from sweeps.executors.job import Job, Over, Refused, read_lines
+from sweeps.executors.protocol import Busy, Ended, Listener, Lost, Started, require_whole
+from sweeps.executors.sent_groups import RunElsewhere, SentGroup
 from sweeps.plan.plan import Plan
 from sweeps.records.record import RESULT
 
@@ -178,6 +178,10 @@ class Remote(ABC):
                     group.cells.remove(cell)
                     group.ended_any = True
                     self._elsewhere.busy.add(cell)
+                    on(line)
+                case Lost(cell):
+                    group.running = None
+                    group.cells.remove(cell)
                     on(line)
                 case Started(cell):
                     group.running = cell

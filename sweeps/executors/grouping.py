@@ -35,7 +35,7 @@ def by_shared_work(plan: Plan, cells: Sequence[str]) -> list[str]:
 
 
 def in_groups(plan: Plan, cells: Sequence[str], size: int) -> list[list[str]]:
-    """Groups of at most `size` cells that share a model, for engines that send groups away."""
+    """Groups of at most `size` cells that share a model, for executors that send groups away."""
     ordered = by_shared_work(plan, cells)
     model = {e.cell.id: shared_work(e)[0] for e in plan.experiments}
     groups: list[list[str]] = []

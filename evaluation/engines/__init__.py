@@ -1,0 +1,8 @@
+"""What computes a model's answers: continuations, log-likelihoods, and what lm-eval asks for."""
+
+__all__ = [
+    "completions_server",
+    "decoding",
+    "engine",
+    "served",
+]

@@ -1,0 +1,52 @@
+"""What an engine can't do, told before anything is loaded."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from surgery.edits.edit import Edit
+from surgery.edits.intervention import Intervention
+from surgery.edits.low_rank import LowRankChange
+from surgery.errors import InputError
+from surgery.files.gguf_place import gguf_of
+from sweeps.cell.method import METHODS
+from sweeps.cell.settings import Settings
+
+
+def require_engine(settings: Settings) -> None:
+    """Raises InputError where the engine can't run the cell's method or model, or is not said to be anywhere."""
+    engine, method, model = settings.engine, settings.method, settings.model
+    if not engine.served:
+        return
+    if (engine.url is None) == (engine.python is None):
+        raise InputError(
+            "engine=vllm needs one of two: engine.url=http://HOST:PORT of a server that runs, or engine.python=PYTHON "
+            "of an environment with vLLM, to start one"
+        )
+    if find_spec("tenacity") is None:
+        raise InputError("engine=vllm needs packages that are not installed; pip install 'llm-surgery[vllm]'")
+    if engine.url is not None and engine.arguments:
+        raise InputError("engine.arguments are for a server that is started; that of engine.url has its own")
+    if not method.needs.adapter:
+        those = ", ".join(name for name, needs in METHODS.items() if needs.adapter)
+        raise InputError(
+            f"method={method.name} is no LoRA that engine=vllm could serve; say engine=transformers, or take {those}"
+        )
+    if gguf_of(model.path, model.gguf, model.revision) is not None:
+        raise InputError("engine=vllm serves no GGUF file; give a folder of safetensors, or say engine=transformers")
+
+
+def require_adapters(settings: Settings, earlier: Sequence[Intervention]) -> None:
+    """Raises InputError where what the composition applies, with the method's own change, is no adapter to serve."""
+    engine, method = settings.engine, settings.method
+    if not engine.served:
+        return
+    if others := [one for one in earlier if not isinstance(one, Edit | LowRankChange)]:
+        raise InputError(
+            f"composition holds a {type(others[0]).__name__}, which is no LoRA that engine=vllm could serve; "
+            "say engine=transformers"
+        )
+    rank = (method.rank or 1) + sum(one.rank for one in earlier if isinstance(one, Edit | LowRankChange))
+    if rank > engine.max_lora_rank:
+        raise InputError(
+            f"the cell's change has rank {rank}, and engine.max_lora_rank is {engine.max_lora_rank}; raise it"
+        )
