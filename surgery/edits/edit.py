@@ -21,7 +21,7 @@ from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import pop_edit, push_edit, require_base, tensor_bytes
 from surgery.model.offload import Weights
 from surgery.region.region import Region
-from surgery.rows.rows import Rows, read_rows, write_rows
+from surgery.rows.rows import Rows, read_rows, row_norms, write_rows
 
 FORMAT = "surgery.edit/1"
 
@@ -122,6 +122,19 @@ class Edit:
             saved[home.parameter] = None if on_disk else read_rows(view, rows.to(view.device))
             changes.append((home.layer, add_to_rows(view, rows, vector, home.parameter)))
         return Receipt.of(changes)
+
+    def relative_step(self, model: PreTrainedModel) -> float:
+        """‖what is added‖ over the median norm of the rows it is added to, as they are in the model now.
+
+        It tells how large a step an alpha is, across models, layers, probes and units. Infinite where most of these
+        rows are zero.
+        """
+        weights = Weights(model)
+        norms = []
+        for home, rows in self.region.parts():
+            view = home.view(weights[home.parameter])
+            norms.append(row_norms(read_rows(view, rows.to(view.device))).cpu())
+        return float(self.vector.norm() / torch.cat(norms).quantile(0.5))
 
     @property
     def rank(self) -> int:

@@ -11,6 +11,7 @@ from sweeps.engines.local import local_engine
 from sweeps.engines.protocol import Engine
 from sweeps.plan.materials import Materials
 from sweeps.plan.planner import make_plan, plan_cell
+from sweeps.suggest.suggestion_table import suggest
 from sweeps.terminal.library_output import quiet_libraries
 
 
@@ -35,10 +36,13 @@ def run_composed(composed: Sequence[Composed], make_engine: Callable[[], Engine]
     if here:
         plan.require_devices()
     if plan.dry_run:
-        show_plan(plan, following=len(later))
+        show_plan(plan, materials.models, following=len(later))
         return
     quiet_libraries()
     materials.keep.move_to(plan.store_folder)
+    if plan.suggest:
+        suggest(plan.experiments, plan.store_folder, may_load=here)
+        return
     if run_plan(plan, make_engine()).failed:
         raise CellsFailed
     if later:

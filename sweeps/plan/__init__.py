@@ -4,6 +4,7 @@ __all__ = [
     "experiment",
     "layers",
     "materials",
+    "model_reading",
     "plan",
     "planner",
     "replan",

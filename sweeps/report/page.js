@@ -267,7 +267,7 @@
     ]);
     at("cell-body").replaceChildren(
       el("h2", { textContent: row.cell }),
-      el("p", { textContent: `${keysOf(row)}${row.chosen ? ` · chosen${data.half}` : ""}${row.broken ? ` · broke the text: ${row.broken}` : ""}` }),
+      el("p", { textContent: `${keysOf(row)}${known(row.step) ? ` · a step of ${Number(row.step.toPrecision(3))} times the edited rows' median norm` : ""}${row.chosen ? ` · chosen${data.half}` : ""}${row.broken ? ` · broke the text: ${row.broken}` : ""}` }),
       ...commands,
       el("div", { className: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((text, i) => el("th", { className: i ? "num" : "", textContent: text })))), el("tbody", {}, ...metrics))),
     );

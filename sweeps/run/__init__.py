@@ -3,7 +3,10 @@
 __all__ = [
     "measurements",
     "probe_stage",
+    "ranking_stage",
+    "region_choice",
     "run_cell",
+    "stage",
     "stage_identities",
     "states_stage",
     "trained_change",

@@ -29,7 +29,8 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
         keys = ", ".join(f"{key}={record.keys[key]}" for key in names)
         to.print(f"{record.cell}: {keys}", markup=False)
         to.print(cell_table(record))
-        to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched", markup=False)
+        step = "" if record.step is None else f"; a step of {record.step:.3g} times these rows' median norm"
+        to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched{step}", markup=False)
     elif records:
         ways = by_protocol(records)
         for protocol in ways or {"": []}:
