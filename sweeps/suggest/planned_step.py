@@ -40,7 +40,9 @@ class PlannedSteps:
         return bool(self._edits)
 
     def of(self, experiment: Experiment) -> float | None:
-        """The step of a cell that adds to rows; None where it is not known yet."""
+        """The step of a cell; None where it adds to no rows, or that is not known yet."""
+        if not _adds_to_rows(experiment):
+            return None
         norm, direction = self._row_norm(experiment), self._direction_norm(experiment.cell)
         if direction is None or not isinstance(norm, float):
             return None

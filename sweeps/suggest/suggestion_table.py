@@ -18,6 +18,8 @@ from sweeps.terminal.cell_tables import console
 
 # Keys that a suggested command has of its own, or has no use for.
 OWN_KEYS = ("alpha", "suggest", "dry_run")
+# Alphas that are named are a grid.
+SEARCHES = ("experiment=search",)
 
 
 def suggest(experiments: Sequence[Experiment], store_folder: Path, may_load: bool = True) -> None:
@@ -45,12 +47,10 @@ def _show(found: Sequence[Suggestion], flags: Sequence[str], to: Console) -> Non
         flags: of the command that asked, `--config-dir` say, without `-m`.
         to: where.
     """
-    first = found[0].bracket
-    to.print(
-        f"How far alpha can go, by {first.text} alone ({first.tokens:,} tokens, {first.base:.3f} without an edit):",
-        markup=False,
-        soft_wrap=True,
-    )
+    texts = dict.fromkeys((one.bracket.text, one.bracket.tokens, one.bracket.base) for one in found)
+    for text, tokens, base in texts:
+        told = f"How far alpha can go, by {text} alone ({tokens:,} tokens, {base:.3f} without an edit):"
+        to.print(told, markup=False, soft_wrap=True)
     swept = [key for key in swept_keys([one.experiment.cell.keys() for one in found]) if key != "alpha"]
     steps = any(one.bracket.unit_step is not None for one in found)
     table = Table()
@@ -68,10 +68,11 @@ def _show(found: Sequence[Suggestion], flags: Sequence[str], to: Console) -> Non
     for one in found:
         for note in _notes(one.bracket):
             to.print(f"{_named(one, swept)}{note}", markup=False, soft_wrap=True)
-    to.print("Perplexity says how much text an alpha costs; what it does to the behavior a sweep shows:")
-    for one in found:
-        if command := suggested_command(one, flags):
-            to.print(f"  {command}", markup=False, soft_wrap=True)
+    commands = [command for one in found if (command := suggested_command(one, flags)) is not None]
+    if commands:
+        to.print("Perplexity says how much text an alpha costs; what it does to the behavior a sweep shows:")
+    for command in commands:
+        to.print(f"  {command}", markup=False, soft_wrap=True)
 
 
 def suggested_command(one: Suggestion, flags: Sequence[str] = ()) -> str | None:
@@ -80,7 +81,8 @@ def suggested_command(one: Suggestion, flags: Sequence[str] = ()) -> str | None:
     if not alphas:
         return None
     program, *overrides = shlex.split(one.experiment.command)
-    kept = [override for override in overrides if override.partition("=")[0].lstrip("+") not in OWN_KEYS]
+    kept = [given for given in overrides if given.partition("=")[0].lstrip("+") not in OWN_KEYS]
+    kept = [given for given in kept if given not in SEARCHES]
     return shlex.join([program, "-m", *flags, *kept, f"alpha={','.join(f'{alpha:g}' for alpha in alphas)}"])
 
 
