@@ -1,7 +1,8 @@
 """Perplexity of texts, in windows."""
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _WHAT = "the perplexity text"
+# Nats a token beyond which a perplexity is no number of float64.
+_LARGEST_LOSS = 700.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Perplexity:
         Raises:
             InputError: see `check`; or for a text of fewer than two tokens.
         """
-        window = min(self.window, longest_input(model) or self.window)
+        window = self._window(model)
         measurements = []
         for name, path in self.texts.items():
             ids = _encoded(model, tokenizer, path)
@@ -124,8 +127,35 @@ class Perplexity:
             )
         return measurements
 
+    def beginning(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", tokens: int) -> list[list[int]]:
+        """The token ids of the first text's beginning, in its windows and without overlap, so many tokens in all."""
+        path = next(iter(self.texts.values()))
+        ids, window = _encoded(model, tokenizer, path)[:tokens], self._window(model)
+        return [ids[start:end] for start, end, _ in windows(len(ids), window, window)]
+
+    def _window(self, model: "PreTrainedModel") -> int:
+        return min(self.window, longest_input(model) or self.window)
+
     def _stride(self) -> int:
         return self.window if self.stride is None else self.stride
+
+
+def perplexity_of(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", pieces: Sequence[list[int]]) -> float:
+    """Token perplexity of pieces of text, each by itself, as the model is now; infinite where it gives no numbers.
+
+    Args:
+        pieces: token ids of each; every token but the first of a piece is scored.
+
+    Raises:
+        InputError: when no token is scored.
+    """
+    pieces = [piece for piece in pieces if len(piece) > 1]
+    scored = [len(piece) - 1 for piece in pieces]
+    if not pieces:
+        raise InputError(f"{_WHAT} has fewer than two tokens; two are needed to score one")
+    losses, _ = engine_of(model, tokenizer).losses(pieces, scored)
+    loss = float(losses.sum() / sum(scored))
+    return math.exp(loss) if loss < _LARGEST_LOSS else math.inf
 
 
 def _file(path: str | Path) -> Path:

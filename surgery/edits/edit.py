@@ -22,6 +22,7 @@ from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import pop_edit, push_edit, require_base, tensor_bytes
 from surgery.model.offload import Weights
 from surgery.region.region import Region
+from surgery.region.row_norms import row_norms
 from surgery.rows.rows import Rows, read_rows, split_by_home, write_rows
 
 FORMAT = "surgery.edit/1"
@@ -144,6 +145,20 @@ class Edit:
             saved[home.parameter] = None if on_disk else read_rows(view, rows.to(view.device))
             changes.append((home.layer, add_to_rows(view, rows, vector, home.parameter, times)))
         return Receipt.of(changes)
+
+    def relative_step(self, model: PreTrainedModel) -> float:
+        """Median ‖what a row is given‖ over the median norm of the rows, as they are in the model now.
+
+        It tells how large a step an alpha is, across models, layers, probes and units. Infinite where most of these
+        rows are zero.
+        """
+        norms = row_norms(model, self.region)
+        vectors = self.vector.expand(len(self.region.layers), -1)
+        added = [
+            vector.norm() * (torch.ones_like(norms[layer]) if self.norms is None else self.norms[layer])
+            for layer, vector in zip(self.region.layers, vectors, strict=True)
+        ]
+        return float(torch.cat(added).quantile(0.5) / torch.cat(list(norms.values())).quantile(0.5))
 
     @property
     def rank(self) -> int:

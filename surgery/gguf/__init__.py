@@ -5,4 +5,5 @@ __all__ = [
     "gguf_export",
     "gguf_layout",
     "gguf_llama",
+    "stored_weight",
 ]

@@ -5,7 +5,7 @@ from transformers import PreTrainedModel
 
 from surgery.model.offload import Weights
 from surgery.region.region import Region
-from surgery.rows.rows import read_rows
+from surgery.rows.rows import norms_of, read_rows
 
 
 def row_norms(model: PreTrainedModel, region: Region) -> dict[int, torch.Tensor]:
@@ -14,6 +14,5 @@ def row_norms(model: PreTrainedModel, region: Region) -> dict[int, torch.Tensor]
     found: dict[int, list[torch.Tensor]] = {}
     for home, rows in region.parts():
         view = home.view(weights[home.parameter])
-        norms = read_rows(view, rows.to(view.device)).float().norm(dim=1)
-        found.setdefault(home.layer, []).append(norms.cpu())
+        found.setdefault(home.layer, []).append(norms_of(read_rows(view, rows.to(view.device))).cpu())
     return {layer: torch.cat(parts) for layer, parts in found.items()}

@@ -82,6 +82,12 @@ def read_rows(view: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return view[rows // view.shape[1], rows % view.shape[1]]
 
 
+def norms_of(rows: torch.Tensor) -> torch.Tensor:
+    """The Euclidean norm of each of some vectors [..., d], float32."""
+    norms: torch.Tensor = torch.linalg.vector_norm(rows.float(), dim=-1)
+    return norms
+
+
 def write_rows(view: torch.Tensor, rows: torch.Tensor, values: torch.Tensor) -> None:
     """Puts values [k, d] into the rows of a view [experts, count, d]."""
     if len(view) == 1:

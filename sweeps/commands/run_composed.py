@@ -12,6 +12,7 @@ from sweeps.executors.local import local_executor
 from sweeps.executors.protocol import Executor
 from sweeps.plan.materials import Materials
 from sweeps.plan.planner import make_plan, plan_cell
+from sweeps.suggest.suggestion_table import suggest
 from sweeps.terminal.library_output import quiet_libraries
 
 
@@ -39,10 +40,13 @@ def run_composed(composed: Sequence[Composed], make_executor: Callable[[], Execu
     if here:
         plan.require_devices()
     if plan.dry_run:
-        show_plan(plan, following=len(later))
+        show_plan(plan, materials.models, following=len(later))
         return
     quiet_libraries()
     materials.keep.move_to(plan.store_folder)
+    if plan.suggest:
+        suggest(plan.experiments, plan.store_folder, may_load=here)
+        return
     if run_plan(plan, make_executor()).failed:
         raise CellsFailed
     if later:

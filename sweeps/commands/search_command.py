@@ -10,10 +10,13 @@ from surgery.errors import InputError
 from sweeps.commands.cells_failed import CellsFailed
 from sweeps.commands.methods_command import show_methods
 from sweeps.equal_price.comparison import compared_methods
+from sweeps.plan.materials import Materials
 from sweeps.search.method_searches import method_searches
 from sweeps.search.run_search import run_search, run_searches, show_search
 from sweeps.search.search import Search, SearchSettings
 from sweeps.search.search_space import SearchSpace
+from sweeps.search.suggested_range import with_suggested_alpha
+from sweeps.suggest.suggestion_table import suggest
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 
@@ -54,11 +57,15 @@ def search(
         InputError: for anything that is wrong before a model is loaded.
         CellsFailed: when the command ended with failed cells.
     """
-    space = SearchSpace.parse(overrides, _plain(when))
+    materials = Materials()
+    parsed = SearchSpace.parse(overrides, _plain(when))
+    space = with_suggested_alpha(parsed, loader, master, materials, launcher.here)
+    if space is None:
+        return
     if not space.domains and not space.conditions:
         launcher.launch(space.ends(), initial_job_idx=0)
         return
-    found = Search.of(SearchSettings(**_plain(dict(settings))), space, loader, master)
+    found = Search.of(SearchSettings(**_plain(dict(settings))), space, loader, master, materials)
     if _would_run([found], launcher) and run_search(found, launcher.make_executor()).failed:
         raise CellsFailed
 
@@ -102,10 +109,14 @@ def _would_run(searches: Sequence[Search], launcher: Launcher) -> bool:
         one.require_measured()
         if launcher.here:
             one.first.require_devices()
-    if searches[0].first.dry_run:
+    first = searches[0].first
+    if first.dry_run:
         show_search(searches, console())
         return False
     quiet_libraries()
+    if first.suggest:
+        suggest([one for search in searches for one in search.first.experiments], first.store_folder, launcher.here)
+        return False
     return True
 
 

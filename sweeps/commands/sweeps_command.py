@@ -16,6 +16,7 @@ from sweeps.commands.methods_command import methods
 from sweeps.commands.options import Cell, Maximize, Minimize, Name, Output, Protocol, rule_given
 from sweeps.commands.paper_command import paper
 from sweeps.commands.store_command import store
+from sweeps.commands.surgery_command import main as run_surgery
 from sweeps.commands.sync_command import sync
 from sweeps.commands.verify_command import verify
 from sweeps.executors.import_path import import_packages_only
@@ -184,6 +185,13 @@ def best(
     if found.best is None:
         raise InputError("; ".join(why_none(found, choice)))
     show_choice(found, choice, console())
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def suggest(context: typer.Context) -> None:
+    """Which alphas to try: takes what `surgery -m` takes, and is the same with suggest=true."""
+    sys.argv = ["surgery", "-m", *context.args, "suggest=true"]
+    run_surgery()
 
 
 def _shown(value: object) -> str:

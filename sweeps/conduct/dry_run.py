@@ -12,38 +12,43 @@ from surgery.errors import InputError
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.method import METHODS, NUMBERS
 from sweeps.plan.experiment import Experiment
+from sweeps.plan.model_reading import ModelReading
 from sweeps.plan.plan import Plan
 from sweeps.plan.text_notes import texts_notes
 from sweeps.records.machine import machine
 from sweeps.records.record import RESULT, Record, cell_folders, sound_records, sweep_folders
 from sweeps.run.stage_identities import stage_identities
 from sweeps.store.store import Store
+from sweeps.suggest.planned_step import PlannedSteps
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.progress import OWN_STAGES, duration
 
 
-def show_plan(plan: Plan, following: int = 0) -> None:
-    """Prints the cells, the stages to make or reuse, and the estimated time.
+def show_plan(plan: Plan, models: ModelReading, following: int = 0) -> None:
+    """Prints the cells, how large a step each is, the stages to make or reuse, and the estimated time.
 
     Args:
         plan: of a command.
+        models: what the models of its cells tell of themselves.
         following: how many more cells follow these, see `sweeps.config.followed_cells`.
     """
     to = console()
     kept, damaged = sound_records(plan.sweep_folder)
     for what in damaged:
         to.print(f"{what}; its cell counts as not run", markup=False, soft_wrap=True)
-    named = plan.swept
+    named, steps = plan.swept, PlannedSteps(plan.experiments, models, Store(plan.store_folder))
     table = Table(title=f"{len(plan.experiments)} cells of sweep {plan.sweep}", title_justify="left")
-    for column in ("cell", *named, "would"):
+    for column in ("cell", *named, *(["step"] if steps else []), "would"):
         table.add_column(column)
     waiting = plan.waiting(kept)
     for experiment in plan.experiments:
         keys = experiment.cell.keys()
         cell = experiment.cell.id
         would = "run" if cell in waiting else f"be kept: {kept[cell].status}"
-        table.add_row(cell, *(str(keys.get(name, "-")) for name in named), would)
+        table.add_row(cell, *(str(keys.get(name, "-")) for name in named), *steps.told(experiment), would)
     to.print(table)
+    for note in steps.notes():
+        to.print(note, markup=False, soft_wrap=True)
     for note in texts_notes(plan):
         to.print(note, markup=False, soft_wrap=True)
     to_make = _show_stages(plan)

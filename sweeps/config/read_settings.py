@@ -60,6 +60,7 @@ class RunSettings(TypedDict):
     sweep: str
     quick: bool
     dry_run: bool
+    suggest: bool
     fail_fast: bool
     retry_failed: bool
     strict: bool
@@ -72,8 +73,8 @@ class RunSettings(TypedDict):
 
 RUN_KEYS = tuple(RunSettings.__annotations__)
 # What a command has once, for all its cells.
-COMMAND_KEYS = ("sweep", "output_dir", "tracking", "dry_run", "fail_fast", "retry_failed", "strict")
 CELL_GROUPS = ("model", "behavior", "probe", "region", "method", "engine")
+COMMAND_KEYS = ("sweep", "output_dir", "tracking", "dry_run", "suggest", "fail_fast", "retry_failed", "strict")
 CELL_KEYS = ("layer", "top_k", "alpha", "alpha_unit", "seed", "composition")
 
 # What is possible, where a type's own words would not tell a person enough.

@@ -5,6 +5,7 @@ __all__ = [
     "layers",
     "materials",
     "measured_names",
+    "model_reading",
     "plan",
     "planner",
     "replan",

@@ -33,6 +33,7 @@ class Plan:
     tracking: Mapping[str, Any]
     pruning: "Pruning | None" = None
     dry_run: bool = False
+    suggest: bool = False
     fail_fast: bool = False
     retry_failed: bool = False
     notes: tuple[str, ...] = ()

@@ -65,6 +65,7 @@ def make_plan(composed: Sequence[Composed], materials: Materials | None = None) 
         choice=choice,
         tracking=tracking,
         dry_run=bool(first["dry_run"]),
+        suggest=bool(first["suggest"]),
         fail_fast=bool(first["fail_fast"]),
         retry_failed=bool(first["retry_failed"]),
         notes=tuple(dict.fromkeys(notes)),

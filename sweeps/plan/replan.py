@@ -37,7 +37,7 @@ def replan(cell_folder: Path, materials: Materials, trust_code: bool = False) ->
         raise NotHere(f"its config runs code that is not ours ({', '.join(code)}); if you trust it, say --trust-code")
     if missing := _missing(values):
         raise NotHere(f"'{missing}' is not here")
-    changed = {"tracking": {"kind": "none"}, "dry_run": False, "strict": False}
+    changed = {"tracking": {"kind": "none"}, "dry_run": False, "suggest": False, "strict": False}
     return plan_cell(Composed({**values, **changed}, ()), materials)
 
 

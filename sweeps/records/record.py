@@ -30,6 +30,8 @@ LOCKS = ".locks"
 CELL_ID = re.compile("[0-9a-f]{12}")
 # In `probe`: why its test accuracy can't be told from chance, one sentence; None where it can.
 AT_CHANCE = "at_chance"
+# In `edit` of method=surgery: how large a step alpha is, see `surgery.edits.edit.Edit.relative_step`.
+STEP = "step"
 Status = Literal["done", "failed", "pruned"]
 
 # What can change a number, so that a record says what made it.
@@ -116,6 +118,11 @@ class Record:
             return cls(**values, metrics=metrics)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"'{folder / RESULT}' can't be read as a record: {error}") from None
+
+    @property
+    def step(self) -> float | None:
+        """‖alpha·direction‖ over the median norm of the edited rows; None for other methods and earlier records."""
+        return self.edit.get(STEP)
 
     @property
     def older_identity(self) -> str | None:

@@ -219,6 +219,7 @@ def _row(row: Pooled, by_cell: Mapping[str, Record], names: Sequence[str], swept
         "seconds": {stage: round(seconds, 2) for stage, seconds in record.seconds.items()},
         "layers": dict(record.edit.get("rows_per_layer", {})),
         "region": record.edit.get("region", ""),
+        "step": record.step,
         "cosines": _with_random(record.edit.get("cosines")),
     }
 

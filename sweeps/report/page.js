@@ -333,7 +333,7 @@
     const rule = row.qualifies && el("p", {}, el("strong", { textContent: row.qualifies.why_not.length ? "Does not qualify: " : "Qualifies: " }), [...row.qualifies.why_not, ...row.qualifies.values.filter((one) => !row.qualifies.why_not.some((reason) => reason.includes(one)))].join("; "));
     at("cell-body").replaceChildren(
       el("h2", { textContent: row.cell }),
-      el("p", { textContent: `${keysOf(row)}${row.chosen ? ` · chosen${data.half}` : ""}` }),
+      el("p", { textContent: `${keysOf(row)}${known(row.step) ? ` · a step of ${Number(row.step.toPrecision(3))} times the edited rows' median norm` : ""}${row.chosen ? ` · chosen${data.half}` : ""}` }),
       el("p", { textContent: `${row.sentence}.` }),
       ...(rule ? [rule] : []),
       ...commands,

@@ -6,6 +6,7 @@ __all__ = [
     "ranking_stage",
     "region_choice",
     "run_cell",
+    "stage",
     "stage_identities",
     "states_stage",
     "trained_change",

@@ -9,6 +9,7 @@ import yaml
 
 from evaluation.measurements.measurement import Measurement
 from surgery.changes.receipt import Receipt
+from surgery.edits.edit import Edit
 from surgery.edits.intervention import Intervention, described, shown_alike
 from surgery.files.whole_files import sha256_of_file, written_whole
 from surgery.probe.chance import chance_note
@@ -18,7 +19,7 @@ from surgery.region.region import Region
 from sweeps.plan.experiment import Experiment
 from sweeps.records.metric import Metric
 from sweeps.records.metrics_of import metrics_of
-from sweeps.records.record import AT_CHANCE, CONFIG, EARLIER, EDIT, SAMPLES, Record
+from sweeps.records.record import AT_CHANCE, CONFIG, EARLIER, EDIT, SAMPLES, STEP, Record
 from sweeps.records.samples import write_samples
 from sweeps.run.cosine_histogram import cosine_histogram
 from sweeps.run.stage import Stage
@@ -142,6 +143,9 @@ def _of_the_edit(work: CellWork, findings: Findings) -> dict[str, Any]:
         **asdict(findings.receipt),
         **({"served": findings.served} if findings.served else {}),
     }
+    if isinstance(intervention, Edit):
+        with work.subject():
+            found[STEP] = intervention.relative_step(work.model)
     if findings.region is None:
         return found
     return found | {"cosines": cosine_histogram(work.take(findings.ranking), findings.region)}

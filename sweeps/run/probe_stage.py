@@ -7,10 +7,12 @@ import torch
 
 from surgery.probe.probe import Probe
 from surgery.probe.probe_fitting import fit_probe
+from sweeps.cell.cell import Cell
 from sweeps.run.stage import Stage
 from sweeps.run.stage_identities import probe_identity
 from sweeps.run.states_stage import hidden_states
 from sweeps.run.workbench import CellWork
+from sweeps.store.store import Store
 
 NAME, FILE = "probe", "probe.safetensors"
 NUMBERS = ("lr", "epochs", "batch_size", "weight_decay")
@@ -37,6 +39,12 @@ def direction_probe(work: CellWork, states: Stage[torch.Tensor], behavior: Probe
     if work.cell.settings.probe.method != "random":
         return behavior
     return work.take(_fitted(work, states, "random", layer, replaces=behavior))
+
+
+def kept_probe(store: Store, cell: Cell) -> Probe | None:
+    """The probe whose direction is added to the rows, where the store has it; not for one from a file."""
+    place = store.find(NAME, probe_identity(cell, cell.settings.probe.method))
+    return None if place is None else Probe.load(place / FILE)
 
 
 def layer_probes(work: CellWork) -> dict[int, Probe]:

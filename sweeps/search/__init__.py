@@ -5,4 +5,5 @@ __all__ = [
     "run_search",
     "search",
     "search_space",
+    "suggested_range",
 ]

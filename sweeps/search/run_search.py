@@ -18,6 +18,8 @@ from sweeps.results.pareto import Direction, pareto_front
 from sweeps.results.pooling import Pooled, pool
 from sweeps.search.search import Search
 from sweeps.store.full_disk import disk_full, is_disk_full
+from sweeps.store.store import Store
+from sweeps.suggest.planned_step import PlannedSteps
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.summary import show, show_commands, show_front
 from sweeps.terminal.sweep_log import sweep_log
@@ -146,6 +148,8 @@ def show_search(searches: Sequence[Search], to: Console) -> None:
     to.print(f"after {' and '.join(map(str, first.objectives))}, on the selection half", markup=False)
     for condition in first.conditions:
         to.print(f"  with {condition}", markup=False)
+    for line in _steps(first):
+        to.print(line, markup=False, soft_wrap=True)
     given_up = "cells without hope are given up early" if first.settings.prune else "no cell is given up"
     counts = [search.settings.n_trials for search in searches]
     asked = [s.first.experiments[i % len(s.first.experiments)] for s in searches for i in range(s.settings.n_trials)]
@@ -154,3 +158,14 @@ def show_search(searches: Sequence[Search], to: Console) -> None:
         f"{sum(counts)} cells in all, sampler {first.settings.sampler}, {given_up}; {told}; nothing was run",
         soft_wrap=True,
     )
+
+
+def _steps(search: Search) -> list[str]:
+    """How large a step alpha is at the ends of the ranges; nothing where its range is not known yet."""
+    if "alpha" not in {*search.space.fixed, *search.space.domains}:
+        return []
+    ends = search.first.experiments
+    steps = PlannedSteps(ends, search.materials.models, Store(search.first.store_folder))
+    known = [step for one in ends if (step := steps.of(one)) is not None]
+    told = [f"at the ends of the ranges steps are from {min(known):.3g} to {max(known):.3g}"] if known else []
+    return [*told, *steps.notes()]

@@ -1,7 +1,7 @@
 """What a search may choose from, as it is written in Hydra's override grammar."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,13 @@ class Numbers:
         """The lowest and the highest, as text for overrides."""
         return tuple(str(int(value) if self.whole else value) for value in (self.low, self.high))
 
+    def middles(self) -> tuple[str, ...]:
+        """The one in the middle, of the logarithms for a log range."""
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        if self.step is not None:
+            middle = self.low + round((middle - self.low) / self.step) * self.step
+        return (str(round(middle) if self.whole else float(f"{middle:.{DIGITS}g}")),)
+
     def param(self, text: str) -> float | None:
         """The sampler's value for a text; None when it is not one of these numbers."""
         try:
@@ -66,6 +73,10 @@ class Options:
         return str(trial.suggest_categorical(name, self.values))
 
     def ends(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.values
+
+    def middles(self) -> tuple[str, ...]:
         """All of them."""
         return self.values
 
@@ -165,16 +176,23 @@ class SearchSpace:
 
     def ends(self) -> list[list[str]]:
         """Overrides of a few cells in which every end of every range and every option occurs."""
+        return self._cells(lambda domain: domain.ends())
+
+    def middles(self) -> list[list[str]]:
+        """Overrides of a few cells in which every option occurs, each with the middles of the ranges."""
+        return self._cells(lambda domain: domain.middles())
+
+    def _cells(self, of: Callable[[Domain], tuple[str, ...]]) -> list[list[str]]:
         found: dict[tuple[str, ...], None] = {}
         options = ["", *(condition.value for condition in self.conditions)]
-        longest = max((len(d.ends()) for d in self._all_domains()), default=1)
+        longest = max((len(of(domain)) for domain in self._all_domains()), default=1)
         for wanted in options:
             for index in range(longest):
                 chosen: dict[str, str] = {}
                 for key, _, domain in self._in_order(chosen):
-                    ends = domain.ends()
-                    asked = any(condition.key == key for condition in self.conditions) and wanted in ends
-                    chosen[key] = wanted if asked else ends[index % len(ends)]
+                    values = of(domain)
+                    asked = any(condition.key == key for condition in self.conditions) and wanted in values
+                    chosen[key] = wanted if asked else values[index % len(values)]
                 found[tuple(self._overrides(chosen))] = None
         return [list(overrides) for overrides in found]
 

@@ -1,7 +1,9 @@
 """`surgery MODEL TEXTS.csv PROMPTS.txt`, as the whole command that it stands for."""
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,13 +13,15 @@ from sweeps.config.chosen_config import ChosenConfig
 from sweeps.config.command_line import completed, config_dir, keys_of, parted, parted_names
 from sweeps.config.composition import Composed
 from sweeps.config.read_settings import read_settings
+from sweeps.plan.experiment import Experiment
 from sweeps.plan.materials import Materials
+from sweeps.plan.plan import STORE
 from sweeps.plan.planner import plan_cell
-from sweeps.short_path.alphas_to_try import alphas_to_try
 from sweeps.short_path.first_needs import about_model, needs
 from sweeps.short_path.judge_choice import choose_judge
 from sweeps.short_path.named_model import USAGE, model_key
 from sweeps.short_path.table_columns import AVOID, LABEL, OTHERWISE, TEXT, Columns, find_columns, require_avoided
+from sweeps.suggest.suggestions import suggestions
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 
@@ -118,11 +122,22 @@ def _sweep(flags: list[str], own: list[str], given: Mapping[str, str], folder: s
         console().print("alphas are found first when it runs, with the model; nothing was run", markup=False)
         return None
     quiet_libraries()
-    found = alphas_to_try(experiment)
-    values = ",".join(f"{alpha:g}" for alpha in found.alphas)
-    console().print(f"alphas {values}: {found.said}", markup=False, soft_wrap=True)
+    values = ",".join(f"{alpha:g}" for alpha in _alphas_to_try(experiment))
     multirun = [] if {"-m", "--multirun"} & set(flags) else ["-m"]
     return _said([*multirun, *flags, *own, f"alpha={values}"], given)
+
+
+def _alphas_to_try(experiment: Experiment) -> tuple[float, ...]:
+    """Alphas from where perplexity hardly rises to where it rises a lot; printed with what it is at each."""
+    store = Path(experiment.config["output_dir"]).expanduser() / STORE
+    [found] = suggestions([experiment], store, progress=sys.stderr.isatty())
+    bracket = found.bracket
+    alphas = bracket.alphas or (max(bracket.readings, key=abs),)
+    rises = ", ".join(f"{alpha:g} ({bracket.rise(alpha):+.1%})" for alpha in alphas)
+    console().print(
+        f"alphas by perplexity alone, of {bracket.text} ({bracket.base:.3f}): {rises}", markup=False, soft_wrap=True
+    )
+    return alphas
 
 
 def _said(arguments: list[str], given: Mapping[str, str]) -> list[str]:

@@ -167,9 +167,12 @@ class Progress:
 
 
 def _outcome(record: Record, plan: Plan) -> str:
-    """What a cell changed, by the numbers that cells are compared by: the selection half, where there is one."""
+    """How large a step a cell was, and what it changed by the numbers that cells are compared by: the selection half's,
+    where there is one.
+    """
     names = headline_metrics([record])
     if plan.choice is not None and plan.choice.metric in record.metrics:
         names = list(dict.fromkeys([plan.choice.metric, *names]))
     shown = [selected(record.metrics, name) for name in names[:3]]
-    return ", ".join(f"{metric.key} {change(metric)}" for metric in shown if metric is not None)
+    told = [] if record.step is None else [f"step {record.step:.3g}"]
+    return ", ".join([*told, *(f"{metric.key} {change(metric)}" for metric in shown if metric is not None)])

@@ -38,7 +38,8 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
         keys = ", ".join(f"{key}={record.keys[key]}" for key in names)
         to.print(f"{record.cell}: {keys}", markup=False)
         to.print(cell_table(record))
-        to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched", markup=False)
+        step = "" if record.step is None else f"; a step of {record.step:.3g} times these rows' median norm"
+        to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched{step}", markup=False)
         chosen = [record.cell]
         to.print(in_one_sentence(record, choice), markup=False, style="bold", soft_wrap=True)
         for sentence in diagnosis(pool(done, folder), choice) if choice else ():

@@ -8,7 +8,7 @@ import torch
 from made_metrics import assert_named_beforehand
 from transformers import LlamaForCausalLM
 
-from evaluation.perplexity import Perplexity, windows
+from evaluation.perplexity import Perplexity, perplexity_of, windows
 from surgery.errors import InputError
 
 from .conftest import make_model, with_little_memory
@@ -143,3 +143,26 @@ def test_the_identity_is_of_the_content(text: Path, tmp_path: Path) -> None:
     assert Perplexity({"toy": copy}, window=512).identity() != identity
     copy.write_text(TEXT + " w1")
     assert Perplexity({"toy": copy}).identity() != identity
+
+
+def test_the_perplexity_of_pieces_is_that_of_a_plain_loop_and_infinite_where_there_are_no_numbers(model: Any) -> None:
+    pieces = [[3, 5, 7, 9], [4], [8, 6, 4]]
+    losses = [loss for piece in pieces for loss in plain_losses(model, piece, 64, 64)[0]]
+    assert perplexity_of(model, None, pieces) == pytest.approx(math.exp(sum(losses) / 5), rel=1e-5)
+    with pytest.raises(InputError, match="two are needed"):
+        perplexity_of(model, None, [[4]])
+    weight = model.get_output_embeddings().weight.data
+    kept = weight.clone()
+    weight[0, 0] = float("nan")
+    try:
+        assert perplexity_of(model, None, pieces) == math.inf
+    finally:
+        weight.copy_(kept)
+
+
+def test_the_beginning_of_a_text_is_its_first_tokens_in_windows(model: Any, tokenizer: Any, text: Path) -> None:
+    ids = tokenizer(TEXT)["input_ids"]
+    evaluator = Perplexity({"a": text, "b": "never read"}, window=16, stride=4)
+    assert evaluator.beginning(model, tokenizer, 40) == [ids[:16], ids[16:32], ids[32:40]]
+    # The model takes 64.
+    assert Perplexity({"a": text}).beginning(model, tokenizer, 10_000) == [ids[:64], ids[64:]]

@@ -75,6 +75,8 @@ def test_its_store_serves_cells_that_are_run_again(kept, surgery) -> None:
     after = results_in(kept)
     assert after.keys() == before.keys()
     for cell, record in after.items():
+        # An earlier version did not tell how large a step an edit is.
+        assert (record["edit"].pop("step", None) is not None) == (record["keys"]["method"] == "surgery")
         for part in ("metrics", "edit", "probe", "keys", "protocol", "store", "model"):
             assert record[part] == before[cell][part], (cell, part)
     now = {path.relative_to(kept.parents[1]) for path in (kept.parents[1] / "store").glob("[!w]*/[!.]*")}

@@ -127,3 +127,12 @@ def test_a_range_that_can_not_be_searched_is_refused(override: str, part: str) -
 def test_a_condition_that_can_not_be_is_refused(when: dict[str, object], part: str) -> None:
     with pytest.raises(InputError, match=part):
         space("alpha=interval(1,4)", "seed=1,2", when=when)
+
+
+def test_the_middles_hold_every_option_and_the_middle_of_every_range() -> None:
+    found = space("top_k=tag(log,interval(0.01,0.04))", "layer=int(interval(2,6))", "probe=adam,logistic", "seed=3")
+    told = [dict(text.split("=", 1) for text in cell) for cell in found.middles()]
+    assert [cell["probe"] for cell in told] == ["adam", "logistic"]
+    assert all((cell["top_k"], cell["layer"], cell["seed"]) == ("0.02", "4", "3") for cell in told)
+    # On a step of the range, as every cell of it is.
+    assert space("alpha=range(1,8,3)").middles() == [["alpha=4"]]
