@@ -181,9 +181,9 @@ def measure_sweep(arguments: list[str], cells: int) -> tuple[list[Times], dict[s
     while conductor.open:
         took = Times(*timed(conductor.wait))
         if not calls:
-            calls = _calls_of_a_cell(plan, executor)
+            calls = calls_of_a_cell(plan, executor)
         with torch.inference_mode():
-            took.bare, took.bare_worked = timed(partial(_all, calls))
+            took.bare, took.bare_worked = timed(partial(run_all, calls))
         times.append(took)
     conductor.close()
     records = [Record.load(plan.sweep_folder / one.cell.id) for one in plan.experiments[1:cells]]
@@ -202,12 +202,14 @@ def told(times: list[Times]) -> str:
     )
 
 
-def _all(calls: list[Callable[[], Any]]) -> None:
+def run_all(calls: list[Callable[[], Any]]) -> None:
+    """Makes recorded calls again."""
     for call in calls:
         call()
 
 
-def _calls_of_a_cell(plan: Any, executor: Any) -> list[Callable[[], Any]]:
+def calls_of_a_cell(plan: Any, executor: Any) -> list[Callable[[], Any]]:
+    """The outermost calls of models that measuring the first cell of a plan makes, unedited."""
     from sweeps.run.measurements import probe_losses
     from sweeps.run.probe_stage import behavior_probe
     from sweeps.run.states_stage import hidden_states
