@@ -62,7 +62,7 @@ class Watch:
         if self.cells:
             self.took += _clocks() - self._resumed
         else:
-            self._calls = calls_of_a_cell(next(iter(conductor._plans.values())), conductor._engine)
+            self._calls = calls_of_a_cell(next(iter(conductor._plans.values())), conductor._executor)
         with torch.inference_mode():
             took.bare, took.bare_worked = timed(partial(run_all, self._calls))
         self._resumed = _clocks()

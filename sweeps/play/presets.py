@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from surgery.edits.edit import Edit
+from surgery.edits.edit import ROW_NORM, Edit
 from surgery.edits.intervention import Intervention
 from surgery.errors import InputError
 from sweeps.cell.settings import Settings, framing_keys
@@ -16,6 +16,7 @@ from sweeps.records.chain import read_chain
 from sweeps.records.record import Record, in_order, swept_keys
 from sweeps.records.sweep import Sweep, require_config
 from sweeps.results.best_cell import choose
+from sweeps.results.cell_selector import named_cell
 from sweeps.results.protocols import by_protocol
 
 METHOD = "surgery"
@@ -107,12 +108,13 @@ class Presets:
         """
         done = sweep.some_done()
         edits = [one for one in in_order(done) if one.keys.get("method", METHOD) == METHOD]
-        playable = [one for one in edits if one.older_identity is None]
+        plain = [one for one in edits if _is_plain(require_config(sweep.folder / one.cell))]
+        playable = [one for one in plain if one.older_identity is None]
         if not playable:
-            why = edits[0].older_identity if edits else f"its cells are of other methods than {METHOD}"
+            why = plain[0].older_identity if plain else f"its cells are of other methods than plain {METHOD}"
             raise InputError(f"sweep '{sweep.name}' has no cell to play with: {why}")
         best, notes = _best(sweep, done)
-        asked = sweep.cell(start).cell if start else best
+        asked = named_cell(start, sweep, done).cell if start else best
         first = next((one for one in playable if one.cell == asked), None)
         if start and first is None:
             raise InputError(f"cell {asked} can't be played with; there are {', '.join(one.cell for one in playable)}")
@@ -120,7 +122,7 @@ class Presets:
         configs = {one.cell: require_config(sweep.folder / one.cell) for one in playable}
         alike = [one for one in playable if _model(one, configs[one.cell]) == _model(first, configs[first.cell])]
         if len(done) > len(alike):
-            others = f"{len(done) - len(alike)} of {len(done)} cells are of another model, method or version"
+            others = f"{len(done) - len(alike)} of {len(done)} cells are of another model, method, variant or version"
             notes = [*notes, f"{others}; name one of them to play with those like it"]
         ordered = [first, *(one for one in alike if one is not first)]
         keys = swept_keys([one.keys for one in alike])
@@ -140,6 +142,12 @@ def _best(sweep: Sweep, done: Sequence[Record]) -> tuple[str | None, list[str]]:
         return None, ["no cell is chosen: the cells have no one rule, or were not all measured the same way"]
     found = choose(done, rule, sweep.folder)
     return (found.best.cell, []) if found.best else (None, [found.why])
+
+
+def _is_plain(config: Mapping[str, Any]) -> bool:
+    """Whether rows are ranked by their cosine alone and all get one vector, as the sliders have it."""
+    varied = (config["probe"].get("per_layer"), config["region"].get("activity"))
+    return config["alpha_unit"] != ROW_NORM and not any(varied)
 
 
 def _model(record: Record, config: Mapping[str, Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from queue import Queue
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
-from evaluation.generation import Generation
+from evaluation.engines.decoding import Generation
 from evaluation.streaming import continue_aloud
 from surgery.changes.receipt import Receipt
 from surgery.edits.intervention import Intervention

@@ -7,7 +7,7 @@ from decimal import Decimal
 from sweeps.play.played_adapter import edit_of, measuring_command
 from sweeps.play.presets import Preset, Presets
 from sweeps.play.session import Session
-from sweeps.terminal.cell_tables import change
+from sweeps.records.numbers import change
 
 # How far they reach beyond the sweep's own cells.
 BEYOND_ALPHA, BEYOND_TOP_K = 2, 4

@@ -65,9 +65,7 @@ def contents(
         picked: cells whose samples are wanted beside those of the chosen one and the front.
     """
     done = in_order(record for record in records if record.status == "done")
-    outcome, why = (choose(done, choice, folder) if choice else None), ""
-    if outcome is not None and choice is not None:
-        why = "; ".join(why_none(outcome, choice)) if outcome.best is None else outcome.why
+    outcome = choose(done, choice, folder) if choice else None
     rows = list(outcome.rows) if outcome else pool(done, folder)
     by_cell = {record.cell: record for record in done}
     names = reported_metrics(rows)
@@ -94,8 +92,6 @@ def contents(
         **_wanted(choice, names),
         **_first_screen(outcome, choice, differs),
         "output": "" if str(folder.parent.parent) == "outputs" else f" -o {quote(str(folder.parent.parent))}",
-        "half": outcome.half if outcome else "",
-        "why": why,
         "metrics": [*headlines, *(metric for metric in names if metric not in headlines)],
         "headlines": headlines,
         "explained": {metric: about for metric in names if (about := explained(metric))},
@@ -124,7 +120,7 @@ def _first_screen(
     best, why = outcome.best, outcome.why
     return {
         "half": outcome.half,
-        "why": why,
+        "why": why if best else "; ".join(why_none(outcome, choice)),
         "sentence": in_one_sentence(best, choice) if best else why[:1].upper() + why[1:],
         "trust": what_to_trust(outcome, choice, differs),
     }

@@ -72,7 +72,7 @@ def open_run(
         return wandb.init(
             project=tracking.get("project"),
             entity=tracking.get("entity"),
-            tags=list(dict.fromkeys([*require_tags(tracking.get("tags")), *default_tags(config)])),
+            tags=list(dict.fromkeys([*require_tags(tracking.get("tags")), *_default_tags(config)])),
             job_type=job_type,
             group=group,
             name=name,
@@ -88,7 +88,7 @@ def open_run(
         )
 
 
-def default_tags(config: Mapping[str, Any]) -> list[str]:
+def _default_tags(config: Mapping[str, Any]) -> list[str]:
     """What a run is found by beside one's own tags: its model, behavior and method."""
     return [str(config[key])[:LONGEST_TAG] for key in TAGGED if config.get(key)]
 
