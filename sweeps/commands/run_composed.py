@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sweeps.commands.cells_failed import CellsFailed
-from sweeps.conduct.dry_run import show_plan
 from sweeps.conduct.run_plan import run_plan
 from sweeps.config.composition import Composed
 from sweeps.config.followed_cells import first_and_following, following, on_its_own
@@ -12,7 +11,6 @@ from sweeps.executors.local import local_executor
 from sweeps.executors.protocol import Executor
 from sweeps.plan.materials import Materials
 from sweeps.plan.planner import make_plan, plan_cell
-from sweeps.suggest.suggestion_table import suggest
 from sweeps.terminal.library_output import quiet_libraries
 
 
@@ -40,11 +38,15 @@ def run_composed(composed: Sequence[Composed], make_executor: Callable[[], Execu
     if here:
         plan.require_devices()
     if plan.dry_run:
+        from sweeps.conduct.dry_run import show_plan  # torch and what reads models take seconds to import
+
         show_plan(plan, materials.models, following=len(later))
         return
     quiet_libraries()
     materials.keep.move_to(plan.store_folder)
     if plan.suggest:
+        from sweeps.suggest.suggestion_table import suggest
+
         suggest(plan.experiments, plan.store_folder, may_load=here)
         return
     if run_plan(plan, make_executor()).failed:

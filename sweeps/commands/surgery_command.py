@@ -18,7 +18,7 @@ from surgery.errors import InputError
 from sweeps.commands.cells_failed import CellsFailed
 from sweeps.config import resolvers
 from sweeps.config.chosen_config import ChosenConfig, shipped_options
-from sweeps.config.command_line import completed, config_dir, parted, parted_names, without_names
+from sweeps.config.command_line import completed, config_dir, parted, parted_names, require_known, without_names
 from sweeps.config.composition import Composed
 from sweeps.config.config_files import file_in, place_of, read_config_files
 from sweeps.config.model_and_behavior import require_both_halves
@@ -44,6 +44,7 @@ def _compose_and_run() -> None:
         print(help_page(sys.argv[1:]))
         return
     if names:
+        require_known(flags)
         model_key(names[0], config_dir(flags))
         from sweeps.short_path.short_command import short_command  # torch and detoxify take seconds to import
 

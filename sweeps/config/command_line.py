@@ -30,7 +30,7 @@ def completed(arguments: Sequence[str]) -> list[str]:
         InputError: when an argument is not UTF-8, a flag is none of Hydra's, or `--config-dir` names no folder.
     """
     flags, overrides = parted(arguments)
-    _require_known(flags)
+    require_known(flags)
     overrides = _with_rule(overrides)
     given = keys_of(overrides)
     implied = [f"{group}={option}" for key, (group, option) in IMPLIED.items() if key in given and group not in given]
@@ -55,7 +55,7 @@ def _with_rule(overrides: Sequence[str]) -> list[str]:
     return [*found, *instead]
 
 
-def _require_known(flags: Sequence[str]) -> None:
+def require_known(flags: Sequence[str]) -> None:
     """Raises InputError for what begins like a flag and is none of Hydra's, who would print how it is used and end."""
     known = get_args_parser()._option_string_actions
     values = {flag for before, flag in pairwise(flags) if before in WITH_VALUE}

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from surgery.edits.edit import Edit
-from surgery.edits.intervention import Intervention
-from surgery.edits.low_rank import LowRankChange
 from surgery.errors import InputError
 from surgery.files.gguf_place import gguf_of
 from sweeps.cell.method import METHODS
 from sweeps.cell.settings import Settings
+
+if TYPE_CHECKING:
+    from surgery.edits.intervention import Intervention
 
 
 def require_engine(settings: Settings) -> None:
@@ -35,17 +36,19 @@ def require_engine(settings: Settings) -> None:
         raise InputError("engine=vllm serves no GGUF file; give a folder of safetensors, or say engine=transformers")
 
 
-def require_adapters(settings: Settings, earlier: Sequence[Intervention]) -> None:
+def require_adapters(settings: Settings, earlier: "Sequence[Intervention]") -> None:
     """Raises InputError where what the composition applies, with the method's own change, is no adapter to serve."""
     engine, method = settings.engine, settings.method
     if not engine.served:
         return
-    if others := [one for one in earlier if not isinstance(one, Edit | LowRankChange)]:
+    # What has factors has a rank, see `surgery.changes.factors.Factored`.
+    ranks = [getattr(one, "rank", None) for one in earlier]
+    if others := [one for one, rank in zip(earlier, ranks, strict=True) if rank is None]:
         raise InputError(
             f"composition holds a {type(others[0]).__name__}, which is no LoRA that engine=vllm could serve; "
             "say engine=transformers"
         )
-    rank = (method.rank or 1) + sum(one.rank for one in earlier if isinstance(one, Edit | LowRankChange))
+    rank = (method.rank or 1) + sum(rank for rank in ranks if rank is not None)
     if rank > engine.max_lora_rank:
         raise InputError(
             f"the cell's change has rank {rank}, and engine.max_lora_rank is {engine.max_lora_rank}; raise it"

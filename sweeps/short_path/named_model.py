@@ -31,6 +31,6 @@ def model_key(name: str, config_dir: str | None) -> str:
     near = get_close_matches(name, presets, n=1)
     ours = f"did you mean {near[0]}?" if near else "`surgery --help` lists the names of ours"
     raise InputError(
-        f"'{name}' is no KEY=VALUE (put quotation marks around what holds spaces: 'KEY=a value'), and no model: no "
+        f"'{name}' is no KEY=VALUE (keys are set as alpha=2, and what holds spaces as 'KEY=a value'), and no model: no "
         f"folder or file of that name is here, and a hub name is OWNER/NAME; {ours}"
     )

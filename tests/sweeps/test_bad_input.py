@@ -271,7 +271,7 @@ def test_prompts_and_tasks_that_are_not_there_are_refused(surgery, arguments, tm
     [
         ("hydra.launcher.workers=two", "hydra.launcher.workers=two is not possible: it is a whole number from 0"),
         ("hydra.launcher.workers=-1", "it is a whole number from 0"),
-        ("hydra.launcher.gpus_per_worker=0", "it is a whole number from 1"),
+        ("hydra.launcher.gpus_per_worker=-1", "it is a whole number from 0"),
         ("hydra.launcher.worker=2", "did you mean 'hydra.launcher.workers'?"),
         ("hydra/launcher=slurm", "did you mean hydra/launcher=resident_slurm?"),
         ("hydra/launcher=basic", "hydra/launcher=basic can't run cells; choose resident"),

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from evaluation.generation import Generation, generate
+from evaluation.engines.decoding import Generation
+from evaluation.generation import generate
 from surgery import Edit, load_model
 from surgery.errors import InputError
 from sweeps.play.answer_scores import AnswerScores
@@ -23,6 +24,7 @@ from sweeps.play.presets import Presets
 from sweeps.play.session import Session
 from sweeps.play.sliders import alpha_reach, top_k_reach, where
 from sweeps.records.sweep import Sweep
+from sweeps.results.cell_selector import named_cell
 
 PROMPT = "ann said to bob : cid is a rude"
 GUARD = {"version": 1, "text": "{prompt} : {answer} is", "verdict": {"tokens": {"unsafe": "rude", "safe": "kind"}}}
@@ -95,13 +97,13 @@ def test_cells_of_other_methods_and_models_are_left_out_and_told(runs, tmp_path,
     shutil.copytree(runs / "runs", tmp_path / "runs")
     mixed = Sweep.named("played", tmp_path)
     lora, other, *rest = (one.cell for one in presets.cells)
-    record = mixed.cell(lora)
+    record = named_cell(lora, mixed)
     replace(record, keys={**record.keys, "method": "lora"}).save(mixed.folder / lora)
     config = mixed.folder / other / "config.yaml"
     config.write_text(config.read_text().replace("dtype: auto", "dtype: float32", 1))
     left = Presets.of_sweep(Sweep.named("played", tmp_path), rest[0])
     assert [one.cell for one in left.cells] == rest
-    assert "2 of 4 cells are of another model, method or version" in left.notes[-1]
+    assert "2 of 4 cells are of another model, method, variant or version" in left.notes[-1]
     with pytest.raises(InputError, match=f"cell {lora} can't be played with; there are "):
         Presets.of_sweep(Sweep.named("played", tmp_path), lora)
 

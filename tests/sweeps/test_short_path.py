@@ -3,11 +3,8 @@
 import re
 import shlex
 from pathlib import Path
-from statistics import median
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from surgery.errors import InputError
 from sweeps.config import resolvers
@@ -115,7 +112,7 @@ def test_a_model_is_a_folder_a_file_a_hub_name_or_one_of_our_names(tmp_path: Pat
         ("t.csv", "'t.csv' is no model; the order is surgery MODEL TEXTS.csv PROMPTS.txt"),
         ("toywrld", "did you mean toyworld?"),
         ("gone/x.gguf", "no folder or file of that name is here"),
-        ("xyzzy", "put quotation marks around what holds spaces"),
+        ("xyzzy", "what holds spaces as"),
     ):
         with pytest.raises(InputError) as refused:
             model_key(name, None)
@@ -145,26 +142,25 @@ def test_a_model_alone_is_told_what_it_needs_and_is_not_loaded(world, tmp_path: 
         short_command(["a", "b", "c", "d"])
 
 
-def test_three_names_are_a_sweep_over_steps_of_the_rows_own_size(world, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_three_names_are_a_sweep_over_alphas_that_perplexity_tells(world, tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     names = [str(world.model), str(world.texts), str(world.prompts)]
     found = short_command([*names, "top_k=24", "tracking=none"])
-    weights = load_file(world.model / "model.safetensors")
-    gates = torch.cat([weights[f"model.layers.{layer}.mlp.gate_proj.weight"] for layer in range(4)])
-    size = median(float(row.norm()) for row in gates)
+    said = capsys.readouterr().out
     assert found is not None
     given = dict(argument.split("=", 1) for argument in found if "=" in argument)
     assert found[0] == "-m"
-    assert [float(alpha) for alpha in given["alpha"].split(",")] == pytest.approx(
-        [size / 2, size, 2 * size, 4 * size, 8 * size], rel=0.01
-    )
+    [told] = re.findall(r"^alphas by perplexity alone, of .* \([\d.]+\): (.*)$", said, re.MULTILINE)
+    assert given["alpha"] == ",".join(re.findall(r"([\d.e-]+) \(\+", told))
+    rises = [float(rise) for rise in re.findall(r"\(\+([\d.]+)%\)", told)]
+    assert rises == sorted(rises)
     assert given["alpha_unit"] == "unit"
     assert given["top_k"] == "24"
     assert given["evaluation.judge"] == "probe-texts"
     assert (given["model.path"], given["behavior.path"], given["evaluation.prompts"]) == tuple(names)
     # What was said can be typed in its place.
-    [same] = re.findall("^the same as: surgery (.*)$", capsys.readouterr().out, re.MULTILINE)
+    [same] = re.findall("^the same as: surgery (.*)$", said, re.MULTILINE)
     assert shlex.split(same) == found
 
 

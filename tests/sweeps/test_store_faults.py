@@ -218,7 +218,11 @@ def test_every_setting_of_an_evaluator_is_in_the_key(world, tmp_path) -> None:
     for evaluator in (Perplexity(texts), Perplexity(texts, window=32), Perplexity(texts, stride=16)):
         model = ModelIdentity("w", "c", "t", "h", "g")
         cell = SimpleNamespace(
-            model_identity=model, model_fingerprint="m", settings=settings, evaluation={"p": evaluator.identity()}
+            model_identity=model,
+            model_fingerprint="m",
+            settings=settings,
+            evaluation={"p": evaluator.identity()},
+            engine_identity=dict,
         )
         base = base_identity(cell, "p")
         names |= {store.name("base", base), store.name("edited", edited_identity(base, "e"))}

@@ -155,6 +155,7 @@ def test_what_a_measurement_lacks_ends_the_command_in_one_line(in_workers, comma
         (None, 1, ["0", "1"], [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]),
         (None, 2, ["4", "5", "6", "7", "8"], [{"CUDA_VISIBLE_DEVICES": "4,5"}, {"CUDA_VISIBLE_DEVICES": "6,7"}]),
         (1, 2, ["0", "1", "2", "3"], [{"CUDA_VISIBLE_DEVICES": "0,1"}]),
+        (2, 0, ["0"], [{}, {}]),
     ],
 )
 def test_each_worker_sees_gpus_of_its_own(workers, gpus_per_worker, gpus, expected) -> None:
@@ -167,7 +168,7 @@ def test_each_worker_sees_gpus_of_its_own(workers, gpus_per_worker, gpus, expect
         (3, 1, "needs 3 GPUs; there are 2"),
         (None, 4, "needs 4 GPUs"),
         (-1, 1, "workers=-1"),
-        (1, 0, "gpus_per_worker=0"),
+        (1, -1, "gpus_per_worker=-1"),
     ],
 )
 def test_more_gpus_than_there_are_is_an_error(workers, gpus_per_worker, part) -> None:
