@@ -33,7 +33,7 @@ MANY_KEYS = {
 }
 # What of this repository uses the packages, beside themselves and the tests.
 USERS = ("toyworld", "validation", "benchmarks", "tools")
-MOST_FILES, MEDIAN_LINES, MOST_LATE_IMPORTS = 16, 90, 24
+MOST_FILES, MEDIAN_LINES, MOST_LATE_IMPORTS = 16, 90, 26
 
 
 def functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:

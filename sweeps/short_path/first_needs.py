@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from evaluation.inputs.detoxify_checkpoint import published_checkpoint
 from evaluation.judge.known_judges import PROBE_TEXTS
 from surgery.files.local_paths import names_a_file, names_a_folder
-from surgery.rows.locator import layer_count, locate
 from surgery.texts.classes import FEWEST_TEXTS
 from sweeps.cell.settings import Settings
 from sweeps.plan.materials import Materials
@@ -18,6 +17,8 @@ def about_model(settings: Settings) -> str:
     Raises:
         InputError: when it can't be read, or edited.
     """
+    from surgery.rows.locator import layer_count, locate  # torch and transformers take seconds to import
+
     path = settings.model.path
     if not (names_a_folder(path) or names_a_file(path)):
         return f"{path}, of the hub: it is fetched when the command runs"

@@ -21,7 +21,6 @@ from sweeps.short_path.first_needs import about_model, needs
 from sweeps.short_path.judge_choice import choose_judge
 from sweeps.short_path.named_model import USAGE, model_key
 from sweeps.short_path.table_columns import AVOID, LABEL, OTHERWISE, TEXT, Columns, find_columns, require_avoided
-from sweeps.suggest.suggestions import suggestions
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
 
@@ -129,6 +128,8 @@ def _sweep(flags: list[str], own: list[str], given: Mapping[str, str], folder: s
 
 def _alphas_to_try(experiment: Experiment) -> tuple[float, ...]:
     """Alphas from where perplexity hardly rises to where it rises a lot; printed with what it is at each."""
+    from sweeps.suggest.suggestions import suggestions  # with all that makes an edit, which takes seconds to import
+
     store = Path(experiment.config["output_dir"]).expanduser() / STORE
     [found] = suggestions([experiment], store, progress=sys.stderr.isatty())
     bracket = found.bracket

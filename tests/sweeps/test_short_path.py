@@ -185,7 +185,7 @@ def test_what_is_typed_is_left_as_it_is(world, tmp_path: Path, monkeypatch) -> N
 
 def test_what_is_wrong_with_the_files_is_told_before_the_model_is_loaded(world, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sweeps.short_path.short_command.suggestions", None)
+    monkeypatch.setattr("sweeps.suggest.suggestions.suggestions", None)
     with pytest.raises(InputError, match=r"gone\.txt"):
         short_command([str(world.model), str(world.texts), "gone.txt"])
 
