@@ -34,7 +34,7 @@ from surgery.tokens.template_checks import ends_turns, require_framing
 from surgery.tokens.tokenizer import load_tokenizer
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.cell import chat_settings
-from sweeps.cell.settings import ModelSettings, Settings
+from sweeps.cell.settings import Settings
 from sweeps.plan.template_notes import require_prompts_for, require_template_for, template_notes
 from sweeps.records.chain import read_named
 
@@ -158,7 +158,22 @@ class ModelReading:
         if prompts:
             made_for_it = ends_turns(tokenizer, _ends(source, shapes, tokenizer))
             said += template_notes(settings.model, made_for_it, any(prompts))
-        return [*said, *_slow(settings.model, source, shapes)]
+        slow = self.slow(settings)
+        return [*said, slow] if slow else said
+
+    def slow(self, settings: Settings) -> str | None:
+        """A sentence where the model's numbers are slow on this machine."""
+        model, (source, shapes) = settings.model, self.shapes(settings)
+        # Whether a device that is named is here, is for the machine to say that loads the model: it may be a cluster's.
+        if model.device != "cpu" and (model.device != "auto" or torch.cuda.is_available()):
+            return None
+        if model.dtype != "auto":
+            dtype = getattr(torch, model.dtype)
+        elif isinstance(source, Path):
+            dtype = shapes.config.dtype or torch.float32
+        else:
+            dtype = own_dtype(source)
+        return slow_numbers(shapes, dtype)
 
     def probe(self, settings: Settings) -> Probe | None:
         """The probe of `probe=file`, held against the model; None for those that are fitted."""
@@ -206,21 +221,6 @@ def _ends(source: Path | GgufFile, shapes: PreTrainedModel, tokenizer: PreTraine
         return end_tokens(shapes.generation_config, tokenizer)
     with foreign_errors(f"'{source / GENERATION_CONFIG_NAME}' can't be read"):
         return end_tokens(GenerationConfig.from_pretrained(source), tokenizer)
-
-
-def _slow(model: ModelSettings, source: Path | GgufFile, shapes: PreTrainedModel) -> list[str]:
-    """A sentence where the model's numbers are slow on this machine."""
-    # Whether a device that is named is here, is for the machine to say that loads the model: it may be a cluster's.
-    if model.device != "cpu" and (model.device != "auto" or torch.cuda.is_available()):
-        return []
-    if model.dtype != "auto":
-        dtype = getattr(torch, model.dtype)
-    elif isinstance(source, Path):
-        dtype = shapes.config.dtype or torch.float32
-    else:
-        dtype = own_dtype(source)
-    said = slow_numbers(shapes, dtype)
-    return [said] if said else []
 
 
 def _key(settings: Settings) -> str:

@@ -111,10 +111,14 @@ def _judge(columns: Columns | None, given: Mapping[str, str]) -> list[str]:
 def _sweep(flags: list[str], own: list[str], given: Mapping[str, str], folder: str | None) -> list[str] | None:
     """The command, with a few alphas where none is typed."""
     own = [*own, *([] if given.keys() & {"probe", "probe.path"} else ["probe=logistic"])]
+    materials = Materials()
+    settings = read_settings(dict(_composed(own, folder).values))
+    if "model.dtype" not in given and (slow := materials.models.slow(settings)) is not None:
+        console().print(f"model.dtype=float32, since {slow.partition(':')[0]}", markup=False, soft_wrap=True)
+        own.append("model.dtype=float32")
     if not given.keys().isdisjoint({"alpha", "experiment", "hydra/sweeper"}):
         return _said([*flags, *own], given)
     own += [] if "alpha_unit" in given else ["alpha_unit=unit"]
-    materials = Materials()
     # All that can be wrong is told before the model is loaded.
     experiment = plan_cell(_composed(own, folder), materials)
     if yaml.safe_load(given.get("dry_run", "false")):
