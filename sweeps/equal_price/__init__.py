@@ -1,4 +1,4 @@
-"""Methods compared at an equal price: picked on the selection half, told on the report half."""
+"""Methods compared at an equal price: picked on the selection half, reported on the other."""
 
 __all__ = [
     "comparison",

@@ -15,7 +15,7 @@ def frontier_charts(found: MethodComparison) -> dict[str, Chart]:
 
 
 def frontier_chart(found: MethodComparison, price: Price) -> Chart:
-    """The settings that each method would be given at any price, told on the report half with their intervals.
+    """The settings that each method would be given at any price, on the report half with their intervals.
 
     Of settings that cost more than the axis has room for none is drawn.
     """

@@ -31,7 +31,7 @@ def _sentences(found: Chosen, best: Pooled, choice: Choice, differs: Mapping[tup
         yield f"{among} on the very samples that it is told on, so its number flatters it; measure it on others."
     else:
         yield (
-            f"{among} on the selection half and is told on the report half, which the choice never saw: "
+            f"{among} on the selection half and measured on the report half, which the choice never saw: "
             f"{name} {change(other)} there, {change(told)} here."
         )
     if told is not None and told.interval is not None:

@@ -15,14 +15,16 @@ from sweeps.results.pooling import Pooled
 from sweeps.results.possible_values import possible
 
 # What became of a cell: its text broke; it did what was wanted and missed a condition; it is all that was asked for; it
-# moved the behavior the wrong way; it moved it by less than can be told from none; or not at all.
-Verdict: TypeAlias = Literal["broken", "dear", "good", "worse", "unclear", "unchanged"]
-_STRONG: tuple[Verdict, ...] = ("broken", "dear")
+# moved the behavior the wrong way; it missed a condition for nothing; it moved the behavior by less than can be told
+# from none; or not at all.
+Verdict: TypeAlias = Literal["broken", "dear", "good", "worse", "vain", "unclear", "unchanged"]
+_STRONG: tuple[Verdict, ...] = ("broken", "dear", "vain")
 _WEAK: tuple[Verdict, ...] = ("unclear", "unchanged")
 _WORDS: Mapping[Verdict, str] = {
     "broken": "broke the text",
     "dear": "missed the rule's conditions",
     "worse": "moved it the wrong way",
+    "vain": "missed the rule's conditions and changed nothing that can be told",
     "unclear": "changed too little to be told from chance",
     "unchanged": "changed nothing",
 }
@@ -75,6 +77,8 @@ def verdict(row: Pooled, choice: Choice) -> Verdict | None:
         return "good" if all(condition.holds(row.metrics) for condition in choice.where) else "dear"
     if metric.delta and metric.distinguishable:
         return "worse"
+    if not all(condition.holds(row.metrics) for condition in choice.where):
+        return "vain"
     return "unclear" if metric.delta else "unchanged"
 
 
@@ -123,6 +127,7 @@ class _Sort:
         sign: of their alphas.
         low, high: sizes of alpha; None where no cell did too little, or too much.
         little, much: what these did, in words.
+        vain: whether all that did too much did so for nothing.
     """
 
     sign: int
@@ -130,6 +135,7 @@ class _Sort:
     high: float | None
     little: str
     much: str
+    vain: bool
 
     def __str__(self) -> str:
         told = []
@@ -141,6 +147,8 @@ class _Sort:
 
     def to_try(self) -> str:
         """Alphas between, above or below, evenly spread by factors; to two digits, since no more is known."""
+        if self.vain:
+            return "this direction costs before it does anything: try another layer, probe, or other texts"
         if self.low is None:
             assert self.high is not None
             sizes = [self.high / factor for factor in (8, 4, 2)]
@@ -184,7 +192,8 @@ def _sort(group: Sequence[Pooled], sign: int, verdicts: Mapping[str, Verdict]) -
     low, high = max(map(_size, weak), default=None), min(map(_size, strong), default=None)
     if (low is None and high is None) or (low is not None and high is not None and low >= high):
         return None
-    return _Sort(sign, low, high, _did(weak, verdicts), _did(strong, verdicts))
+    vain = bool(strong) and all(verdicts[row.cell] == "vain" for row in strong)
+    return _Sort(sign, low, high, _did(weak, verdicts), _did(strong, verdicts), vain)
 
 
 def _did(rows: Sequence[Pooled], verdicts: Mapping[str, Verdict]) -> str:

@@ -66,6 +66,18 @@ def test_between_the_alphas_that_changed_nothing_and_those_that_broke_the_text_l
     assert tried(sentence) == [float(f"{5 * 4 ** (part / 4):.2g}") for part in (1, 2, 3)]
 
 
+def test_what_costs_too_much_for_nothing_is_not_to_be_turned_further_up() -> None:
+    [sentence] = said(cell("a", 20, 20, alpha=2.0), cell("b", 20, 20, 1.3, alpha=4.0))
+    assert sentence.startswith(
+        "alphas from 4 missed the rule's conditions and changed nothing that can be told, up to 2"
+    )
+    assert "try another layer, probe, or other texts" in sentence
+    assert "try alpha=" not in sentence
+    # Where a larger one did something, the alphas between are worth a try.
+    [between, _] = said(cell("a", 20, 20, alpha=2.0), cell("b", 20, 5, 1.3, alpha=4.0))
+    assert all(2 < alpha < 4 for alpha in tried(between))
+
+
 def test_where_nothing_broke_larger_alphas_are_tried_and_where_all_broke_smaller_ones() -> None:
     [sentence] = said(cell("a", 20, 20, alpha=2.0), cell("b", 20, 20, alpha=4.0))
     assert sentence == "alphas up to 4 changed nothing: try alpha=8,16,32"
