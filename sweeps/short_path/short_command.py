@@ -136,8 +136,11 @@ def _alphas_to_try(experiment: Experiment) -> tuple[float, ...]:
 
     store = Path(experiment.config["output_dir"]).expanduser() / STORE
     [found] = suggestions([experiment], store, progress=sys.stderr.isatty())
-    bracket = found.bracket
-    alphas = bracket.alphas or (max(bracket.readings, key=abs),)
+    bracket, alphas = found.bracket, found.bracket.alphas
+    if len(alphas) < 2:
+        # Perplexity hardly tells them apart: the smallest, a middle and the largest that was read.
+        sizes = sorted(bracket.readings, key=abs)
+        alphas = tuple(dict.fromkeys((sizes[0], sizes[len(sizes) // 2], sizes[-1])))
     rises = ", ".join(f"{alpha:g} ({bracket.rise(alpha):+.1%})" for alpha in alphas)
     console().print(
         f"alphas by perplexity alone, of {bracket.text} ({bracket.base:.3f}): {rises}", markup=False, soft_wrap=True
