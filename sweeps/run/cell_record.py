@@ -143,7 +143,8 @@ def _of_the_edit(work: CellWork, findings: Findings) -> dict[str, Any]:
         **asdict(findings.receipt),
         **({"served": findings.served} if findings.served else {}),
     }
-    if isinstance(intervention, Edit):
+    # Where a server answers, the model need not be in memory.
+    if isinstance(intervention, Edit) and work.served is None:
         with work.subject():
             found[STEP] = intervention.relative_step(work.model)
     if findings.region is None:

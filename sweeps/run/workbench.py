@@ -15,7 +15,7 @@ from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint, model_identity
 from surgery.model.loading import load_model
 from surgery.model.model_identity import chain_fingerprint
-from surgery.tokens.framing import set_framing
+from surgery.tokens.framing import Framing, set_framing
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.cell import Cell
 from sweeps.cell.settings import ModelSettings
@@ -59,6 +59,7 @@ class Workbench:
         self.progress = progress
         self.served = ServedBases(say)
         self._loaded: tuple[str, Loaded] | None = None
+        self._framing: Framing | None = None
         self._staying: dict[str, tuple[str, Any]] = {}
         self._limits = BatchLimits(store)
         self._layers: dict[str, set[int]] = {}
@@ -78,13 +79,18 @@ class Workbench:
         """The model and tokenizer, loaded unless it is the last one that was asked for; framed as the settings say."""
         arguments = settings.loading()
         key = canonical_json(arguments)
+        framing = settings.framing()
         if self._loaded is None or self._loaded[0] != key:
             # The old one goes before the new one comes: two may not fit.
             self._loaded = None
             self._staying.clear()
             self._loaded = (key, load_model(**arguments, keep=KeptDigests(self.store.root)))
             self._limits.recall(self._loaded[1][0])
-        set_framing(self._loaded[1][1], settings.framing())
+            self._framing = None
+        # Not each time that it is asked for: a method may have given the tokenizer another, a system prompt say.
+        if self._framing != framing:
+            set_framing(self._loaded[1][1], framing)
+            self._framing = framing
         return self._loaded[1]
 
     def drop_model(self) -> None:
