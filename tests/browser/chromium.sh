@@ -3,16 +3,11 @@
 #
 #   chromium.sh install       Debian's packages, tried three times
 set -euo pipefail
+. "$(dirname "$0")/../retried.sh"
 
 install() {
   command -v chromium >/dev/null && command -v chromedriver >/dev/null && return
-  export DEBIAN_FRONTEND=noninteractive
-  for try in 1 2 3; do
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null && return
-    echo "installing chromium and chromium-driver failed (try $try of 3)" >&2
-    sleep 5
-  done
-  return 1
+  retried "chromium and chromium-driver" packages chromium chromium-driver
 }
 
 case "${1:-}" in

@@ -6,18 +6,13 @@
 #                             the node is idle; then SLURM_CONF=FOLDER/slurm.conf finds it
 #   slurm.sh stop FOLDER      cancels all jobs and ends the daemons, by their pid files
 set -euo pipefail
+. "$(dirname "$0")/../retried.sh"
 
 HALF_SECONDS=60
 
 install() {
   command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null && return
-  export DEBIAN_FRONTEND=noninteractive
-  for try in 1 2 3; do
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null && return
-    echo "installing slurm-wlm and munge failed (try $try of 3)" >&2
-    sleep 5
-  done
-  return 1
+  retried "slurm-wlm and munge" packages slurm-wlm munge
 }
 
 alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }

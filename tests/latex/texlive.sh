@@ -3,16 +3,11 @@
 #
 #   texlive.sh install       Debian's packages, tried three times
 set -euo pipefail
+. "$(dirname "$0")/../retried.sh"
 
 install() {
   command -v pdflatex >/dev/null && kpsewhich booktabs.sty >/dev/null && return
-  export DEBIAN_FRONTEND=noninteractive
-  for try in 1 2 3; do
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends texlive-latex-base texlive-latex-recommended >/dev/null && return
-    echo "installing texlive-latex-base and texlive-latex-recommended failed (try $try of 3)" >&2
-    sleep 5
-  done
-  return 1
+  retried "texlive-latex-base and texlive-latex-recommended" packages texlive-latex-base texlive-latex-recommended
 }
 
 case "${1:-}" in
