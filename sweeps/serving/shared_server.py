@@ -27,8 +27,8 @@ from filelock import FileLock
 from evaluation.engines.completions_server import CompletionsServer
 from surgery.errors import InputError
 from sweeps.cell.canonical_json import canonical_json
-from sweeps.serving.engine_version import installed
-from sweeps.serving.server_keeper import KEEPER, LOG, SPEC, STATE, USERS
+from sweeps.serving.engine_version import installed, interpreter
+from sweeps.serving.server_keeper import KEEPER, LOG, SPEC, STATE, USERS, write_private
 
 # What a server calls its base.
 BASE = "base"
@@ -73,10 +73,9 @@ class ServerSpec:
         begun = ["-m", "vllm.entrypoints.cli.main", "serve", self.model]
         if name != "vllm":
             begun = ["-m", "vllm.entrypoints.openai.api_server", "--model", self.model]
-        path = Path(self.python).expanduser()
         length = [] if self.longest is None else ["--max-model-len", str(self.longest + 1)]
         return [
-            *(str(path / "bin" / "python" if path.is_dir() else path), *begun),
+            *(interpreter(self.python), *begun),
             *("--host", "127.0.0.1", "--port", str(port), "--served-model-name", BASE, "--dtype", self.dtype),
             *("--enable-lora", "--max-loras", str(self.max_loras), "--max-cpu-loras", str(4 * self.max_loras)),
             *("--max-lora-rank", str(self.max_lora_rank), "--lora-target-modules", *MODULES),
@@ -167,7 +166,7 @@ class SharedServer:
             LOG: str(log),
             "starts": starts,
         }
-        _write_private(self.folder / SPEC, json.dumps(spec))
+        write_private(self.folder / SPEC, spec)
         (self.folder / STATE).unlink(missing_ok=True)
         self._say(f"starting vLLM, which takes a minute or more; it is told in {log}")
         with log.open("ab") as printed:
@@ -204,12 +203,6 @@ def own_folder(temporary: Path) -> Path:
         raise InputError(f"'{folder}' is another user's; set TMPDIR to a folder of your own")
     folder.chmod(0o700)
     return folder
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _last_error(log: Path) -> str:
