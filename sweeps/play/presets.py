@@ -108,7 +108,8 @@ class Presets:
         """
         done = sweep.some_done()
         edits = [one for one in in_order(done) if one.keys.get("method", METHOD) == METHOD]
-        plain = [one for one in edits if _is_plain(require_config(sweep.folder / one.cell))]
+        configs = {one.cell: require_config(sweep.folder / one.cell) for one in edits}
+        plain = [one for one in edits if _is_plain(configs[one.cell])]
         playable = [one for one in plain if one.older_identity is None]
         if not playable:
             why = plain[0].older_identity if plain else f"its cells are of other methods than plain {METHOD}"
@@ -119,7 +120,6 @@ class Presets:
         if start and first is None:
             raise InputError(f"cell {asked} can't be played with; there are {', '.join(one.cell for one in playable)}")
         first = first or playable[0]
-        configs = {one.cell: require_config(sweep.folder / one.cell) for one in playable}
         alike = [one for one in playable if _model(one, configs[one.cell]) == _model(first, configs[first.cell])]
         if len(done) > len(alike):
             others = f"{len(done) - len(alike)} of {len(done)} cells are of another model, method, variant or version"
