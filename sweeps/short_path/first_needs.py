@@ -11,7 +11,7 @@ from sweeps.cell.settings import Settings
 from sweeps.plan.materials import Materials
 
 
-def about_model(settings: Settings) -> str:
+def about_model(settings: Settings, materials: Materials) -> str:
     """Layers and rows of a model that is on this machine.
 
     Raises:
@@ -22,7 +22,6 @@ def about_model(settings: Settings) -> str:
     path = settings.model.path
     if not (names_a_folder(path) or names_a_file(path)):
         return f"{path}, of the hub: it is fetched when the command runs"
-    materials = Materials()
     materials.files(settings)
     _, shapes = materials.models.shapes(settings)
     component = settings.region.component

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from surgery.errors import InputError
+from sweeps.cell.settings import Settings
 from sweeps.config.chosen_config import ChosenConfig
 from sweeps.config.command_line import completed, config_dir, keys_of, parted, parted_names
 from sweeps.config.composition import Composed
@@ -52,12 +53,12 @@ def short_command(arguments: Sequence[str]) -> list[str] | None:
     own += [] if "evaluation" in given else ["evaluation=own"]
     show = console()
     settings = read_settings(dict(_composed([*own, "behavior=tabular", "behavior.path=TEXTS.csv"], folder).values))
-    columns: Columns | None = None
+    materials, columns = Materials(), None
     if texts is not None:
         own.append(f"behavior.path={texts}")
         if (columns := _columns(texts, given)) is not None:
             own += [one for one in columns.overrides() if one.partition("=")[0] not in given]
-    show.print(about_model(settings), markup=False, soft_wrap=True)
+    show.print(about_model(settings, materials), markup=False, soft_wrap=True)
     has_prompts = prompts is not None or not given.keys().isdisjoint({"evaluation", "evaluation.prompts"})
     if texts is None or not has_prompts:
         for line in needs(str(model), texts, overrides):
@@ -66,7 +67,7 @@ def short_command(arguments: Sequence[str]) -> list[str] | None:
     own += [] if prompts is None else [f"evaluation.prompts={prompts}"]
     if "evaluation" not in given:
         own += _judge(columns, given)
-    return _sweep(flags, own, given, folder)
+    return _sweep(flags, own, given, folder, (settings, materials))
 
 
 def _columns(path: str, given: Mapping[str, str]) -> Columns | None:
@@ -108,11 +109,16 @@ def _judge(columns: Columns | None, given: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _sweep(flags: list[str], own: list[str], given: Mapping[str, str], folder: str | None) -> list[str] | None:
-    """The command, with a few alphas where none is typed."""
+def _sweep(
+    flags: list[str],
+    own: list[str],
+    given: Mapping[str, str],
+    folder: str | None,
+    model: tuple[Settings, Materials],
+) -> list[str] | None:
+    """The command, with a few alphas where none is typed; of the model what was read of it already is used."""
+    settings, materials = model
     own = [*own, *([] if given.keys() & {"probe", "probe.path"} else ["probe=logistic"])]
-    materials = Materials()
-    settings = read_settings(dict(_composed(own, folder).values))
     if "model.dtype" not in given and (slow := materials.models.slow(settings)) is not None:
         console().print(f"model.dtype=float32, since {slow.partition(':')[0]}", markup=False, soft_wrap=True)
         own.append("model.dtype=float32")
