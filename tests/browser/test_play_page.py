@@ -119,22 +119,13 @@ def text(browser: Any, id: str) -> str:
     return str(browser.js(script, id))
 
 
-def ask(browser: Any, prompt: str) -> tuple[str, str]:
-    """What base and edited model answer, when both have."""
+def ask(browser: Any, prompt: str) -> None:
     set_value = "const it = document.querySelector('#prompt textarea'); it.value = arguments[0];"
     browser.js(set_value + "it.dispatchEvent(new Event('input', {bubbles: true}))", prompt)
     browser.js("document.querySelector('#ask').click()")
-    return answered(browser)
 
 
-def answered(browser: Any) -> tuple[str, str]:
-    # What was there before goes first.
-    browser.until("return !document.querySelector('#edited-scores table')")
-    browser.until("return !!document.querySelector('#edited-scores table')")
-    return text(browser, "base"), text(browser, "edited")
-
-
-def slide(browser: Any, id: str, value: float) -> tuple[str, str]:
+def slide(browser: Any, id: str, value: float) -> None:
     browser.js(
         "const it = document.querySelector(`#${arguments[0]} input[type=range]`); it.value = arguments[1];"
         "it.dispatchEvent(new Event('input', {bubbles: true}));"
@@ -142,7 +133,12 @@ def slide(browser: Any, id: str, value: float) -> tuple[str, str]:
         id,
         str(value),
     )
-    return answered(browser)
+
+
+def wait_for_answers(browser: Any, base: str, edited: str) -> None:
+    """Waits for what is shown in the end: what lies between may be gone before anybody looks."""
+    until(lambda: (text(browser, "base"), text(browser, "edited")) == (base, edited))
+    browser.until("return !!document.querySelector('#edited-scores table')")
 
 
 def expected(played: Played, prompt: str, alpha: float | None = None) -> str:
@@ -162,22 +158,24 @@ def test_two_prompts_a_moved_slider_and_an_adapter(browser: Any, played: Played)
     before = bits(played.model)
     browser.visit(played.address)
     browser.until("return (document.getElementById('where')?.innerText ?? '').includes('rows')")
-    first = ask(browser, PROMPTS[0])
     base = expected(played, PROMPTS[0])
     start = float(browser.js("return document.querySelector('#alpha input[type=number]').value"))
-    assert first == (base, expected(played, PROMPTS[0], start))
+    first, moved = expected(played, PROMPTS[0], start), expected(played, PROMPTS[0], 90)
+    assert moved != first
+    ask(browser, PROMPTS[0])
+    wait_for_answers(browser, base, first)
     assert "guard/probe-texts/avoided_rate" in text(browser, "base-scores")
-    moved = slide(browser, "alpha", 90)
-    assert moved == (base, expected(played, PROMPTS[0], 90))
-    assert moved[1] != first[1]
-    assert "nothing was measured here" in text(browser, "where")
-    assert ask(browser, PROMPTS[1]) == (expected(played, PROMPTS[1]), expected(played, PROMPTS[1], 90))
+    slide(browser, "alpha", 90)
+    wait_for_answers(browser, base, moved)
+    until(lambda: "nothing was measured here" in text(browser, "where"))
+    ask(browser, PROMPTS[1])
+    wait_for_answers(browser, expected(played, PROMPTS[1]), expected(played, PROMPTS[1], 90))
     browser.screenshot("play-1440")
     browser.js("document.querySelector('#write').click()")
     browser.until("return document.getElementById('written').innerText.includes('Written')")
     found = re.search(r"Written: (\S+)\.", text(browser, "written"))
     assert found is not None
-    assert "".join(Pair.of_adapter(played.folder / found[1], None).answer(PROMPTS[0], edited=True)) == moved[1]
+    assert "".join(Pair.of_adapter(played.folder / found[1], None).answer(PROMPTS[0], edited=True)) == moved
     assert bits(played.model) == before
 
 
@@ -185,6 +183,7 @@ def test_it_fits_a_phone_and_nothing_is_fetched_or_sent_elsewhere(browser: Any, 
     browser.visit(played.address, 390)
     browser.until("return (document.getElementById('where')?.innerText ?? '').includes('rows')")
     ask(browser, PROMPTS[0])
+    browser.until("return !!document.querySelector('#edited-scores table')")
     assert browser.js("return document.documentElement.scrollWidth") <= 390
     browser.screenshot("play-390")
     fetched = browser.js("return performance.getEntriesByType('resource').map((one) => one.name)")
@@ -213,6 +212,7 @@ def test_closing_the_page_in_an_answer_puts_the_bits_back(browser: Any, played: 
     browser.visit(played.address)
     browser.until("return (document.getElementById('where')?.innerText ?? '').includes('rows')")
     ask(browser, PROMPTS[0])
+    browser.until("return !!document.querySelector('#edited-scores table')")
     slow = played.model.register_forward_hook(lambda *_: time.sleep(1))
     try:
         browser.js(
