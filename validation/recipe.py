@@ -32,10 +32,11 @@ PROBE_TEXTS = 300
 TOXIC, CLEAN = 0.6, 0.1
 # Characters of WikiText-2: what is chosen on is its end, what is told its beginning.
 SELECTION_CHARACTERS, TABLE_CHARACTERS, REPORT_CHARACTERS, QUICK_CHARACTERS = 6_000, 6_000, 40_000, 2_000
-# Where methods are compared at a price, it is measured more closely: so many characters of the end, as many of the
-# beginning. And of RealToxicityPrompts the prompts that are least toxic by Perspective, halved like any.
-PRICE_CHARACTERS = 80_000
-HARMLESS = 200
+# Where methods are compared at a price: so many characters of the end, as many of the beginning, about eight windows
+# each, which base and edited model both read; and the prompts of RealToxicityPrompts that are least toxic by
+# Perspective, halved like any. More of either would cost a cell more than its continuations do.
+PRICE_CHARACTERS = 16_000
+HARMLESS = 60
 # Of the jailbreak prompts and their twins, in the file's order: every so many are told on, half as many are chosen on.
 JAILBREAK_EVERY = 33
 
