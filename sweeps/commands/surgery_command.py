@@ -90,6 +90,15 @@ def main() -> None:
             del os.environ["HYDRA_FULL_ERROR"]
 
 
+OURS_AND_HYDRAS = (InputError, HydraException, OmegaConfBaseException)
+
+
+def _is_told_as_another_kind(error: Exception) -> bool:
+    return (type(error) is RuntimeError and "home directory" in str(error)) or (
+        type(error) is ValueError and str(error).startswith("Config group override must be")
+    )
+
+
 def _guarded(app: Callable[[], None], full_error: bool) -> None:
     try:
         app()
@@ -98,9 +107,9 @@ def _guarded(app: Callable[[], None], full_error: bool) -> None:
     except KeyboardInterrupt:
         print("\nstopped: the running cell is dropped, all else is kept; the same command goes on", file=sys.stderr)
         sys.exit(130)
-    except (InputError, HydraException, OmegaConfBaseException, RuntimeError) as error:
-        # What pathlib raises for ~NAME is not its own kind of error.
-        if full_error or (type(error) is RuntimeError and "home directory" not in str(error)):
+    except (InputError, HydraException, OmegaConfBaseException, RuntimeError, ValueError) as error:
+        # What pathlib raises for ~NAME, and Hydra for GROUP=null, is not their own kind of error.
+        if full_error or not (isinstance(error, OURS_AND_HYDRAS) or _is_told_as_another_kind(error)):
             raise
         print(f"surgery: {_one_line(error)}", file=sys.stderr)
         sys.exit(1)
@@ -110,6 +119,8 @@ def _one_line(error: Exception) -> str:
     """An error of ours or of Hydra's as one sentence that says what would be right."""
     if type(error) is RuntimeError:
         return "a path begins with ~NAME, and there is no user of that name; write the whole path"
+    if type(error) is ValueError:
+        return _no_name()
     if isinstance(error, HydraException | OmegaConfBaseException) and (place := file_in(str(error))):
         # What a file's defaults ask for; Hydra adds the folders it looked in.
         return f"{place}: {' '.join(re.sub(r'^In [^:]*: ', '', str(error)).partition('Config search path')[0].split())}"
@@ -142,6 +153,19 @@ def _unknown_option(error: MissingConfigException) -> InputError:
     near = get_close_matches(option, options, n=1, cutoff=0.5)
     hint = f"did you mean {group}={near[0]}? " if near else ""
     return InputError(f"{group}={option} is unknown; {hint}there are {', '.join(options)}")
+
+
+def _no_name() -> str:
+    """Of a group that is set to null, a number or the like, what would be right."""
+    for argument in parted(sys.argv[1:])[1]:
+        group, _, given = argument.partition("=")
+        strange = [value for value in given.split(",") if not re.match(r"(?!(null|true|false)$)[A-Za-z_]", value, re.I)]
+        if strange and (options := shipped_options(group)):
+            return (
+                f"{group}={strange[0]}: what {group} is set to is a name, one of {', '.join(options)}; leave {group}= "
+                "out for what is chosen without it"
+            )
+    return "a group of settings is set to what is no name, in a file of --config-dir; write the name of one of its files"
 
 
 def _explained(key: str) -> InputError:
