@@ -90,13 +90,13 @@ def main() -> None:
             del os.environ["HYDRA_FULL_ERROR"]
 
 
-OURS_AND_HYDRAS = (InputError, HydraException, OmegaConfBaseException)
-
-
-def _is_told_as_another_kind(error: Exception) -> bool:
-    return (type(error) is RuntimeError and "home directory" in str(error)) or (
-        type(error) is ValueError and str(error).startswith("Config group override must be")
-    )
+def _of_pythons_kind(error: Exception) -> str | None:
+    """The sentence for what pathlib raises for ~NAME and Hydra for GROUP=null, which have no kind of their own."""
+    if type(error) is RuntimeError and "home directory" in str(error):
+        return "a path begins with ~NAME, and there is no user of that name; write the whole path"
+    if type(error) is ValueError and str(error).startswith("Config group override must be"):
+        return _no_name()
+    return None
 
 
 def _guarded(app: Callable[[], None], full_error: bool) -> None:
@@ -108,19 +108,15 @@ def _guarded(app: Callable[[], None], full_error: bool) -> None:
         print("\nstopped: the running cell is dropped, all else is kept; the same command goes on", file=sys.stderr)
         sys.exit(130)
     except (InputError, HydraException, OmegaConfBaseException, RuntimeError, ValueError) as error:
-        # What pathlib raises for ~NAME, and Hydra for GROUP=null, is not their own kind of error.
-        if full_error or not (isinstance(error, OURS_AND_HYDRAS) or _is_told_as_another_kind(error)):
+        said = _of_pythons_kind(error)
+        if full_error or not (said or isinstance(error, InputError | HydraException | OmegaConfBaseException)):
             raise
-        print(f"surgery: {_one_line(error)}", file=sys.stderr)
+        print(f"surgery: {said or _one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
 
 def _one_line(error: Exception) -> str:
     """An error of ours or of Hydra's as one sentence that says what would be right."""
-    if type(error) is RuntimeError:
-        return "a path begins with ~NAME, and there is no user of that name; write the whole path"
-    if type(error) is ValueError:
-        return _no_name()
     if isinstance(error, HydraException | OmegaConfBaseException) and (place := file_in(str(error))):
         # What a file's defaults ask for; Hydra adds the folders it looked in.
         return f"{place}: {' '.join(re.sub(r'^In [^:]*: ', '', str(error)).partition('Config search path')[0].split())}"
@@ -165,7 +161,7 @@ def _no_name() -> str:
                 f"{group}={strange[0]}: what {group} is set to is a name, one of {', '.join(options)}; leave {group}= "
                 "out for what is chosen without it"
             )
-    return "a group of settings is set to what is no name, in a file of --config-dir; write the name of one of its files"
+    return "a file of --config-dir sets a group of settings to what is no name; write the name of one of its files"
 
 
 def _explained(key: str) -> InputError:
