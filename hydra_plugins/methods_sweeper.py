@@ -42,7 +42,7 @@ ConfigStore.instance().store(
         "seed": 0,
         "startup": None,
         "batch": 1,
-        "prune": False,
+        "prune": True,
     },
     provider="llm-surgery",
 )

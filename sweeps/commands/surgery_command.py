@@ -135,9 +135,22 @@ def _one_line(error: Exception) -> str:
             "one of these: KEY=\\'TEXT\\'"
         )
     if match := re.search(r"Ambiguous value for argument '(.*)'$", str(error), re.MULTILINE):
+        # What Hydra finds wrong while it looks whether an experiment asks for a sweep, it keeps to itself.
+        if said := _wrong_beside(match[1]):
+            return said
         return f"'{match[1]}' has several values; add -m to sweep over them, or write KEY=[a,b] for a list"
     place = place_of(error.key) if isinstance(error, KeyIsWrong) and not _is_given(error.key) else None
     return " ".join(str(error).split()) + (f" ({place})" if place else "")
+
+
+def _wrong_beside(several: str) -> str | None:
+    """What is wrong with the other arguments of a command, where anything is."""
+    flags, overrides = parted(sys.argv[1:])
+    try:
+        ChosenConfig([one for one in overrides if one != several], config_dir(flags)).first_cell()
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        return _one_line(error)
+    return None
 
 
 def _unknown_option(error: MissingConfigException) -> InputError:

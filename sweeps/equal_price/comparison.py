@@ -5,7 +5,7 @@ one with the best behavior there is its setting at this price. All that is told 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,12 +97,12 @@ class MethodComparison:
         lowest: whether low values of it are the good ones.
         base: the unedited model's value on the report half.
         reference: the method that others are compared with.
-        cells: {method: how many of its cells are done}.
         prices: that were measured.
         rows: by price, level, method.
         fronts: {(price, method): settings from the cheapest on, each better than all cheaper ones on the selection
             half}.
         comparisons: how many different pairs of cells were compared.
+        cells: {method: how many of its cells are done, or were given up since they cost more than any price}.
         notes: what has to be said, in sentences.
     """
 
@@ -110,12 +110,12 @@ class MethodComparison:
     lowest: bool
     base: float
     reference: str
-    cells: Mapping[str, int]
     prices: tuple[Price, ...]
     rows: tuple[AtPrice, ...]
     fronts: Mapping[tuple[str, str], tuple[Told, ...]]
     comparisons: int
-    notes: tuple[str, ...]
+    cells: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def compared_methods(
@@ -137,8 +137,8 @@ def compared_methods(
         raise InputError(
             "this sweep has no one rule that names the behavior; say --minimize METRIC or --maximize METRIC"
         )
-    done = [record for record in records if record.status == "done"]
-    by_method = _by_method(done, folder)
+    dear = methods_of((record for record in records if record.status == "pruned"), folder)
+    by_method = _by_method([record for record in records if record.status == "done"], dear, folder)
     if against and against not in by_method:
         raise InputError(
             f"no cell of '{folder.name}' is of the method '{against}'; there are {', '.join(sorted(by_method))}"
@@ -154,8 +154,9 @@ def compared_methods(
             f"the cells of '{folder.name}' measured no price that methods can be compared at; run them with a "
             "perplexity (evaluation.text=FILE) or a divergence (evaluation.harmless_prompts=FILE)"
         )
-    notes = tuple(_notes(records, by_method, every, prices))
-    return _Reading(folder, choice, base, prices, by_method).compared(reference, notes)
+    counts = {method: sum(len(r.cells) for r in rows) + len(dear.get(method, [])) for method, rows in by_method.items()}
+    notes = tuple(_notes(records, counts, every, prices, dear))
+    return replace(_Reading(folder, choice, base, prices, by_method).compared(reference), cells=counts, notes=notes)
 
 
 def methods_of(records: Iterable[Record], folder: Path) -> dict[str, list[Record]]:
@@ -167,7 +168,8 @@ def methods_of(records: Iterable[Record], folder: Path) -> dict[str, list[Record
     return found
 
 
-def _by_method(done: Sequence[Record], folder: Path) -> dict[str, list[Pooled]]:
+def _by_method(done: Sequence[Record], dear: Mapping[str, Sequence[Record]], folder: Path) -> dict[str, list[Pooled]]:
+    """Each method's cells that are done; none of one whose cells were all given up."""
     found = methods_of(done, folder)
     if len(found) < 2:
         raise InputError(
@@ -180,7 +182,7 @@ def _by_method(done: Sequence[Record], folder: Path) -> dict[str, list[Pooled]]:
                 f"the cells of '{folder.name}' are of {len(values)} different values of {key} "
                 f"({', '.join(sorted(values))}); methods are compared on one: give each a sweep of its own"
             )
-    return {method: pool(cells, folder) for method, cells in found.items()}
+    return {method: pool(found.get(method, []), folder) for method in {**found, **dear}}
 
 
 def _require_halves(rows: Sequence[Pooled], metric: str) -> float:
@@ -201,17 +203,19 @@ def _require_halves(rows: Sequence[Pooled], metric: str) -> float:
 
 def _notes(
     records: Sequence[Record],
-    by_method: Mapping[str, Sequence[Pooled]],
+    counts: Mapping[str, int],
     every: Sequence[Pooled],
     prices: Sequence[Price],
+    dear: Mapping[str, Sequence[Record]],
 ) -> Iterable[str]:
-    counts = {method: sum(len(row.cells) for row in rows) for method, rows in by_method.items()}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{method} {count}" for method, count in counts.items())
         yield f"the methods do not have the same number of cells: {told}"
-    if ended := [record for record in records if record.status != "done"]:
-        kinds = {kind: sum(record.status == kind for record in ended) for kind in ("failed", "pruned")}
-        yield f"{', '.join(f'{count} cells {kind}' for kind, count in kinds.items() if count)} and are not compared"
+    if dear:
+        told = ", ".join(f"{len(cells)} of {method}" for method, cells in sorted(dear.items()))
+        yield f"given up before all of them was measured, since they cost more than any price: {told}"
+    if failed := sum(record.status == "failed" for record in records):
+        yield f"{failed} cells failed and are not compared"
     if broken := len(every) - len(sound(every)):
         yield f"{broken} cells broke the text and are never picked"
     for price in prices:
@@ -229,8 +233,8 @@ class _Reading:
     prices: Sequence[Price]
     by_method: Mapping[str, Sequence[Pooled]]
 
-    def compared(self, reference: str, notes: tuple[str, ...]) -> MethodComparison:
-        """All of it."""
+    def compared(self, reference: str) -> MethodComparison:
+        """All of it that is of cells which are done."""
         by_method = self.by_method
         places = [(price, level, method) for price in self.prices for level in price.levels for method in by_method]
         picked = {place: self._pick(by_method[place[2]], *place[:2]) for place in places}
@@ -249,7 +253,6 @@ class _Reading:
             lowest=self.choice.lowest,
             base=self.base,
             reference=reference,
-            cells={method: sum(len(row.cells) for row in rows) for method, rows in by_method.items()},
             prices=tuple(self.prices),
             rows=tuple(
                 AtPrice(
@@ -263,7 +266,6 @@ class _Reading:
             ),
             fronts={key: tuple(told[row.cells] for row in front) for key, front in fronts.items()},
             comparisons=len(against),
-            notes=notes,
         )
 
     def _pick(self, rows: Sequence[Pooled], price: Price, level: float) -> Pooled | None:

@@ -5,9 +5,6 @@ from sweeps.charts.palette import BASE, SERIES, SOFT, SYMBOLS
 from sweeps.equal_price.comparison import MethodComparison
 from sweeps.equal_price.prices import Price
 
-# How far the axis of prices goes beyond the dearest that methods are read off at.
-BEYOND = 1.5
-
 
 def frontier_charts(found: MethodComparison) -> dict[str, Chart]:
     """One for each price that was measured, by the name of its file."""
@@ -19,18 +16,17 @@ def frontier_chart(found: MethodComparison, price: Price) -> Chart:
 
     Of settings that cost more than the axis has room for none is drawn.
     """
-    most = BEYOND * max(price.levels, default=float("inf"))
     fronts = {
         method: [
             (cost, told) for told in found.fronts[price.name, method] if (cost := told.paid[price.name]) is not None
         ]
         for method in found.cells
     }
-    costs = [0.0, *price.levels, *(cost for front in fronts.values() for cost, _ in front if cost <= most)]
+    costs = [0.0, *price.levels, *(cost for front in fronts.values() for cost, _ in front if cost <= price.most)]
     margin = 0.05 * (max(costs) - min(costs)) or 0.05
     marks: list[Mark] = [Level("", "x", price.axis(level), SOFT, dash="dot") for level in price.levels]
     for place, (method, front) in enumerate(fronts.items()):
-        drawn = [(cost, told) for cost, told in front if cost <= most]
+        drawn = [(cost, told) for cost, told in front if cost <= price.most]
         dearer = f" ({len(front) - len(drawn)} dearer settings not drawn)" if len(drawn) < len(front) else ""
         marks.append(
             Points(

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sweeps.records.choice import Condition
 from sweeps.records.metric import Metric, Metrics, Of, selected
 from sweeps.results.broken_text import Measured
 
 PERPLEXITY, KL, ABILITY = "perplexity/", "divergence/kl", "lm_eval/average"
+# How far the axis of prices goes beyond the dearest that methods are read off at; what costs more is not measured.
+BEYOND = 1.5
 Look = Callable[[Metrics, str], Metric | None]
 
 
@@ -50,15 +53,22 @@ class Price:
         # What is nothing is not less than nothing: -0.0 + 0.0 is 0.0.
         return "-" if amount is None else self.form.format(self.scale * amount + 0.0)
 
+    def is_of(self, name: str) -> bool:
+        """Whether a metric is one that this price is taken from."""
+        return name == self.metric or (self.metric[-1] == "/" and name.startswith(self.metric))
+
+    @property
+    def most(self) -> float:
+        """What the dearest setting that is drawn may cost."""
+        return BEYOND * max(self.levels, default=float("inf"))
+
     def axis(self, amount: float) -> float:
         """An amount in the unit of `words`."""
         return self.scale * amount
 
     def _names(self, metrics: Metrics) -> list[str]:
         names = dict.fromkeys(metric.name for metric in metrics.values())
-        return [
-            name for name in names if name == self.metric or (self.metric[-1] == "/" and name.startswith(self.metric))
-        ]
+        return [name for name in names if self.is_of(name)]
 
     def _dearest(self, metrics: Metrics, look: Look) -> float | None:
         found = [None if (one := look(metrics, name)) is None else one.value(self.of) for name in self._names(metrics)]
@@ -75,6 +85,20 @@ PRICES = (
     ),
     Price("ability", "general ability lost, points of 100", ABILITY, "delta", 0.0, -1, (), 100, "{:+.3g} points"),
 )
+
+
+def ceilings(metrics: Sequence[str]) -> tuple[tuple[Condition, ...], ...]:
+    """For each price that is measured, what no setting that is told or drawn costs more than.
+
+    Args:
+        metrics: names of all that is measured.
+    """
+    found = [
+        tuple(Condition(name, price.of, "<=", price.less + price.most) for name in metrics if price.is_of(name))
+        for price in PRICES
+        if price.levels
+    ]
+    return tuple(conditions for conditions in found if conditions)
 
 
 def measured_prices(rows: Sequence[Measured]) -> list[Price]:

@@ -34,27 +34,30 @@ class Pruning:
         objectives: what the search is after.
         conditions: what a cell has to meet.
         rivals: of each cell that ended well and meets the conditions, the values of the objectives.
+        ceilings: for each price that may be paid, what a cell must not cost more than.
     """
 
     objectives: tuple[Objective, ...]
     conditions: tuple[Condition, ...]
     rivals: tuple[tuple[float, ...], ...] = ()
+    ceilings: tuple[tuple[Condition, ...], ...] = ()
 
     @property
     def gives_up(self) -> bool:
         """Whether there is anything that a cell could be given up for."""
-        return bool(self.objectives or self.conditions)
+        return bool(self.objectives or self.conditions or self.ceilings)
 
     def reason(self, metrics: Metrics) -> str | None:
         """Why a cell can be given up, after what was measured of it so far; None while it may still be the best.
 
-        A cell is given up when it breaks a condition, or another cell is better in every objective, even at the end
-        of its own 95 % interval that would suit it best.
+        A cell is given up when it breaks a condition, costs more than each price's ceiling, or another cell is better
+        in every objective, even at the end of its own 95 % interval that would suit it best.
         """
-        for condition in self.conditions:
-            value = _at_best(metrics, condition.name, condition.of, low=condition.sign in ("<", "<="))
-            if value is not None and not condition.met_by(value):
-                return f"it breaks {condition} ({value:.3g} at best)"
+        if broken := _broken(metrics, self.conditions):
+            return f"it breaks {broken}"
+        dear = [_broken(metrics, ceiling) for ceiling in self.ceilings]
+        if dear and all(dear):
+            return f"it costs more than any price: it breaks {', '.join(map(str, dear))}"
         if not self.objectives:
             return None
         at_best = [_at_best(metrics, one.metric, "edited", one.lowest) for one in self.objectives]
@@ -70,6 +73,15 @@ class Pruning:
                 )
                 return f"it is dominated: {told}"
         return None
+
+
+def _broken(metrics: Metrics, conditions: Sequence[Condition]) -> str | None:
+    """The first condition that is broken even at the end of its interval that suits the cell best."""
+    for condition in conditions:
+        value = _at_best(metrics, condition.name, condition.of, low=condition.sign in ("<", "<="))
+        if value is not None and not condition.met_by(value):
+            return f"{condition} ({value:.3g} at best)"
+    return None
 
 
 def violations(metrics: Metrics, conditions: Sequence[Condition]) -> dict[str, float]:

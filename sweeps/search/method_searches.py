@@ -9,8 +9,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from surgery.errors import InputError
+from sweeps.equal_price.prices import KL, PERPLEXITY, ceilings
 from sweeps.plan.materials import Materials
 from sweeps.plan.plan import Plan
+from sweeps.records.choice import Condition
 from sweeps.search.search import Search, SearchSettings
 from sweeps.search.search_space import SearchSpace
 
@@ -71,11 +73,13 @@ def _search(
     # The goals hang on what is measured, which a plan of the space tells.
     any_goal = replace(settings, directions=settings.directions or {"any": "minimize"})
     found = Search.of(any_goal if space.domains else replace(any_goal, n_trials=1), space, loader, master, materials)
+    dearest: tuple[tuple[Condition, ...], ...] = ()
     if not settings.directions:
+        dearest = ceilings(_prices(found.first, early=True))
         goals = replace(found.settings, directions=_goals(found.first))
         objectives, conditions = goals.goals(found.first.choice)
         found = replace(found, settings=goals, objectives=objectives, conditions=conditions)
-    return replace(found, name=name, told=(METHOD, *found.first.swept))
+    return replace(found, name=name, told=(METHOD, *found.first.swept), ceilings=dearest)
 
 
 def _values(override: Override) -> list[str]:
@@ -91,12 +95,26 @@ def _goals(plan: Plan) -> dict[str, str]:
             "nothing says which behavior the methods are compared in; give "
             "'hydra.sweeper.directions={METRIC: minimize, PRICE: minimize}' or an evaluation with choose"
         )
-    measured = [one for one in plan.experiments[0].cell.evaluation.values() if isinstance(one, Mapping)]
-    texts = [f"perplexity/{text}" for one in measured if one.get("kind") == "perplexity" for text in one["texts"]]
-    divergences = ["divergence/kl" for one in measured if one.get("kind") == "divergence"]
-    if not (prices := [*divergences, *texts]):
+    if not (prices := _prices(plan)):
         raise InputError(
             "nothing that is measured is a price; give evaluation.text=FILE (perplexity) or "
             "evaluation.harmless_prompts=FILE (divergence)"
         )
     return {plan.choice.metric: "minimize" if plan.choice.lowest else "maximize", prices[0]: "minimize"}
+
+
+def _prices(plan: Plan, early: bool = False) -> list[str]:
+    """What of a plan's measurements is a price that methods are compared at, the one that is searched by first.
+
+    Args:
+        plan: of one of the methods.
+        early: those alone that can be looked at before all is measured, on the selection half.
+    """
+    first = plan.experiments[0]
+    measured = [
+        one
+        for name, one in first.cell.evaluation.items()
+        if isinstance(one, Mapping) and not (early and first.evaluators[name].first_look() is None)
+    ]
+    texts = [f"{PERPLEXITY}{text}" for one in measured if one.get("kind") == "perplexity" for text in one["texts"]]
+    return [*(KL for one in measured if one.get("kind") == "divergence"), *dict.fromkeys(texts)]

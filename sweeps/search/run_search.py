@@ -150,12 +150,11 @@ def show_search(searches: Sequence[Search], to: Console) -> None:
         to.print(f"  with {condition}", markup=False)
     for line in _steps(first):
         to.print(line, markup=False, soft_wrap=True)
-    given_up = "cells without hope are given up early" if first.settings.prune else "no cell is given up"
     counts = [search.settings.n_trials for search in searches]
     asked = [s.first.experiments[i % len(s.first.experiments)] for s in searches for i in range(s.settings.n_trials)]
     told = estimate(asked, first.first.output_dir, {})
     to.print(
-        f"{sum(counts)} cells in all, sampler {first.settings.sampler}, {given_up}; {told}; nothing was run",
+        f"{sum(counts)} cells in all, sampler {first.settings.sampler}, {first.giving_up}; {told}; nothing was run",
         soft_wrap=True,
     )
 

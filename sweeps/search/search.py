@@ -93,6 +93,7 @@ class Search:
         objectives, conditions: what it is after.
         name: of one of several searches; its cells are then told from those of others by `told`.
         told: keys, beside alpha and top_k.
+        ceilings: of one of several searches, for each price what a cell must not cost more than.
         exhausted: whether the sampler had nothing new to name.
     """
 
@@ -106,6 +107,7 @@ class Search:
     conditions: tuple[Condition, ...]
     name: str = ""
     told: tuple[str, ...] = ()
+    ceilings: tuple[tuple[Condition, ...], ...] = ()
     exhausted: bool = False
     _numbers: dict[str, int] = field(default_factory=dict)
     _again: set[str] = field(default_factory=set)
@@ -207,7 +209,7 @@ class Search:
         if not chosen:
             return None
         plan = make_plan(list(chosen.values()), self.materials)
-        return replace(plan, choice=self.choice, pruning=self._pruning(), told=self.told)
+        return replace(plan, choice=self.choice, pruning=self._pruning(tuple(self.study.feasible())), told=self.told)
 
     def ended(self, record: Record) -> None:
         """A cell that was proposed has ended.
@@ -261,8 +263,24 @@ class Search:
         values = [objective.value(record.metrics) for objective in self.objectives]
         return None if None in values else [value for value in values if value is not None]
 
-    def _pruning(self) -> Pruning:
-        """Where nothing is to be given up, still a plan of a search: what was given up earlier stands."""
+    @property
+    def giving_up(self) -> str:
+        """What becomes of cells without hope, for a person."""
+        if not self._pruning(()).gives_up:
+            return "no cell is given up"
+        if not self.name:
+            return "cells without hope are given up early"
+        told = " and ".join(str(condition) for ceiling in self.ceilings for condition in ceiling)
+        return f"a cell beyond every price is given up early ({told})"
+
+    def _pruning(self, rivals: tuple[tuple[float, ...], ...]) -> Pruning:
+        """Where nothing is to be given up, still a plan of a search: what was given up earlier stands.
+
+        One of several searches is after a whole frontier: what is dominated in its objectives may still be the best
+        at one of the prices.
+        """
         if not self.settings.prune:
             return Pruning((), ())
-        return Pruning(self.objectives, self.conditions, tuple(self.study.feasible()))
+        if self.name:
+            return Pruning((), self.conditions, ceilings=self.ceilings)
+        return Pruning(self.objectives, self.conditions, rivals)

@@ -29,6 +29,7 @@ def assert_refused(ran, *parts: str, folder: Path) -> None:
         ("behaviour=tabular", ("unknown key 'behaviour'", "did you mean 'behavior'")),
         ("model=toywrld", ("model=toywrld is unknown", "did you mean model=toyworld", "local")),
         ("probe=linear", ("probe=linear is unknown", "adam", "mean_difference")),
+        ("experiment=methods method=surgery,lora alfa=1", ("unknown key 'alfa'", "did you mean 'alpha'")),
         ("variant=null", ("variant=null: what variant is set to is a name, one of", "ours", "leave variant= out")),
         ("alpha=nan", ("alpha=nan is not possible", "finite")),
         ("alpha=inf", ("alpha=inf is not possible", "finite")),

@@ -173,6 +173,19 @@ def test_cells_that_broke_the_text_and_cells_that_did_not_end_are_said(tmp_path:
     assert any("not have the same number of cells: surgery 2, lora 1" in note for note in found.notes)
 
 
+def test_cells_that_were_given_up_are_counted_and_said(tmp_path: Path) -> None:
+    records = made(tmp_path, {("surgery", 1.0): (10, 10, 0.01, 0.01), ("lora", 1.0): (1, 1, 0, 0)})
+    for cell, method in (("aaaaaaaaaaaa", "surgery"), ("bbbbbbbbbbbb", "caa"), ("cccccccccccc", "caa")):
+        (tmp_path / cell).mkdir()
+        (tmp_path / cell / CONFIG).write_text("variant: null")
+        records.append(Record(cell, "pruned", error="it costs more than any price", keys={"method": method}))
+    found = compared_methods(records, tmp_path, RULE)
+    assert found.cells == {"surgery": 2, "caa": 2, "lora": 1}
+    assert "since they cost more than any price: 2 of caa, 1 of surgery" in " ".join(found.notes)
+    assert at(found, "kl", 0.2, "caa").told is None
+    assert at(found, "kl", 0.2, "surgery").told is not None
+
+
 def test_a_variant_stands_for_itself_beside_its_method(tmp_path: Path) -> None:
     cells = {("surgery", 1.0): (10, 10, 0.01, 0.01), ("surgery", 2.0): (20, 20, 0.01, 0.01)}
     records = made(tmp_path, cells)

@@ -59,6 +59,23 @@ def test_a_cell_is_dominated_only_where_a_rival_is_better_in_everything() -> Non
     assert Pruning((LOW, HIGH), ()).reason(ours) is None
 
 
+def test_a_cell_is_too_dear_only_where_it_costs_more_than_each_price_even_at_its_best() -> None:
+    stories, divergence = (Condition.parse(one) for one in ("story/ratio <= 1.15", "kl <= 0.3"))
+    news = Condition.parse("news/ratio <= 1.15")
+    rule = Pruning((), (), ceilings=((stories, news), (divergence,)))
+    # Ratios at best: 1.2 and 1.1; the divergence at best: 0.4 and 0.2.
+    dear, cheap = metric(10.0, 12.5, 2.0, 3.0), metric(10.0, 12.0, 1.0, 3.0)
+    far, near = metric(0.0, 0.5, 0.4, 0.6), metric(0.0, 0.5, 0.2, 0.8)
+    assert rule.gives_up
+    assert rule.reason({"news": dear, "kl": far}) == (
+        "it costs more than any price: it breaks news/ratio <= 1.15 (1.2 at best), kl <= 0.3 (0.4 at best)"
+    )
+    assert rule.reason({"story": cheap, "news": dear, "kl": far}) is not None
+    assert rule.reason({"story": cheap, "news": cheap, "kl": far}) is None
+    assert rule.reason({"story": dear, "news": dear, "kl": near}) is None
+    assert rule.reason({"story": dear}) is None
+
+
 def test_what_is_not_measured_yet_may_still_be_good() -> None:
     rule = Pruning((LOW, HIGH), (Condition.parse("length >= 5"),), ((0.0, 1.0),))
     assert rule.reason({"toxicity": metric(0.9, 0.9, -0.01, 0.01)}) is None

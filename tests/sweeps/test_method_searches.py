@@ -1,5 +1,6 @@
 """`experiment=methods`: a search a method, each with as many cells, in processes that all of them share."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def test_each_method_is_searched_over_its_own_space_with_as_many_cells(surgery, 
     assert "│ method.rank │ 4, 16" in of_lora and "top_k" not in of_lora
     # Nothing of it is chosen.
     assert "plain: one cell" in told
-    assert "11 cells in all" in told and "no cell is given up" in told
+    assert "11 cells in all" in told
+    # Nothing is looked at early, where a price is measured on the report half alone.
+    assert "no cell is given up" in told
     assert "after lowest probe/loss_other and lowest perplexity/story, on the selection half" in told
 
 
@@ -43,6 +46,35 @@ def test_what_can_not_be_searched_is_refused_in_a_line(surgery, arguments, tmp_p
     assert len(ran.err.splitlines()) == 1, ran.err
     assert part in ran.err
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.slow
+def test_a_cell_that_costs_more_than_any_price_is_given_up_and_counts(
+    surgery, arguments, monkeypatch, tmp_path
+) -> None:
+    # A random model knows nothing that an edit could make it forget: +1 % is dear here.
+    monkeypatch.setattr("sweeps.equal_price.prices.BEYOND", 0.001)
+    story = next(Path(one.partition("=")[2]) for one in arguments if one.startswith("evaluation.text="))
+    (tmp_path / "stories.txt").write_text(story.read_text() * 20)
+    (tmp_path / "mine" / "evaluation").mkdir(parents=True)
+    perplexity = {"_target_": "evaluation.perplexity.Perplexity", "texts": {"stories": "stories.txt"}}
+    measured = {"choose": {"minimize": "probe/loss_other"}, "probe_loss": True}
+    measured["measurements"] = {"perplexity": perplexity | {"half": "selection"}}
+    (tmp_path / "mine" / "evaluation" / "mine.yaml").write_text(json.dumps(measured))
+    spaces = "+hydra.sweeper.spaces.{}={{method: {}, alpha: {}}}"
+    given = [
+        *[one for one in arguments if not one.startswith("evaluation.text=")],
+        *("--config-dir", "mine", "evaluation=mine", "experiment=methods", "method=dear,cheap"),
+        *(spaces.format("dear", "surgery", 1e6), spaces.format("cheap", "directional_ablation", 1e-6)),
+    ]
+    assert surgery(*given).code == 0
+    [dear, cheap] = sorted(load_records(tmp_path / FOLDER), key=lambda record: record.status, reverse=True)
+    assert (dear.status, dear.keys["method"], cheap.status) == ("pruned", "surgery", "done")
+    assert "it costs more than any price: it breaks perplexity/stories/ratio <= 1.0001 (" in str(dear.error)
+    again = surgery(*given)
+    assert again.code == 0
+    assert "[1/" not in again.err
+    assert len(load_records(tmp_path / FOLDER)) == 2
 
 
 @pytest.mark.slow
