@@ -1,13 +1,16 @@
-"""Runs the study: `python -m validation.study [--quick]`. What is there already is not run again.
+"""Runs an hour of the study: `python -m validation.study [--quick]`. What is there already is not run again.
 
-Every step is a command that anybody can type; each is printed before it runs, and stands beside its numbers in the
-results. What a later step needs of an earlier one, the chosen cell, is read from the records by the sweep's own rule.
+When the hour is over, the cell that is running is dropped and the tables of what is there are written; the same command
+goes on. Every step is a command that anybody can type; each is printed before it runs, and stands beside its numbers in
+the results. What a later step needs of an earlier one, the chosen cell, is read from the records by the sweep's own
+rule.
 """
 
 import argparse
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -34,8 +37,8 @@ VARIANTS = (
 METHODS = "surgery,feature_subtraction,lora,task_vector"
 COMPONENTS = "gate_proj,up_proj,down_proj,q_proj,k_proj,v_proj,o_proj"
 
-# Prompts of each of the paper's tables: as many as two cores can do in the study's hour; there are 200.
-PROMPTS = 100
+# For measuring; tables and figures take the rest of an hour.
+MINUTES = 54.0
 
 # What a quick run looks at: enough to see that everything runs, too little to tell anything.
 QUICK = ["evaluation.limit=6", "behavior.limit=60", "evaluation.text=wikitext2_quick.txt"]
@@ -49,7 +52,6 @@ class Place:
         data: a folder, or `hub`: the one setting (VALIDATION_DATA).
         output: records, and the inputs that the recipe makes.
         results: the tables.
-        prompts: of each of the paper's tables.
     """
 
     data: str
@@ -57,7 +59,6 @@ class Place:
     output: Path
     results: Path
     quick: bool = False
-    prompts: int = PROMPTS
 
     @property
     def inputs(self) -> Path:
@@ -65,17 +66,32 @@ class Place:
         return self.output / "inputs"
 
 
+class TimeIsUp(Exception):
+    """The study has measured for as long as it was to; the message is the command that comes next."""
+
+
 @dataclass
 class Steps:
-    """Runs commands and keeps how long each took."""
+    """Runs commands and keeps how long each took.
+
+    Attributes:
+        deadline: on the monotonic clock; what measures is stopped then.
+        seconds: {step: how long}.
+    """
 
     place: Place
+    deadline: float
     seconds: dict[str, float] = field(default_factory=dict)
 
     def surgery(self, name: str, *arguments: str) -> None:
-        """One sweep, called `name`; raises InputError when it ends with an error."""
+        """One sweep, called `name`.
+
+        Raises:
+            InputError: when it ends with an error.
+            TimeIsUp: when it can't end in time.
+        """
         settings = [f"output_dir={self.place.output}", f"sweep={name}", "tracking=none"]
-        self._run(name, "surgery", "--config-dir", str(CONF), *arguments, *settings)
+        self._run(name, "surgery", "--config-dir", str(CONF), *arguments, *settings, deadline=self.deadline)
 
     def sweeps(self, *arguments: str) -> str:
         """What `sweeps` prints."""
@@ -85,17 +101,25 @@ class Steps:
         """Runs a module of the study."""
         self._run(name, "python", "-m", module, *arguments)
 
-    def _run(self, name: str, command: str, *arguments: str, told: bool = True) -> str:
+    def _run(self, name: str, command: str, *arguments: str, told: bool = True, deadline: float | None = None) -> str:
         line = " ".join([command, *arguments])
         print(f"$ {line}", flush=True)
         began = time.monotonic()
         program = Path(sys.executable).parent / command
         out = None if told else subprocess.PIPE
-        ended = subprocess.run([str(program), *arguments], env=self._environment(), stdout=out, text=True, check=False)
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
-        if ended.returncode:
-            raise InputError(f"this ended with {ended.returncode}: {line}")
-        return ended.stdout or ""
+        process = subprocess.Popen([str(program), *arguments], env=self._environment(), stdout=out, text=True)
+        try:
+            said, _ = process.communicate(timeout=None if deadline is None else max(0.0, deadline - began))
+        except subprocess.TimeoutExpired:
+            # A sweep drops the cell that is running and keeps all else.
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+            raise TimeIsUp(line) from None
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+        if process.returncode:
+            raise InputError(f"this ended with {process.returncode}: {line}")
+        return said or ""
 
     def _environment(self) -> Mapping[str, str]:
         ours = {
@@ -194,7 +218,7 @@ KNOWN = {"detoxification": detoxification, "paper": paper, "jailbreaks": jailbre
 
 def _table(steps: Steps) -> list[str]:
     """What the paper's tables look at."""
-    return ["evaluation=study_table", *(QUICK if steps.place.quick else [f"evaluation.limit={steps.place.prompts}"])]
+    return ["evaluation=study_table", *(QUICK if steps.place.quick else [])]
 
 
 def _named(steps: Steps, name: str) -> str:
@@ -215,14 +239,14 @@ def _best(steps: Steps, name: str) -> Record:
     raise InputError(f"the search '{name}' found no cell to go on with: {found.why}")
 
 
-def run(place: Place, parts: Sequence[str]) -> None:
-    """Runs everything and writes the tables.
+def run(place: Place, parts: Sequence[str], minutes: float) -> None:
+    """Runs everything, as far as the minutes go, and writes the tables.
 
     Raises:
         InputError: for the first step that does not end well; what was done is kept.
     """
-    steps = Steps(place)
     began = time.monotonic()
+    steps = Steps(place, began + 60 * minutes)
     for name, model in catalogue().items():
         print(f"{name}: {fetch(model, models_folder())}", flush=True)
     steps.seconds["fetch"] = time.monotonic() - began
@@ -230,6 +254,12 @@ def run(place: Place, parts: Sequence[str]) -> None:
     try:
         for part in parts or PARTS:
             KNOWN[part](steps)
+    except TimeIsUp as next_one:
+        print(
+            f"{minutes:g} minutes are over and the study is not: what was measured is kept, and the same command goes "
+            f"on with\n  {next_one}",
+            flush=True,
+        )
     finally:
         # A run that is broken off tells what it found.
         _write(steps, began)
@@ -256,7 +286,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="the study on real models")
     parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}, all without one; and whole")
     parser.add_argument(
-        "--prompts", type=int, default=PROMPTS, help="of each of the paper's tables, up to 200 (%(default)s)"
+        "--minutes", type=float, default=MINUTES, help="to measure for (%(default)g); the same command then goes on"
     )
     parser.add_argument("--quick", action="store_true", help="a part of each, to see that it runs")
     given = parser.parse_args()
@@ -265,14 +295,13 @@ def main() -> int:
         data=os.environ.get("VALIDATION_DATA", str(shared / "data")),
         judges=Path(os.environ.get("STUDY_JUDGES", shared / "models" / "judges")),
         output=Path(os.environ.get("STUDY_OUTPUT", "outputs/study")),
-        results=Path("outputs/study/quick") if given.quick else HERE / "results",
+        results=Path("outputs/study") / ("quick" if given.quick else "results"),
         quick=given.quick,
-        prompts=given.prompts,
     )
     try:
         if place.data != "hub" and not Path(place.data).is_dir():
             raise NotThere(f"the folder of data '{place.data}' is not there (VALIDATION_DATA)")
-        run(place, given.parts)
+        run(place, given.parts, given.minutes)
     except NotThere as error:
         # A machine without them can check the rest; what was asked for by itself is a failure.
         print(

