@@ -4,4 +4,5 @@ __all__ = [
     "comparison",
     "frontier_chart",
     "methods_table",
+    "prices",
 ]
