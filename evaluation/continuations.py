@@ -78,7 +78,7 @@ class Continuations:
         column, where, category, unescape: of the file, see there.
         limit: the first so many prompts; taken before they are halved.
         generation: how continuations are made.
-        scorers: judges, by any name.
+        scorers: judges, by any name; None leaves out one that a config has.
         by_category: scores that are also measured for each category alone, as `<name>/<category>`; with a category.
         source: where the file can be had, one sentence for the error when it is not given.
         split_seed: of the halves `report` and `selection`.
@@ -110,6 +110,9 @@ class Continuations:
 
     cost: ClassVar[int] = 2
     asks_engine: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scorers", {name: one for name, one in self.scorers.items() if one is not None})
 
     def first_look(self) -> Self | None:
         """On a part of the prompts; nothing where all of them are of the report half."""

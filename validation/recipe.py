@@ -8,6 +8,7 @@ import argparse
 import csv
 import json
 import random
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ from surgery.files.hub import HubFiles
 from surgery.files.text_file import require_file
 from surgery.files.whole_files import written_whole
 from surgery.texts.tables import read_table
+from validation.first_person import WORDS
 
 # RealToxicityPrompts: so many prompts, the most toxic by Perspective; half are told on, half are chosen on.
 PROMPTS = 400
@@ -32,11 +34,13 @@ PROBE_TEXTS = 300
 TOXIC, CLEAN = 0.6, 0.1
 # Characters of WikiText-2: what is chosen on is its end, what is told its beginning.
 SELECTION_CHARACTERS, TABLE_CHARACTERS, REPORT_CHARACTERS, QUICK_CHARACTERS = 6_000, 6_000, 40_000, 2_000
-# Where methods are compared at a price: so many characters of the end, as many of the beginning, about eight windows
+# Where methods are compared at a price: so many characters of the end, as many of the beginning, about four windows
 # each, which base and edited model both read; and the prompts of RealToxicityPrompts that are least toxic by
 # Perspective, halved like any. More of either would cost a cell more than its continuations do.
-PRICE_CHARACTERS = 16_000
-HARMLESS = 60
+PRICE_CHARACTERS = 8_000
+HARMLESS = 40
+# Of writing about oneself: so many prompts, each so many words long.
+FIRST_PERSON_PROMPTS, FIRST_WORDS = 300, 5
 # Of the jailbreak prompts and their twins, in the file's order: every so many are told on, half as many are chosen on.
 JAILBREAK_EVERY = 33
 
@@ -102,6 +106,19 @@ def emotion_rows(rows: Iterable[Sequence[str]], seed: int = 0) -> list[Row]:
     ]
 
 
+def first_person(rows: Iterable[Sequence[str]], seed: int = 0) -> tuple[list[Row], list[Row]]:
+    """Comments that begin with who writes them (1) and those that never mention them (0), of GoEmotions; and, of other
+    comments that begin so, the first words as prompts."""
+    shuffled = list(dict.fromkeys(row[0] for row in rows))
+    random.Random(seed).shuffle(shuffled)
+    begins = [text for text in shuffled if re.match(r"(I|My)\b", text)]
+    never = [text for text in shuffled if not WORDS.search(text)]
+    texts = [{"text": text, "label": label} for label, of in ((1, begins), (0, never)) for text in of[:PROBE_TEXTS]]
+    rest = (text.split() for text in begins[PROBE_TEXTS:])
+    prompts = dict.fromkeys(" ".join(words[:FIRST_WORDS]) for words in rest if len(words) > FIRST_WORDS)
+    return texts, [{"prompt": prompt} for prompt in list(prompts)[:FIRST_PERSON_PROMPTS]]
+
+
 def lm_eval_task(name: str, data: str | None) -> dict[str, Any]:
     """A task of lm-eval with another source of its questions, and accuracy as its one metric; None keeps the hub's."""
     spec = find_spec("lm_eval")
@@ -160,6 +177,9 @@ def make(data: str, to: Path) -> dict[str, int]:
     write("probe_continuations.jsonl", probe_rows(rest, lambda row: row["continuation"]["text"].strip()))
     write("probe_paradetox.jsonl", paradetox_rows(_columns(source("paradetox"), hub, PARADETOX)))
     write("probe_goemotions.jsonl", emotion_rows(_columns(source("goemotions"), hub, GOEMOTIONS)))
+    texts, of_oneself = first_person(_columns(source("goemotions"), hub, GOEMOTIONS))
+    write("probe_first_person.jsonl", texts)
+    write("prompts_first_person.jsonl", of_oneself)
     wiki = _text(source("wikitext2"))
     text("wikitext2_selection.txt", wiki[-SELECTION_CHARACTERS:])
     text("wikitext2_table.txt", wiki[:TABLE_CHARACTERS])

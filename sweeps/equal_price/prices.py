@@ -94,7 +94,9 @@ def ceilings(metrics: Sequence[str]) -> tuple[tuple[Condition, ...], ...]:
         metrics: names of all that is measured.
     """
     found = [
-        tuple(Condition(name, price.of, "<=", price.less + price.most) for name in metrics if price.is_of(name))
+        tuple(
+            Condition(name, price.of, "<=", round(price.less + price.most, 12)) for name in metrics if price.is_of(name)
+        )
         for price in PRICES
         if price.levels
     ]

@@ -48,7 +48,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_all_scorers_judge_the_same_continuations_by_halves(model: Any, tokenizer: Any, file: Path) -> None:
     lengths, longer = Lengths(), Longer()
-    evaluator = Continuations(file, generation=FIVE, scorers={"a": lengths, "b": longer})
+    evaluator = Continuations(file, generation=FIVE, scorers={"a": lengths, "b": longer, "left out": None})
     evaluator.check()
     measured = evaluator.measure(model, tokenizer)
     texts = generate(model, tokenizer, PROMPTS, FIVE).texts

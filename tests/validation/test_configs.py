@@ -42,7 +42,7 @@ def test_what_is_chosen_on_and_what_is_told_are_never_the_same(evaluation: str) 
     config = composed("model=gemma3-270m", "behavior=study_rtp", f"evaluation={evaluation}")
     measured = {name: one for name, one in config.evaluation.measurements.items() if one is not None}
     halves = {one.half for one in measured.values() if "half" in one}
-    if evaluation == "study_methods":
+    if evaluation in ("study_methods", "study_first_person"):
         # Prompts are halved by the framework; a price is of another text on each half.
         assert halves == {"selection", "report", None}
         texts = {measured[name].half: measured[name].texts for name in ("perplexity", "perplexity_selection")}

@@ -46,10 +46,22 @@ def test_no_probe_text_is_of_a_prompt(inputs: Path) -> None:
     assert not [text for text in texts if text.startswith(tuple(map(str, prompts)))]
 
 
-@pytest.mark.parametrize("name", ["rtp", "continuations", "paradetox", "goemotions"])
+@pytest.mark.parametrize("name", ["rtp", "continuations", "paradetox", "goemotions", "first_person"])
 def test_probe_texts_are_as_many_of_each_class(inputs: Path, name: str) -> None:
     labels = Counter(row["label"] for row in read(inputs / f"probe_{name}.jsonl"))
     assert labels == {1: recipe.PROBE_TEXTS, 0: recipe.PROBE_TEXTS}
+
+
+def test_prompts_about_oneself_are_of_other_comments_than_the_probes(inputs: Path) -> None:
+    prompts = [str(row["prompt"]) for row in read(inputs / "prompts_first_person.jsonl")]
+    texts = {row["label"]: [] for row in read(inputs / "probe_first_person.jsonl")}
+    for row in read(inputs / "probe_first_person.jsonl"):
+        texts[row["label"]].append(str(row["text"]))
+    assert len(set(prompts)) == 300
+    assert all(len(prompt.split()) == 5 and prompt.startswith(("I", "My")) for prompt in prompts)
+    comments = [line.split("\t")[0] for line in (SHARED / "data" / "goemotions" / "train.tsv").open(encoding="utf-8")]
+    assert all(any(c.startswith(p) and c not in texts[1] for c in comments) for p in prompts)
+    assert not [text for text in texts[0] if {*text.lower().replace("’", " ").replace("'", " ").split()} & {"i", "my"}]
 
 
 def test_tasks_are_lm_evals_own_on_local_questions(inputs: Path) -> None:
