@@ -171,10 +171,15 @@ def methods_of(records: Iterable[Record], folder: Path) -> dict[str, list[Record
 def _by_method(done: Sequence[Record], dear: Mapping[str, Sequence[Record]], folder: Path) -> dict[str, list[Pooled]]:
     """Each method's cells that are done; none of one whose cells were all given up."""
     found = methods_of(done, folder)
-    if len(found) < 2:
+    methods = [*found, *(method for method in dear if method not in found)]
+    if len(methods) < 2:
         raise InputError(
-            f"the cells of '{folder.name}' that are done are of one method, {next(iter(found), 'none')}; "
+            f"the cells of '{folder.name}' that are done are of one method, {next(iter(methods), 'none')}; "
             "`surgery experiment=methods` runs several"
+        )
+    if not done:
+        raise InputError(
+            f"every cell of '{folder.name}' was given up, since it cost more than any price; search lower alphas"
         )
     for key in ("model", "behavior"):
         if len(values := {str(record.keys.get(key)) for record in done}) > 1:
@@ -182,7 +187,7 @@ def _by_method(done: Sequence[Record], dear: Mapping[str, Sequence[Record]], fol
                 f"the cells of '{folder.name}' are of {len(values)} different values of {key} "
                 f"({', '.join(sorted(values))}); methods are compared on one: give each a sweep of its own"
             )
-    return {method: pool(found.get(method, []), folder) for method in {**found, **dear}}
+    return {method: pool(found.get(method, []), folder) for method in methods}
 
 
 def _require_halves(rows: Sequence[Pooled], metric: str) -> float:

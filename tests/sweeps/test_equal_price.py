@@ -184,6 +184,12 @@ def test_cells_that_were_given_up_are_counted_and_said(tmp_path: Path) -> None:
     assert "since they cost more than any price: 2 of caa, 1 of surgery" in " ".join(found.notes)
     assert at(found, "kl", 0.2, "caa").told is None
     assert at(found, "kl", 0.2, "surgery").told is not None
+    # Also where all cells but those of one method were.
+    alone = compared_methods([one for one in records if one.keys["method"] != "lora"], tmp_path, RULE, against="caa")
+    assert {row.method for row in alone.rows} == {"surgery", "caa"} and alone.comparisons == 0
+    assert {row.against for row in alone.rows} == {None}
+    with pytest.raises(InputError, match=r"every cell of .* was given up"):
+        compared_methods([one for one in records if one.status == "pruned"], tmp_path, RULE)
 
 
 def test_a_variant_stands_for_itself_beside_its_method(tmp_path: Path) -> None:
