@@ -18,6 +18,7 @@ _shared: Any = importlib.util.module_from_spec(_spec)
 sys.modules["tests_of_sweeps"] = _shared
 _spec.loader.exec_module(_shared)
 world = _shared.world
+vllm_python = _shared.vllm_python
 
 SLURM = Path(__file__).with_name("slurm.sh")
 SURGERY = Path(sys.executable).parent / "surgery"
