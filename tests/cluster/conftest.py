@@ -67,7 +67,13 @@ def cluster(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def start(world: Any, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+def module_path() -> str:
+    """Where processes look for the measurements of tests/sweeps, beside what they look for anyway."""
+    return os.pathsep.join(filter(None, (str(SWEEPS), os.environ.get("PYTHONPATH"))))
+
+
+@pytest.fixture
+def start(world: Any, tmp_path: Path, module_path: str) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Starts `surgery` on the tiny world in a process group of its own, as a terminal does."""
     started: list[subprocess.Popen[str]] = []
 
@@ -78,7 +84,7 @@ def start(world: Any, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Pope
         process = subprocess.Popen(
             [str(SURGERY), "-m", *LAUNCHER[kind], *base, *arguments],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(SWEEPS)},
+            env={**os.environ, "PYTHONPATH": module_path},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
