@@ -42,6 +42,8 @@ STARTING = 3600.0
 _LOOK = 0.5
 # Seconds until one that was killed is gone.
 ENDING = 60.0
+# Adapters that a server keeps ready, for each that it computes in one batch.
+READY = 4
 # The modules that edits and LoRAs change, as vLLM calls them. With the output head among them vLLM 0.32 on a CPU dies
 # of two prompts' likelihoods in one batch.
 MODULES = ("gate_proj", "up_proj", "gate_up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj")
@@ -74,13 +76,17 @@ class ServerSpec:
         name, _ = installed(self.python)
         # The command of the distribution for CPUs asks for the version of the other one, and dies.
         begun = ["-m", "vllm.entrypoints.cli.main", "serve", self.model]
+        loras = self.max_loras
         if name != "vllm":
             begun = ["-m", "vllm.entrypoints.openai.api_server", "--model", self.model]
+            # On a CPU what is asked of the base beside an adapter gets the last place's adapter (vLLM 0.32: its index
+            # is -1 there). Places are taken from the first on, so that the last of so many stays empty.
+            loras = READY * self.max_loras + 1
         length = [] if self.longest is None else ["--max-model-len", str(self.longest + 1)]
         return [
             *(interpreter(self.python), *begun),
             *("--host", "127.0.0.1", "--port", str(port), "--served-model-name", BASE, "--dtype", self.dtype),
-            *("--enable-lora", "--max-loras", str(self.max_loras), "--max-cpu-loras", str(4 * self.max_loras)),
+            *("--enable-lora", "--max-loras", str(loras), "--max-cpu-loras", str(max(loras, READY * self.max_loras))),
             *("--max-lora-rank", str(self.max_lora_rank), "--lora-target-modules", *MODULES),
             *("--generation-config", "vllm", *length, *self.arguments),
         ]

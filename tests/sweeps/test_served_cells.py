@@ -176,6 +176,7 @@ def test_a_server_is_started_with_adapters_and_on_this_machine_alone(vllm_python
     command = " ".join(spec(vllm_python, tmp_path).command(8000))
     for part in ("--host 127.0.0.1", "--enable-lora", "--max-lora-rank 16", "--dtype float32", "--max-model-len 65"):
         assert part in command
+    assert "--max-loras 17 --max-cpu-loras 17" in command, "on a CPU one place more than adapters that may be there"
     assert "key" not in command
 
 
