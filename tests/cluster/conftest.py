@@ -66,7 +66,7 @@ def cluster(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def module_path() -> str:
     """Where processes look for the measurements of tests/sweeps, beside what they look for anyway."""
     return os.pathsep.join(filter(None, (str(SWEEPS), os.environ.get("PYTHONPATH"))))

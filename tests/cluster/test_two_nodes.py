@@ -14,36 +14,34 @@ from sweeps.records.record import LOCKS, load_records
 
 pytestmark = pytest.mark.cluster
 
-AddNode = Callable[..., "subprocess.Popen[bytes]"]
-
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[Any]:
-    """A Ray whose head runs no cells."""
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory, module_path: str) -> Iterator[tuple[Any, dict[str, str]]]:
+    """A Ray of one node of one processor, and its environment: as if it ran in a job of SLURM."""
     from ray.cluster_utils import Cluster
 
-    # Its sockets lie in it, and their paths have to be short.
+    environment = {"PYTHONPATH": module_path, "TMPDIR": str(tmp_path_factory.mktemp("shared")), "SLURM_JOB_ID": "1"}
+    # Ray's sockets lie in it, and their paths have to be short.
     with TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
-        cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "temp_dir": folder}
-        )
-        yield cluster
+        head = {"num_cpus": 1, "env_vars": environment, "include_log_monitor": False, "temp_dir": folder}
+        cluster = Cluster(initialize_head=True, head_node_args=head | {"include_dashboard": False})
+        yield cluster, environment
         cluster.shutdown()
 
 
 @pytest.fixture
-def add_node(ray_cluster: Any, module_path: str) -> Iterator[AddNode]:
-    """Starts a node of one processor with a further environment: its raylet, which is the parent of its workers."""
-    nodes = []
+def node(ray_cluster: tuple[Any, dict[str, str]]) -> Iterator["subprocess.Popen[bytes]"]:
+    """The raylet of a second node, which is the parent of its workers: as if in another job of SLURM."""
+    cluster, environment = ray_cluster
+    added = cluster.add_node(num_cpus=1, env_vars=environment | {"SLURM_JOB_ID": "2"})
+    yield added.all_processes["raylet"][0].process
+    cluster.remove_node(added, allow_graceful=False)
 
-    def add(**environment: str) -> "subprocess.Popen[bytes]":
-        nodes.append(ray_cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": module_path, **environment}))
-        raylet: subprocess.Popen[bytes] = nodes[-1].all_processes["raylet"][0].process
-        return raylet
 
-    yield add
-    for node in nodes:
-        ray_cluster.remove_node(node, allow_graceful=False)
+@pytest.fixture
+def on_ray(ray_cluster: tuple[Any, dict[str, str]]) -> tuple[str, str]:
+    """The keys of a sweep on both nodes."""
+    return f"hydra.launcher.address={ray_cluster[0].address}", "hydra.launcher.cells_per_job=3"
 
 
 def rows(outputs: Path) -> list[dict[str, Any]]:
@@ -85,33 +83,33 @@ def servers(model: Path) -> set[int]:
     return {one.pid for one in running if {"--model", str(model)} <= set(one.info["cmdline"] or [])}
 
 
-def test_a_node_that_is_killed_costs_only_the_cell_it_was_at(ray_cluster, add_node, start, run, tmp_path) -> None:
+def test_a_node_that_is_killed_costs_only_the_cell_it_was_at(on_ray, node, start, run, tmp_path) -> None:
     grid = "top_k=4,8,12,16,20,24"
-    nodes = [add_node(), add_node()]
-    ray = f"hydra.launcher.address={ray_cluster.address}", "hydra.launcher.cells_per_job=3"
-    process = start("ray", *ray, *fault(tmp_path / "log"), grid)
-    wait_for(lambda: all(map(at_a_cell, nodes)))
-    nodes[0].kill()
-    nodes[0].wait()
+
+    def measured() -> list[str]:
+        lines = (tmp_path / "log").read_text().split() if (tmp_path / "log").exists() else []
+        return [line for line in lines if line != "0"]
+
+    process = start("ray", *on_ray, *fault(tmp_path / "log"), grid)
+    wait_for(lambda: bool(measured()) and at_a_cell(node))
+    node.kill()
+    node.wait()
     out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err + out
     assert "is run again" in err
-    measured = [line for line in (tmp_path / "log").read_text().split() if line != "0"]
-    assert 6 <= len(measured) <= 7, "no cell is measured twice but the one in flight"
+    assert 6 <= len(measured()) <= 7, "no cell is measured twice but the one in flight"
     code, said = run("here", *fault(tmp_path / "log-alone"), grid, "output_dir=alone")
     assert code == 0, said
     assert rows(tmp_path / "outputs") == rows(tmp_path / "alone")
 
 
 def test_each_node_has_a_server_of_its_own_which_is_gone_at_the_end(
-    ray_cluster, add_node, start, run, tmp_path, world, vllm_python
+    on_ray, node, start, run, tmp_path, world, vllm_python
 ) -> None:
     """Two jobs of SLURM stand for two machines: they share the folder of temporary files, and no server."""
-    for job in ("1", "2"):
-        add_node(TMPDIR=str(tmp_path), SLURM_JOB_ID=job)
-    served = "engine=vllm", f"engine.python={vllm_python}", "probe=mean_difference", "top_k=24", "alpha=0.5,1,1.5,2"
-    ray = f"hydra.launcher.address={ray_cluster.address}", "hydra.launcher.cells_per_job=2"
-    process, seen = start("ray", *ray, *served), set()
+    alphas = "alpha=0.5,1,1.5,2,2.5,3"
+    served = "engine=vllm", f"engine.python={vllm_python}", "probe=mean_difference", "top_k=24", alphas
+    process, seen = start("ray", *on_ray, *served), set()
     while process.poll() is None:
         seen |= servers(world.model)
         time.sleep(0.1)
