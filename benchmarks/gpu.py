@@ -1,102 +1,42 @@
-"""What one detoxification cell costs on a GPU: hidden states, ranking, edit, restore, generation, memory.
+"""What one detoxification cell costs on a GPU: hidden states, ranking, edit, restore, generation, engines, memory.
 
     python benchmarks/gpu.py [--small] [--device cuda] [--texts 5000] [--prompts 1199] [--rounds 3] [--memory 29]
+        [--model FOLDER] [--engine transformers|vllm|both] [--engine-python PYTHON]
 
-A random LLaMA with the shape of LLaMA2-7B, in bf16. Rates are told beside the card's own rate for one large bf16 matrix
-product, measured in the same run. Goals are the paper's figures on an A100, by a wide margin: below 29.6 GB for all of
-it, and below 0.5 h for what comes before the measurements. `--small` is a model of a few layers and few texts, to try
-the benchmark itself, also with `--device cpu`. `--memory` is all that may be taken of the card, in GB; batches are
-found by the memory that the card says it has, and halved where they don't fit.
+A random LLaMA with the shape of LLaMA2-7B, in bf16, or a LLaMA in a folder. Rates are told beside the card's own rate
+for one large bf16 matrix product, measured in the same run. Goals are the paper's figures on an A100, by a wide margin:
+below 29.6 GB for all of it, and below 0.5 h for what comes before the measurements. `--engine` measures what engines
+do (benchmarks/gpu_engines.py), on vLLM from the environment that `--engine-python` names. `--small` is a model of a few
+layers and few texts, to try the benchmark itself, also with `--device cpu`. `--memory` is all that may be taken of the
+card before vLLM starts, in GB; batches are found by the memory that the card says it has, and halved where they don't
+fit.
 """
 
 import argparse
 import datetime
-import random
+import os
 import shlex
 import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from random_llama import SMALL, Shape, make_model, make_texts, make_tokenizer
+from timing import seconds, tell
+from transformers import LlamaForCausalLM
 
 from evaluation.generation import Generation, generate
-from surgery import Edit, Probe, collect_hidden_states, fit_probe, rank_rows
+from surgery import Edit, Probe, collect_hidden_states, fit_probe, load_model, rank_rows
+from surgery.errors import InputError
 from surgery.model.fingerprints import fingerprint
+from surgery.tokens.encoding import token_ids
 
 PAPER_GB, PAPER_HOURS = 29.6, 0.5
-NEW_TOKENS, PROMPT_WORDS, LONGEST = 20, 20, 100
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of the model; those of LLaMA2-7B unless told otherwise."""
-
-    width: int = 4096
-    inner: int = 11_008
-    layers: int = 32
-    heads: int = 32
-    words: int = 32_000
-    rows: int = 16_384
-
-    def config(self) -> LlamaConfig:
-        return LlamaConfig(
-            vocab_size=self.words,
-            hidden_size=self.width,
-            intermediate_size=self.inner,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.heads,
-            max_position_embeddings=4096,
-            pad_token_id=0,
-            bos_token_id=1,
-            # No word ends a continuation, so that all are of the same length.
-            eos_token_id=None,
-        )
-
-
-SMALL = Shape(width=128, inner=344, layers=4, heads=4, words=2000, rows=64)
-
-
-def make_model(shape: Shape, device: str) -> LlamaForCausalLM:
-    """Random weights of the usual size, made where they are used."""
-    torch.manual_seed(0)
-    with torch.device(device):
-        torch.set_default_dtype(torch.bfloat16)
-        try:
-            model = LlamaForCausalLM(shape.config())
-        finally:
-            torch.set_default_dtype(torch.float32)
-    model.eval().requires_grad_(False)
-    return model
-
-
-def make_tokenizer(words: int) -> PreTrainedTokenizerFast:
-    vocabulary = {"<pad>": 0, "<s>": 1, **{f"w{i}": i for i in range(2, words)}}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>")
-
-
-def make_texts(count: int, words: int, length: int | None = None) -> list[str]:
-    """Texts of log-normal length (median 40 words), as comments are, or all of one length."""
-    chance = random.Random(0)
-    lengths = [length or min(LONGEST, max(1, round(chance.lognormvariate(3.7, 0.7)))) for _ in range(count)]
-    return [" ".join(f"w{chance.randrange(2, words)}" for _ in range(one)) for one in lengths]
-
-
-def seconds(function: Callable[[], object], device: str) -> float:
-    """Until all that was started on the device is done."""
-    wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
-    wait()
-    start = time.perf_counter()
-    function()
-    wait()
-    return time.perf_counter() - start
+NEW_TOKENS, PROMPT_WORDS = 20, 20
 
 
 def matrix_rate(device: str, size: int, rounds: int) -> float:
@@ -127,10 +67,6 @@ def agreement() -> float:
     return float((found - expected).abs().max() / expected.abs().max())
 
 
-def tell(name: str, value: str, note: str = "") -> None:
-    print(f"| {name} | {value} | {note} |", flush=True)
-
-
 def measure_edit(model: LlamaForCausalLM, direction: torch.Tensor, shape: Shape, device: str, rounds: int) -> float:
     """Tells of ranking, editing and restoring; the seconds of ranking."""
     ranking = statistics.median(seconds(lambda: rank_rows(model, direction), device) for _ in range(rounds))
@@ -146,16 +82,18 @@ def measure_edit(model: LlamaForCausalLM, direction: torch.Tensor, shape: Shape,
     return ranking
 
 
-def measure_cell(shape: Shape, texts: int, prompts: int, device: str, rounds: int, rate: float) -> None:
+def measure_cell(
+    model: LlamaForCausalLM, tokenizer: Any, shape: Shape, texts: int, prompts: int, rounds: int, rate: float
+) -> None:
     """Tells of each part of a cell; `rate` is the card's, in operations a second."""
-    model, tokenizer = make_model(shape, device), make_tokenizer(shape.words)
+    device = str(model.device)
     # One product and one sum a weight and token; the embedding is looked up, and hidden states need no lm_head.
     weights = sum(parameter.numel() for parameter in model.model.layers.parameters())
     first = seconds(partial(fingerprint, model), device)
     again = statistics.median(seconds(partial(fingerprint, model), device) for _ in range(rounds))
     tell("knowing the model by every value", f"{again:.2f} s", f"{first:.1f} s the first time")
     behavior = make_texts(texts, shape.words)
-    tokens = sum(len(text.split()) for text in behavior)
+    tokens = sum(map(len, token_ids(tokenizer, behavior)))
     states: list[torch.Tensor] = []
 
     def collect(some: list[str]) -> None:
@@ -187,25 +125,46 @@ def measure_cell(shape: Shape, texts: int, prompts: int, device: str, rounds: in
     tell("hidden states, probe, ranking", f"{before:.4f} h", f"the paper's, on an A100: {PAPER_HOURS} h")
 
 
-def main() -> None:
-    """The command."""
+def arguments() -> argparse.Namespace:
+    """What is asked for on the command line."""
     parser = argparse.ArgumentParser(description="What one detoxification cell costs on a GPU.")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--small", action="store_true", help="a small model and few texts, to try the benchmark")
+    parser.add_argument("--model", type=Path, help="folder of a LLaMA (default: a random one of LLaMA2-7B's shape)")
     parser.add_argument("--texts", type=int, help="behavior texts (default: 5000)")
     parser.add_argument("--prompts", type=int, help="prompts to continue (default: 1199)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", type=float, help="GB of the card that may be used (default: all)")
+    parser.add_argument("--engine", choices=("transformers", "vllm", "both"), help="measure engines, too")
+    parser.add_argument(
+        "--engine-python",
+        default=os.environ.get("SURGERY_VLLM_ENV"),
+        help="python, or folder, of an environment with vLLM (default: what the variable SURGERY_VLLM_ENV says)",
+    )
     asked = parser.parse_args()
-    on_gpu = asked.device.startswith("cuda")
-    if on_gpu and not torch.cuda.is_available():
+    if asked.device.startswith("cuda") and not torch.cuda.is_available():
         sys.exit("benchmarks/gpu.py: no CUDA device is here; --device cpu --small tries the benchmark without one")
+    if asked.engine in ("vllm", "both"):
+        if not asked.engine_python:
+            sys.exit(
+                f"benchmarks/gpu.py: --engine {asked.engine} needs --engine-python PYTHON of an environment with vLLM"
+            )
+        from sweeps.serving.engine_version import installed
+
+        try:
+            installed(asked.engine_python)
+        except InputError as error:
+            sys.exit(f"benchmarks/gpu.py: {error}")
+    return asked
+
+
+def measure(asked: argparse.Namespace) -> None:
+    """Tells of a cell, and of engines where they are asked for."""
     shape, texts, prompts, square = (SMALL, 64, 16, 512) if asked.small else (Shape(), 5000, 1199, 8192)
-    card = torch.cuda.get_device_name() if on_gpu else "CPU"
-    print(f"{card}, torch {torch.__version__}, {datetime.date.today()}: {shlex.join(sys.argv)}")
-    print("\n| | measured | |\n|---|---|---|")
+    texts, prompts = asked.texts or texts, asked.prompts or prompts
     rate = matrix_rate(asked.device, square, asked.rounds)
     tell("bf16 product of two square matrices", f"{rate / 1e12:.3g} TFLOP/s", "what the share below is of")
+    on_gpu = asked.device.startswith("cuda")
     if on_gpu:
         tell(
             "CPU and GPU, one edited small model, float32",
@@ -216,10 +175,32 @@ def main() -> None:
         if asked.memory:
             share = asked.memory * 1e9 / torch.cuda.get_device_properties(0).total_memory
             torch.cuda.set_per_process_memory_fraction(share)
-    measure_cell(shape, asked.texts or texts, asked.prompts or prompts, asked.device, asked.rounds, rate)
+    if asked.model:
+        model, tokenizer = load_model(str(asked.model), device=asked.device)
+        shape = Shape.of(model.config)
+    else:
+        model, tokenizer = make_model(shape, asked.device), make_tokenizer(shape.words)
+    measure_cell(model, tokenizer, shape, texts, prompts, asked.rounds, rate)
     if on_gpu:
         peak = torch.cuda.max_memory_allocated() / 1e9
         tell("most memory of all this", f"{peak:.1f} GB", f"the paper's, on an A100: {PAPER_GB} GB")
+    if asked.engine:
+        from gpu_engines import Work, measure_engines
+
+        # Handed over: it lets go of the model before a server needs the card.
+        measure_engines([(model, tokenizer)], asked, Work.of(shape, prompts, asked.small), shape)
+
+
+def main() -> None:
+    """The command."""
+    asked = arguments()
+    card = torch.cuda.get_device_name() if asked.device.startswith("cuda") else "CPU"
+    print(f"{card}, torch {torch.__version__}, {datetime.date.today()}: {shlex.join(sys.argv)}")
+    print("\n| | measured | |\n|---|---|---|")
+    try:
+        measure(asked)
+    except InputError as error:
+        sys.exit(f"benchmarks/gpu.py: {error}")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ ConfigStore.instance().store(
         "gpus_per_worker": None,
         "jobs": 16,
         "cells_per_job": 20,
+        "workers_per_job": 1,
         "setup": [],
         "additional": {},
     },

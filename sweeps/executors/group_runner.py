@@ -12,6 +12,7 @@ from surgery.files.whole_files import clear_leftovers, written_whole
 from surgery.probe.chance import chance_note
 from surgery.probe.probe import Probe
 from sweeps.executors.protocol import Busy, Ended, Listener, Lost, Said, StageEnded, Started
+from sweeps.executors.worker_pool import run_at_once
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.plan import Plan
 from sweeps.records.record import lock_file
@@ -140,8 +141,13 @@ def _on_disk(plan: Plan) -> Iterator[None]:
         raise
 
 
-def run_group(plan: Plan, cells: list[str], say: Callable[[object], None] = lambda event: None) -> None:
-    """Runs cells of a plan in this process: what a cluster's job calls."""
+def run_group(
+    plan: Plan, cells: list[str], say: Callable[[object], None] = lambda event: None, workers: int = 1
+) -> None:
+    """Runs cells of a plan in this process, or several at once in processes of it: what a cluster's job calls."""
+    if workers > 1:
+        run_at_once(plan, cells, workers, say)
+        return
     quiet_libraries()
     runner = GroupRunner(say)
     runner.take(plan)

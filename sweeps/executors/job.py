@@ -45,6 +45,7 @@ class Job:
         log: file that gets one JSON object a line for each event.
         folder: that the plan's paths are relative to.
         environment: variables to set where the cluster did not.
+        workers: processes that each take one of its cells at a time.
     """
 
     plan: Path
@@ -52,6 +53,7 @@ class Job:
     log: Path
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
 
 
 class Interrupted(KeyboardInterrupt):
@@ -78,7 +80,7 @@ def _run(job: Job, say: Callable[[object], None]) -> Line:
     try:
         from sweeps.executors.group_runner import run_group
 
-        run_group(pickle.loads(job.plan.read_bytes()), list(job.cells), say)
+        run_group(pickle.loads(job.plan.read_bytes()), list(job.cells), say, job.workers)
     except InputError as error:  # of the plan: those of a cell are in its record
         return Refused(str(error))
     except KeyboardInterrupt as error:

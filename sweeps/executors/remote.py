@@ -33,7 +33,7 @@ PASSED_ON = (
 class Remote(ABC):
     """Sends groups of cells away as jobs, and tells what their logs and the cluster say of them.
 
-    A job that dies takes only the cell with it that it was at: the rest of its group is sent again. Where it died
+    A job that dies takes only the cells with it that it was at: the rest of its group is sent again. Where it died
     before its first cell, all of them are lost, since nothing tells which one it was.
 
     Cells that need the same model and texts wait until one of them has ended: what they share then lies in the store,
@@ -172,7 +172,7 @@ class Remote(ABC):
                     group.over = True
                     raise InputError(reason)
                 case Ended(cell):
-                    group.running = None
+                    group.running.discard(cell)
                     group.unseen[cell] = monotonic() + LATE
                 case Busy(cell):
                     group.cells.remove(cell)
@@ -180,11 +180,11 @@ class Remote(ABC):
                     self._elsewhere.busy.add(cell)
                     on(line)
                 case Lost(cell):
-                    group.running = None
+                    group.running.discard(cell)
                     group.cells.remove(cell)
                     on(line)
                 case Started(cell):
-                    group.running = cell
+                    group.running.add(cell)
                     on(line)
                 case _:
                     on(line)

@@ -22,7 +22,7 @@ class SentGroup:
         shares: what each cell of the plan needs made.
         handle: the cluster's name for its job.
         log, read: the job's events, and how many bytes of them were read.
-        running: the cell that its job is at.
+        running: the cells that its job is at.
         ended_any: whether its job has come to the end of a cell.
         over: whether its job does no more.
         unseen: cells that its job says have ended, and until when their records are waited for.
@@ -34,7 +34,7 @@ class SentGroup:
     handle: Any = None
     log: Path = Path()
     read: int = 0
-    running: str | None = None
+    running: set[str] = field(default_factory=set)
     ended_any: bool = False
     over: bool = False
     unseen: dict[str, float] = field(default_factory=dict)
@@ -45,11 +45,11 @@ class SentGroup:
         return {self.shares[cell] for cell in self.cells}
 
     def lost_and_rest(self) -> tuple[list[str], list[str]]:
-        """What is lost with its job: the cell that it was at, or all where it came to none; and what is not."""
+        """What is lost with its job: the cells that it was at, or all where it came to none; and what is not."""
         left = [cell for cell in self.cells if cell not in self.unseen]
         if not (self.running or self.ended_any or self.unseen):
             return left, []
-        return [cell for cell in left if cell == self.running], [cell for cell in left if cell != self.running]
+        return [cell for cell in left if cell in self.running], [cell for cell in left if cell not in self.running]
 
 
 @dataclass

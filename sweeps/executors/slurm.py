@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
+from dataclasses import replace
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -38,6 +39,7 @@ class Slurm(Remote):
         cpus_per_task, mem_gb, gpus_per_worker: of a job; None leaves them to the cluster.
         jobs: most jobs at once.
         cells_per_job: most cells in a job.
+        workers_per_job: processes of a job that run its cells at once; each sees all that the job has.
         setup: shell lines before a job's Python.
         additional: other options of sbatch, by their long names.
 
@@ -54,11 +56,12 @@ class Slurm(Remote):
         gpus_per_worker: int | None = None,
         jobs: int = 16,
         cells_per_job: int = 20,
+        workers_per_job: int = 1,
         setup: Sequence[str] = (),
         additional: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__("SLURM", cells_per_job, state_every=5.0)
-        for key, value in (("timeout_min", timeout_min), ("jobs", jobs)):
+        for key, value in (("timeout_min", timeout_min), ("jobs", jobs), ("workers_per_job", workers_per_job)):
             require_whole(key, value, 1)
         for key, given, least in (("cpus_per_task", cpus_per_task, 1), ("gpus_per_worker", gpus_per_worker, 0)):
             if given is not None:
@@ -78,13 +81,13 @@ class Slurm(Remote):
             "srun_args": None if cpus_per_task is None else [f"--cpus-per-task={cpus_per_task}"],
         }
         self._parameters = {key: value for key, value in asked.items() if value is not None}
-        self._jobs = jobs
+        self._jobs, self._workers = jobs, workers_per_job
         self._vain: dict[str, int] = {}
         self._submitit_jobs: dict[str, Any] = {}
 
     @property
     def slots(self) -> int:
-        return self._jobs
+        return self._jobs * self._workers
 
     def _send(self, folder: Path, jobs: Sequence[Job]) -> list[str]:
         from submitit import SlurmExecutor
@@ -101,7 +104,7 @@ class Slurm(Remote):
             try:
                 # Submitit repeats what sbatch says; it is part of our own sentence.
                 with redirect_stderr(StringIO()), executor.batch():
-                    batch = [executor.submit(_run_in_slurm, job) for job in some]
+                    batch = [executor.submit(_run_in_slurm, replace(job, workers=self._workers)) for job in some]
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 said = _last_line(_stderr(error)).removeprefix("sbatch: error: ")
                 raise InputError(f"sbatch refuses the jobs: {said}") from None

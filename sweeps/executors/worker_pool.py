@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 
 from surgery.errors import InputError
 from sweeps.executors.grouping import Shared, by_shared_work, shared_work
-from sweeps.executors.protocol import Busy, Ended, Listener, Lost, require_whole
+from sweeps.executors.protocol import Busy, Ended, Event, Listener, Lost, require_whole
 from sweeps.plan.plan import Plan
 
 # How long a worker may take to drop its cell before it is killed, in seconds.
@@ -191,6 +191,28 @@ class Workers:
             raise InputError(f"a worker process {reason} before it took a cell; hydra.launcher.workers=0 shows why")
         assert worker.cell is not None
         on(Lost(worker.cell, f"its worker process {reason}"))
+
+
+def run_at_once(plan: Plan, cells: Sequence[str], workers: int, say: Listener) -> None:
+    """Runs cells of a plan in worker processes that see all that this one does.
+
+    Raises:
+        InputError: when a worker can't measure what the plan asks for.
+    """
+    open_cells = set(cells)
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Ended | Busy | Lost):
+            open_cells.discard(event.cell)
+        say(event)
+
+    pool = Workers([{}] * min(workers, len(cells)))
+    try:
+        pool.submit(plan, cells)
+        while open_cells:
+            pool.wait(hear)
+    finally:
+        pool.close()
 
 
 def _agreement(one: Shared, other: Shared | None) -> int:

@@ -32,8 +32,6 @@ from sweeps.store.store import Store
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# In the sweep's folder: what a server that is started for it prints.
-SERVER_LOG = "vllm.log"
 Loaded = tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
 T = TypeVar("T")
 
@@ -233,7 +231,7 @@ class CellWork:
     def server(self) -> CompletionsServer:
         """That of the base; raises as `ServedBase.server` does."""
         assert self.served is not None
-        return self.served.server(self.folder.parent / SERVER_LOG)
+        return self.served.server(self.folder.parent)
 
     @property
     def machine(self) -> dict[str, str | int]:

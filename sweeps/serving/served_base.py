@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from filelock import FileLock
@@ -20,7 +20,9 @@ from surgery.tokens.framing import note_tokenizer, set_framing
 from surgery.tokens.tokenizer import load_tokenizer
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.cell import Cell
+from sweeps.cell.settings import EngineSettings, ModelSettings
 from sweeps.serving.shared_server import ServerSpec, SharedServer, own_folder
+from sweeps.serving.this_node import this_node
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -30,15 +32,25 @@ class ServedBase:
     """One base model for the cells of a process.
 
     Args:
-        cell: one of them.
+        model, engine: which, and what serves it.
+        fingerprint: of the model.
+        version: of the engine.
         say: told what takes long.
     """
 
-    def __init__(self, cell: Cell, say: Callable[[str], None]) -> None:
-        self._model, self._engine = cell.settings.model, cell.settings.engine
-        self._fingerprint, self._version = cell.model_fingerprint, str(cell.engine_version)
+    def __init__(
+        self, model: ModelSettings, engine: EngineSettings, fingerprint: str, version: str, say: Callable[[str], None]
+    ) -> None:
+        self._model, self._engine = model, engine
+        self._fingerprint, self._version = fingerprint, version
         self._say = say
         self._shared: SharedServer | None = None
+
+    @classmethod
+    def of(cls, cell: Cell, say: Callable[[str], None]) -> Self:
+        """That of a cell."""
+        settings = cell.settings
+        return cls(settings.model, settings.engine, cell.model_fingerprint, str(cell.engine_version), say)
 
     @cached_property
     def folder(self) -> Path:
@@ -66,11 +78,11 @@ class ServedBase:
         own = self.shapes[0].config.dtype or torch.float32
         return str(own).removeprefix("torch.") if self._model.dtype == "auto" else self._model.dtype
 
-    def server(self, log: Path) -> CompletionsServer:
+    def server(self, logs: Path) -> CompletionsServer:
         """The server that the user names, or one that is started.
 
         Args:
-            log: what a server that is started prints is kept there.
+            logs: folder where what a server that is started prints is kept.
 
         Raises:
             InputError: when it can't be had.
@@ -91,7 +103,7 @@ class ServedBase:
                 arguments=tuple(map(str, engine.arguments)),
             )
             self._shared = SharedServer(spec, self._say)
-        return self._shared.at(log)
+        return self._shared.at(logs)
 
     def served(self, server: CompletionsServer, name: str | None = None) -> Served:
         """An adapter by its name, or the base, as an engine."""
@@ -99,8 +111,8 @@ class ServedBase:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """For the body of a `with` no other process of this machine has the base in memory: one at a time does."""
-        with FileLock(own_folder(Path(tempfile.gettempdir())) / f"{self._fingerprint}.lock"):
+        """For the body of a `with` no other process of this node has the base in memory: one at a time does."""
+        with FileLock(own_folder(Path(tempfile.gettempdir())) / f"{self._fingerprint}-{this_node()}.lock"):
             yield
 
     def close(self) -> None:
@@ -129,5 +141,5 @@ class ServedBases:
         if self._last is None or self._last[0] != key:
             if self._last is not None:
                 self._last[1].close()
-            self._last = (key, ServedBase(cell, self._say))
+            self._last = (key, ServedBase.of(cell, self._say))
         return self._last[1]

@@ -24,6 +24,8 @@ _LOOK, _GRACE = 0.5, 15.0
 
 def main() -> None:
     """Keeps a server until it ends, or is not used any more."""
+    if os.fork():
+        os._exit(0)  # whoever started it waits for this one
     signal.signal(signal.SIGTERM, _end)
     folder = Path(sys.argv[1])
     spec = json.loads((folder / SPEC).read_text(encoding="utf-8"))
@@ -31,7 +33,14 @@ def main() -> None:
     ours = {"VLLM_API_KEY": spec["key"], "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
     quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    server = subprocess.Popen(spec["command"], cwd=folder, env={**quiet, **kept, **ours}, process_group=0)
+    server = subprocess.Popen(
+        # Its own input is what tells that it lives.
+        spec["command"],
+        cwd=folder,
+        env={**quiet, **kept, **ours},
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+    )
     state = {name: spec[name] for name in ("url", "key", LOG, "starts")} | {"pid": server.pid}
     try:
         write_private(folder / STATE, state)

@@ -8,7 +8,9 @@ import fcntl
 import getpass
 import json
 import os
+import platform
 import secrets
+import select
 import signal
 import socket
 import subprocess
@@ -29,6 +31,7 @@ from surgery.errors import InputError
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.serving.engine_version import installed, interpreter
 from sweeps.serving.server_keeper import KEEPER, LOG, SPEC, STATE, USERS, write_private
+from sweeps.serving.this_node import this_node
 
 # What a server calls its base.
 BASE = "base"
@@ -39,6 +42,8 @@ STARTING = 3600.0
 _LOOK = 0.5
 # Seconds until one that was killed is gone.
 ENDING = 60.0
+# Adapters that a server keeps ready, for each that it computes in one batch.
+READY = 4
 # The modules that edits and LoRAs change, as vLLM calls them. With the output head among them vLLM 0.32 on a CPU dies
 # of two prompts' likelihoods in one batch.
 MODULES = ("gate_proj", "up_proj", "gate_up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj")
@@ -71,13 +76,17 @@ class ServerSpec:
         name, _ = installed(self.python)
         # The command of the distribution for CPUs asks for the version of the other one, and dies.
         begun = ["-m", "vllm.entrypoints.cli.main", "serve", self.model]
+        loras = self.max_loras
         if name != "vllm":
             begun = ["-m", "vllm.entrypoints.openai.api_server", "--model", self.model]
+            # On a CPU what is asked of the base beside an adapter gets the last place's adapter (vLLM 0.32: its index
+            # is -1 there). Places are taken from the first on, so that the last of so many stays empty.
+            loras = READY * self.max_loras + 1
         length = [] if self.longest is None else ["--max-model-len", str(self.longest + 1)]
         return [
             *(interpreter(self.python), *begun),
             *("--host", "127.0.0.1", "--port", str(port), "--served-model-name", BASE, "--dtype", self.dtype),
-            *("--enable-lora", "--max-loras", str(self.max_loras), "--max-cpu-loras", str(4 * self.max_loras)),
+            *("--enable-lora", "--max-loras", str(loras), "--max-cpu-loras", str(max(loras, READY * self.max_loras))),
             *("--max-lora-rank", str(self.max_lora_rank), "--lora-target-modules", *MODULES),
             *("--generation-config", "vllm", *length, *self.arguments),
         ]
@@ -93,16 +102,19 @@ class SharedServer:
 
     def __init__(self, spec: ServerSpec, say: Callable[[str], None]) -> None:
         self._spec, self._say = spec, say
-        key = sha256(canonical_json([spec.__dict__, os.environ.get("CUDA_VISIBLE_DEVICES")]).encode()).hexdigest()[:16]
+        needs = [spec.__dict__, os.environ.get("CUDA_VISIBLE_DEVICES"), this_node()]
+        key = sha256(canonical_json(needs).encode()).hexdigest()[:16]
+        # Servers of one sweep on several machines, or on other GPUs of one, don't write into the same file.
+        self._log = f"vllm-{platform.node()}-{key[:8]}.log"
         self.folder = own_folder(Path(tempfile.gettempdir())) / key
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._users: IO[str] | None = None
 
-    def at(self, log: Path) -> CompletionsServer:
+    def at(self, logs: Path) -> CompletionsServer:
         """The server: the one that runs, else one that is started.
 
         Args:
-            log: what it prints is kept there, where it is started.
+            logs: folder where what it prints is kept, where it is started.
 
         Raises:
             InputError: when it does not start, or dies again after it was replaced.
@@ -118,7 +130,7 @@ class SharedServer:
             if state:
                 self._end(state)
                 self._say(f"the vLLM server died (see {state['log']}); another is started")
-            return self._start(log.absolute(), starts + 1)
+            return self._start(logs.absolute() / self._log, starts + 1)
 
     def close(self) -> None:
         """Lets go of it; its keeper ends it where nobody else holds it."""
@@ -169,24 +181,41 @@ class SharedServer:
         write_private(self.folder / SPEC, spec)
         (self.folder / STATE).unlink(missing_ok=True)
         self._say(f"starting vLLM, which takes a minute or more; it is told in {log}")
+        alive = _start_keeper(self.folder, log)
+        until = time.monotonic() + STARTING
+        with alive:
+            while time.monotonic() < until:
+                gone = bool(select.select([alive], [], [], _LOOK)[0])
+                state = self._state()
+                if gone or "ended" in state:
+                    raise InputError(f"vLLM did not start: {_last_error(log)}; see {log}")
+                if state and server.alive():
+                    return server
+        raise InputError(f"vLLM did not answer within {STARTING:.0f} s; see {log}")
+
+
+def _start_keeper(folder: Path, log: Path) -> IO[bytes]:
+    """Starts a server's keeper, which is nobody's child: Ray kills those of a worker that ends.
+
+    Returns:
+        What can be read, to its end, once the keeper is gone.
+    """
+    alive, held = os.pipe()
+    try:
         with log.open("ab") as printed:
-            keeper = subprocess.Popen(
-                [sys.executable, "-P", "-m", KEEPER, str(self.folder)],
-                stdin=subprocess.DEVNULL,
+            subprocess.run(
+                [sys.executable, "-P", "-m", KEEPER, str(folder)],
+                check=True,
+                # It writes nothing there, and keeps it open as long as it lives.
+                stdin=held,
                 stdout=printed,
                 stderr=printed,
                 # Ctrl-C is for the command. Its end is seen by the lock.
                 start_new_session=True,
             )
-        until = time.monotonic() + STARTING
-        while time.monotonic() < until:
-            state = self._state()
-            if keeper.poll() is not None or "ended" in state:
-                raise InputError(f"vLLM did not start: {_last_error(log)}; see {log}")
-            if state and server.alive():
-                return server
-            time.sleep(_LOOK)
-        raise InputError(f"vLLM did not answer within {STARTING:.0f} s; see {log}")
+    finally:
+        os.close(held)
+    return os.fdopen(alive, "rb")
 
 
 def _running(state: Mapping[str, Any]) -> CompletionsServer | None:

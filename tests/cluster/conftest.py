@@ -18,6 +18,7 @@ _shared: Any = importlib.util.module_from_spec(_spec)
 sys.modules["tests_of_sweeps"] = _shared
 _spec.loader.exec_module(_shared)
 world = _shared.world
+vllm_python = _shared.vllm_python
 
 SLURM = Path(__file__).with_name("slurm.sh")
 SURGERY = Path(sys.executable).parent / "surgery"
@@ -65,8 +66,14 @@ def cluster(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def module_path() -> str:
+    """Where processes look for the measurements of tests/sweeps, beside what they look for anyway."""
+    return os.pathsep.join(filter(None, (str(SWEEPS), os.environ.get("PYTHONPATH"))))
+
+
 @pytest.fixture
-def start(world: Any, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+def start(world: Any, tmp_path: Path, module_path: str) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Starts `surgery` on the tiny world in a process group of its own, as a terminal does."""
     started: list[subprocess.Popen[str]] = []
 
@@ -77,7 +84,7 @@ def start(world: Any, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Pope
         process = subprocess.Popen(
             [str(SURGERY), "-m", *LAUNCHER[kind], *base, *arguments],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(SWEEPS)},
+            env={**os.environ, "PYTHONPATH": module_path},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

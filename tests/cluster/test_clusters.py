@@ -203,3 +203,14 @@ def test_more_than_ray_has_is_said_in_one_line(run) -> None:
     assert code == 1
     [line] = [line for line in said.strip().splitlines() if line.startswith("surgery: ")]
     assert line.startswith("surgery: hydra.launcher asks for 1 processors and 99 GPUs a worker; Ray has ")
+
+
+def test_workers_of_a_slurm_job_share_a_server_of_that_job(slurm, run, tmp_path, monkeypatch, vllm_python) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    served = "engine=vllm", f"engine.python={vllm_python}", "probe=mean_difference", "top_k=24", "alpha=0.5,1"
+    code, said = run("slurm", *served, "hydra.launcher.workers_per_job=2")
+    assert code == 0, said
+    assert {record.status for record in load_records(tmp_path / "outputs" / "runs" / "tiny-texts")} == {"done"}
+    assert said.count("starting vLLM") == 1
+    assert len(list((tmp_path / "outputs" / "runs" / "tiny-texts").glob("vllm-*.log"))) == 1
+    wait_for(lambda: not list(tmp_path.glob("llm-surgery-*/*/state.json")))

