@@ -1,6 +1,7 @@
 """The `sweeps` command: everything after a run. Reads records only; loads no model."""
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from sweeps.commands.surgery_command import main as run_surgery
 from sweeps.commands.sync_command import sync
 from sweeps.commands.verify_command import verify
 from sweeps.executors.import_path import import_packages_only
+from sweeps.records.choice import conditions
 from sweeps.records.metric import key_of
 from sweeps.records.numbers import change, number
 from sweeps.records.record import RESULT, SAMPLES, cell_folders, load_records, sweep_folders
@@ -170,7 +172,8 @@ def best(
     minimize: Minimize = "",
     maximize: Maximize = "",
     where: Annotated[
-        list[str] | None, typer.Option(help="a condition, 'lm_eval/average/delta>=-0.02' say; repeat")
+        list[str] | None,
+        typer.Option(help="a condition, 'lm_eval/average/delta>=-0.02' say, in place of the rule's; repeat"),
     ] = None,
     protocol: Protocol = "",
     output_dir: Output = Path("outputs"),
@@ -178,7 +181,9 @@ def best(
     """The best cell by the selection half, with its numbers on the report half; by the sweep's rule or your own."""
     sweep = Sweep.named(name, output_dir)
     folder, done = sweep.folder, measured_alike(sweep.done(), sweep.folder, protocol)
-    choice = rule_given(minimize, maximize, where) or sweep.rule(done)
+    own = None if minimize or maximize else sweep.rule(done)
+    # Other conditions alone stand in place of those that the sweep's own rule has.
+    choice = replace(own, where=conditions(where)) if own and where else rule_given(minimize, maximize, where) or own
     if choice is None:
         raise InputError("this sweep has no one rule to choose by; say --minimize METRIC or --maximize METRIC")
     found = choose(done, choice, folder)

@@ -54,6 +54,9 @@ def test_a_search_asks_for_so_many_cells_and_goes_on_where_it_stopped(surgery, s
     # Whoever asks later chooses by what the search was after, which is not what a grid here is chosen by.
     best = sweeps("best", "tiny-texts")
     assert best.out.splitlines()[0] in ran.out.splitlines(), best.err
+    # Another condition alone: the goal is still the search's.
+    second = sweeps("best", "tiny-texts", "--where", f"perplexity/story > {min(table.values())}")
+    assert sorted(table, key=table.__getitem__)[1] in second.out, second.err
     again = surgery(*arguments, *SEARCH, *SPACE, GOAL, "hydra.sweeper.n_trials=4")
     assert again.code == 0
     assert "[" not in again.err
