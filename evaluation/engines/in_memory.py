@@ -20,6 +20,8 @@ from surgery.states.batching import run_in_batches
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from evaluation.harness.lm_eval_model import ModelInMemory
+
 
 @dataclass(frozen=True)
 class InMemory:
@@ -78,14 +80,17 @@ class InMemory:
     @contextmanager
     def lm_eval(self, run: TaskRun, progress: bool = False) -> Iterator[tuple[Any, Mapping[str, Mapping[str, JSON]]]]:
         """The model is put back into the mode it was in."""
-        from evaluation.harness.lm_eval_model import ModelInMemory
-
         training = self.model.training
         try:
-            lm = ModelInMemory(self.model, self.tokenizer, run.max_length, run.chat)
+            lm = self._harness_model(run)
             yield lm, run_within_budgets(lm, self.model, run.batch_size, progress)
         finally:
             self.model.train(training)
+
+    def _harness_model(self, run: TaskRun) -> "ModelInMemory":
+        from evaluation.harness.lm_eval_model import ModelInMemory
+
+        return ModelInMemory(self.model, self.tokenizer, run.max_length, run.chat)
 
 
 def _losses_of_batch(model: "PreTrainedModel", pieces: Sequence[list[int]], scored: Sequence[int]) -> list[float]:

@@ -14,7 +14,7 @@ from sweeps.cell.settings import Settings
 from sweeps.config.composition import Composed
 from sweeps.config.read_settings import COMMAND_KEYS, read_settings
 from sweeps.config.wandb_settings import settled
-from sweeps.plan.engine_checks import require_adapters, require_engine
+from sweeps.plan.engine_checks import require_adapters, require_answers, require_engine, require_generation
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.layers import cell_layer, chosen_layers, method_layers
 from sweeps.plan.materials import Materials
@@ -97,7 +97,7 @@ def _look(settings: Settings, values: Mapping[str, Any], materials: Materials) -
     require_engine(settings)
     materials.texts(settings)
     materials.pairs(settings)
-    materials.evaluators(values)
+    require_answers(settings, materials.evaluators(values).identities)
     materials.files(settings)
 
 
@@ -169,6 +169,7 @@ def _require_method(settings: Settings) -> None:
 
 def _experiment(settings: Settings, values: dict[str, Any], command: str, materials: Materials) -> Experiment:
     model = materials.models.facts(settings)
+    require_generation(settings, model.skeleton)
     depth = model.depth
     earlier = materials.models.earlier(settings)
     require_adapters(settings, earlier)
