@@ -53,6 +53,7 @@ def test_what_can_not_be_generated_in_this_way_is_told_while_planning(world: Any
         planned(world, "engine.batching=padded")
 
 
+@pytest.mark.slow
 def test_a_cell_measures_what_it_measures_in_static_batches(
     world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
