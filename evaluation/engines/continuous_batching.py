@@ -82,6 +82,8 @@ def continued(
     """
     require_batchable(model)
     _require_whole(model)
+    if not rows:
+        return []
     if model.device.type == "cpu":
         longest = max(map(len, rows)) + int(settings.max_new_tokens or 0)
         at_once = min(at_once, max(LEAST_ON_A_CPU, KEYS_ON_A_CPU // longest))

@@ -1,7 +1,7 @@
 """The model in memory as its own engine, by transformers."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -88,9 +88,15 @@ class InMemory:
             self.model.train(training)
 
     def _harness_model(self, run: TaskRun) -> "ModelInMemory":
-        from evaluation.harness.lm_eval_model import ModelInMemory
+        from evaluation.harness import lm_eval_continuous, lm_eval_model
 
-        return ModelInMemory(self.model, self.tokenizer, run.max_length, run.chat)
+        if (continued := self._continued()) is None:
+            return lm_eval_model.ModelInMemory(self.model, self.tokenizer, run.max_length, run.chat)
+        return lm_eval_continuous.ContinuousModel(self.model, self.tokenizer, continued, run.max_length, run.chat)
+
+    def _continued(self) -> Callable[..., list[list[int]]] | None:
+        """What generates in lm-eval's place; None where it does so itself."""
+        return None
 
 
 def _losses_of_batch(model: "PreTrainedModel", pieces: Sequence[list[int]], scored: Sequence[int]) -> list[float]:

@@ -1,20 +1,15 @@
 """The model in memory as its own engine, by transformers' continuous batching."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from evaluation.engines.continuous_batching import continued
 from evaluation.engines.decoding import Decoder, Generation
 from evaluation.engines.in_memory import InMemory
-from evaluation.harness.lm_eval_run import TaskRun
 from surgery.errors import InputError
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import fits
-
-if TYPE_CHECKING:
-    from evaluation.harness.lm_eval_model import ModelInMemory
 
 
 @dataclass(frozen=True)
@@ -27,13 +22,13 @@ class InMemoryContinuous(InMemory):
     def continuations(
         self, rows: Sequence[list[int]], settings: Generation, progress: bool = False
     ) -> tuple[list[list[int]], dict[str, str | int]]:
-        """Greedy ones alone; raises InputError for others, and as `evaluation.engines.continuous.continued` does."""
+        """Greedy ones alone; raises InputError for others, and as `continued` does."""
         from tqdm import tqdm
 
         if settings.do_sample:
             raise InputError("engine.batching=continuous samples nothing; say engine.batching=static")
         decoder = Decoder(self.model, self.tokenizer, settings)
-        longest = max(map(len, rows)) + settings.max_new_tokens
+        longest = max(map(len, rows), default=0) + settings.max_new_tokens
         budget = BatchBudget.of(self.model, "generation", settings.tokens_per_batch)
         stops = decoder.stops if settings.stop else None
         while True:
@@ -48,7 +43,5 @@ class InMemoryContinuous(InMemory):
                 return made[0], dict(budget.notes())
             budget.lower(at_once * longest)
 
-    def _harness_model(self, run: TaskRun) -> "ModelInMemory":
-        from evaluation.harness.lm_eval_continuous import ContinuousModel
-
-        return ContinuousModel(self.model, self.tokenizer, partial(continued, self.model), run.max_length, run.chat)
+    def _continued(self) -> Callable[..., list[list[int]]]:
+        return partial(continued, self.model)

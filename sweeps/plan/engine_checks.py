@@ -10,8 +10,6 @@ from sweeps.cell.method import METHODS
 from sweeps.cell.settings import Settings
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from surgery.edits.intervention import Intervention
 
 
@@ -56,18 +54,6 @@ def require_answers(settings: Settings, identities: Mapping[str, Any]) -> None:
             f"{', '.join(sampled)}: answers are sampled, and engine.batching=continuous takes the likeliest tokens "
             "alone; say engine.batching=static, or leave that out"
         )
-
-
-def require_generation(settings: Settings, shapes: "PreTrainedModel") -> None:
-    """Raises InputError where the model in memory can't generate in the way that is asked for.
-
-    Args:
-        shapes: the model without its weights.
-    """
-    if settings.engine.batching == "continuous":
-        from evaluation.engines.continuous_batching import require_batchable
-
-        require_batchable(shapes)
 
 
 def _samples(identity: Any) -> bool:

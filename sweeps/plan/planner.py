@@ -14,7 +14,7 @@ from sweeps.cell.settings import Settings
 from sweeps.config.composition import Composed
 from sweeps.config.read_settings import COMMAND_KEYS, read_settings
 from sweeps.config.wandb_settings import settled
-from sweeps.plan.engine_checks import require_adapters, require_answers, require_engine, require_generation
+from sweeps.plan.engine_checks import require_adapters, require_answers, require_engine
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.layers import cell_layer, chosen_layers, method_layers
 from sweeps.plan.materials import Materials
@@ -169,7 +169,6 @@ def _require_method(settings: Settings) -> None:
 
 def _experiment(settings: Settings, values: dict[str, Any], command: str, materials: Materials) -> Experiment:
     model = materials.models.facts(settings)
-    require_generation(settings, model.skeleton)
     depth = model.depth
     earlier = materials.models.earlier(settings)
     require_adapters(settings, earlier)
