@@ -7,6 +7,7 @@ tokens of a step lie in one row, each sees those of its own prompt alone, and ke
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from math import ceil
+from time import sleep
 from typing import TYPE_CHECKING
 
 from evaluation.inputs.isolation import quiet
@@ -16,7 +17,7 @@ from surgery.errors import InputError, foreign_errors
 from surgery.rows.locator import decoder
 
 if TYPE_CHECKING:
-    from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
+    from transformers import ContinuousBatchingConfig, ContinuousBatchingManager, GenerationConfig, PreTrainedModel
 
 # Tokens of a page of keys and values. What prompts have in common at their beginning is computed once, in whole pages.
 PAGE = 32
@@ -140,10 +141,7 @@ def _generated(
         hook = model.register_forward_pre_hook(collect)
         try:
             manager.start()
-            manager.stop()  # when all have been answered
-        except BaseException:
-            manager.stop(hard_stop=True)
-            raise
+            _wait_for(manager)
         finally:
             hook.remove()
         if manager.background_thread_status.fatal_error is not None:
@@ -151,6 +149,20 @@ def _generated(
         collect()
     assert not going, "every prompt is answered"
     return [made[place] for place in range(len(rows))]
+
+
+def _wait_for(manager: "ContinuousBatchingManager") -> None:
+    """Waits until all has been answered; after Ctrl-C until the step that goes on has ended."""
+    try:
+        manager.stop()
+    except BaseException:
+        # A join that was interrupted takes the thread for ended (CPython 3.11), so it is asked itself.
+        status = manager.background_thread_status
+        status.request_stop(status.HARD_STOP, 0)
+        while status.local_status != status.STOPPED:
+            sleep(0.01)
+        manager.stop(hard_stop=True)
+        raise
 
 
 def _pages(rows: Sequence[list[int]], most_new: int, at_once: int) -> "ContinuousBatchingConfig":

@@ -1,5 +1,6 @@
 """Cells whose answers the model in memory generates by continuous batching."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,19 @@ from sweeps.store.store import Store
 CONTINUOUS = "engine.batching=continuous"
 
 
+@cache
+def materials() -> Materials:
+    """What cells share, read once."""
+    return Materials()
+
+
 def planned(world: Any, *keys: str) -> Experiment:
     resolvers.register()
     asked = ["model=local", f"model.path={world.model}", "behavior=tabular", f"behavior.path={world.texts}"]
     asked += [f"evaluation.prompts={world.prompts}", "evaluation.judge=none", "tracking=none"]
     asked += ["probe=mean_difference", "top_k=24", "alpha=0.5"]
     with initialize_config_module("conf", version_base="1.3"):
-        return plan_cell(Composed.of(compose("config", [*asked, *keys]), keys), Materials())
+        return plan_cell(Composed.of(compose("config", [*asked, *keys]), keys), materials())
 
 
 def test_the_usual_batches_are_in_no_identity_and_others_are(world: Any) -> None:
