@@ -132,7 +132,8 @@ def _generated(
 
     can_not = f"{type(model).__name__} can't answer by transformers' continuous batching (say engine.batching=static)"
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), foreign_errors(can_not):
-        manager = model.init_continuous_batching(settings, _pages(rows, int(settings.max_new_tokens or 0), at_once))
+        pages = _pages(rows, int(settings.max_new_tokens or 0), at_once)
+        manager: ContinuousBatchingManager = model.init_continuous_batching(settings, pages)  # type: ignore[operator]
         if manager.logit_processor.do_processing:
             raise InputError(f"the generation settings of {type(model).__name__} change its logits, {_CAN_NOT}")
         # Prompts that begin in the same way come one after another.
