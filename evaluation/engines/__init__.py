@@ -2,7 +2,9 @@
 
 __all__ = [
     "completions_server",
+    "continuous_batching",
     "decoding",
     "engine",
+    "in_memory_continuous",
     "served",
 ]

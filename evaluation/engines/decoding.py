@@ -141,6 +141,11 @@ class Decoder:
         places = [answer.find(end) for end in self._settings.stop if end in answer]
         return thoughts, answer[: min(places, default=len(answer))]
 
+    def stops(self, new: list[int]) -> bool:
+        """Whether a stop text stands in the answer of a row of new tokens."""
+        answer = self._said(new)[1] or "" if self._settings.stop else ""
+        return any(end in answer for end in self._settings.stop)
+
     def _said(self, new: list[int]) -> tuple[str, str | None]:
         kept = new[: self._length(new)]
         if self._thoughts is not None:
@@ -152,9 +157,7 @@ class Decoder:
         import torch
 
         def stopped(ids: "torch.Tensor", scores: object, **_: object) -> "torch.Tensor":
-            answers = (self._said(row)[1] or "" for row in ids[:, width:].tolist())
-            found = [any(end in answer for end in self._settings.stop) for answer in answers]
-            return torch.tensor(found, device=ids.device)
+            return torch.tensor([self.stops(row) for row in ids[:, width:].tolist()], device=ids.device)
 
         return stopped
 

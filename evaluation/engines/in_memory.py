@@ -1,7 +1,7 @@
 """The model in memory as its own engine, by transformers."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from surgery.states.batching import run_in_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from evaluation.harness.lm_eval_model import ModelInMemory
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,23 @@ class InMemory:
     @contextmanager
     def lm_eval(self, run: TaskRun, progress: bool = False) -> Iterator[tuple[Any, Mapping[str, Mapping[str, JSON]]]]:
         """The model is put back into the mode it was in."""
-        from evaluation.harness.lm_eval_model import ModelInMemory
-
         training = self.model.training
         try:
-            lm = ModelInMemory(self.model, self.tokenizer, run.max_length, run.chat)
+            lm = self._harness_model(run)
             yield lm, run_within_budgets(lm, self.model, run.batch_size, progress)
         finally:
             self.model.train(training)
+
+    def _harness_model(self, run: TaskRun) -> "ModelInMemory":
+        from evaluation.harness import lm_eval_continuous, lm_eval_model
+
+        if (continued := self._continued()) is None:
+            return lm_eval_model.ModelInMemory(self.model, self.tokenizer, run.max_length, run.chat)
+        return lm_eval_continuous.ContinuousModel(self.model, self.tokenizer, continued, run.max_length, run.chat)
+
+    def _continued(self) -> Callable[..., list[list[int]]] | None:
+        """What generates in lm-eval's place; None where it does so itself."""
+        return None
 
 
 def _losses_of_batch(model: "PreTrainedModel", pieces: Sequence[list[int]], scored: Sequence[int]) -> list[float]:

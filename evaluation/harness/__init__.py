@@ -2,6 +2,7 @@
 
 __all__ = [
     "lm_eval_batches",
+    "lm_eval_continuous",
     "lm_eval_model",
     "lm_eval_run",
     "lm_eval_served",

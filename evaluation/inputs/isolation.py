@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 
 import numpy as np
 
-_LOUD = ("lm_eval", "datasets", "transformers", "huggingface_hub", "httpx", "filelock")
+_LOUD = ("lm_eval", "datasets", "transformers", "huggingface_hub", "httpx", "filelock", "ContinuousBatchingLogger")
 
 
 @contextmanager

@@ -58,18 +58,20 @@ class Cell:
         return sha256(canonical_json(measured).encode()).hexdigest()[:12]
 
     def engine_identity(self) -> dict[str, Any]:
-        """What computes the answers, by name and version; empty for the model in memory."""
+        """What computes the answers, by name and version; empty for the model in memory and its usual batches."""
         engine = self.settings.engine
         if not engine.served:
-            return {}
+            return {"engine": {"name": engine.name, "batching": engine.batching}} if self.engine_told else {}
         told = {"arguments": list(map(str, engine.arguments))} if engine.arguments else {}
         return {"engine": {"name": engine.name, "version": self.engine_version, **told}}
 
     @property
     def engine_told(self) -> str | None:
-        """`vllm 0.32.0`; None for the model in memory."""
+        """`vllm 0.32.0`, `transformers (continuous batching)`; None for the model in memory and its usual batches."""
         engine = self.settings.engine
-        return f"{engine.name} {self.engine_version}" if engine.served else None
+        if engine.served:
+            return f"{engine.name} {self.engine_version}"
+        return None if engine.batching == "static" else f"{engine.name} ({engine.batching} batching)"
 
     def identity(self) -> dict[str, Any]:
         """What can change the result."""

@@ -218,9 +218,12 @@ class EngineSettings:
         max_loras: edits that are computed in one batch.
         max_lora_rank: the highest rank of an edit.
         arguments: more of vLLM's own for a server that is started: they may change what it computes.
+        batching: how the model in memory generates: in batches that are padded, or so that an answer which has ended
+            makes room for the next prompt. A server has its own way.
     """
 
     name: Literal["transformers", "vllm"] = "transformers"
+    batching: Literal["static", "continuous"] = "static"
     url: str | None = None
     python: str | None = None
     max_loras: PositiveInt = 4

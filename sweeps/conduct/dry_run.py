@@ -130,8 +130,9 @@ def _work_of(experiment: Experiment) -> str:
     device = experiment.cell.settings.model.device
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     here = machine("cpu" if on_cpu else "cuda")
-    told = experiment.cell.engine_told
-    return _work(experiment.cell.keys(), experiment.cell.protocol, here | ({"device": told} if told else {}))
+    cell = experiment.cell
+    elsewhere = {"device": cell.engine_told} if cell.settings.engine.served else {}
+    return _work(cell.keys(), cell.protocol, here | elsewhere)
 
 
 def _work(keys: Mapping[str, Any], protocol: str, machine: Mapping[str, Any]) -> str:

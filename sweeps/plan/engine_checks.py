@@ -1,8 +1,8 @@
 """What an engine can't do, told before anything is loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from surgery.errors import InputError
 from surgery.files.gguf_place import gguf_of
@@ -17,6 +17,11 @@ def require_engine(settings: Settings) -> None:
     """Raises InputError where the engine can't run the cell's method or model, or is not said to be anywhere."""
     engine, method, model = settings.engine, settings.method, settings.model
     if not engine.served:
+        if engine.batching == "continuous" and method.name == "contrastive_decoding":
+            raise InputError(
+                "method=contrastive_decoding runs two models beside each other, which engine.batching=continuous "
+                "can't; say engine.batching=static"
+            )
         return
     if (engine.url is None) == (engine.python is None):
         raise InputError(
@@ -34,6 +39,27 @@ def require_engine(settings: Settings) -> None:
         )
     if gguf_of(model.path, model.gguf, model.revision) is not None:
         raise InputError("engine=vllm serves no GGUF file; give a folder of safetensors, or say engine=transformers")
+
+
+def require_answers(settings: Settings, identities: Mapping[str, Any]) -> None:
+    """Raises InputError where something is sampled, and the model in memory generates in a way that can't.
+
+    Args:
+        identities: of what is measured, by name.
+    """
+    if settings.engine.batching == "static":
+        return
+    if sampled := [name for name, identity in identities.items() if _samples(identity)]:
+        raise InputError(
+            f"{', '.join(sampled)}: answers are sampled, and engine.batching=continuous takes the likeliest tokens "
+            "alone; say engine.batching=static, or leave that out"
+        )
+
+
+def _samples(identity: Any) -> bool:
+    if isinstance(identity, Mapping):
+        return bool(identity.get("do_sample")) or any(map(_samples, identity.values()))
+    return isinstance(identity, list | tuple) and any(map(_samples, identity))
 
 
 def require_adapters(settings: Settings, earlier: "Sequence[Intervention]") -> None:

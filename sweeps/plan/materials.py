@@ -137,7 +137,7 @@ class Materials:
         """What a person should know of how texts and prompts are shown to the model, in sentences; checks them."""
         model = settings.model
         source = [model.path, model.gguf, model.revision, model.trust_remote_code, model.date]
-        framing = [model.chat, model.framing().identity()]
+        framing = [model.chat, model.framing().identity(), settings.engine.batching]
         key = canonical_json([source, framing, str(settings.behavior), settings.seed, _measured(values)])
         if key not in self._shown:
             found = self.evaluators(values)

@@ -10,6 +10,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME
 
+from evaluation.engines.continuous_batching import require_batchable
 from evaluation.engines.decoding import end_tokens
 from evaluation.evaluator import Evaluator, ShowsPrompts
 from surgery.edits.intervention import Intervention
@@ -137,13 +138,16 @@ class ModelReading:
             What a person should know of it, in sentences.
 
         Raises:
-            InputError: for a tokenizer or chat template that can't be used, one that leaves no room for a text, a
+            InputError: for a model that can't be edited, or can't generate in the way that is asked for; for a
+                tokenizer or chat template that can't be used, one that leaves no room for a text, a
                 system prompt or a way with thoughts that it has no place for, and a token that the model has no
                 embedding of.
         """
         behavior, (source, shapes) = settings.behavior, self.shapes(settings)
         # A model that can't be edited at all is told first.
         locate(shapes, settings.region.component)
+        if settings.engine.batching == "continuous":
+            require_batchable(shapes)
         tokenizer = self._tokenizer(source, settings)
         prompts = list(chat_settings(identities))
         require_template_for(settings.model, settings.model.chat or behavior.chat or any(prompts))

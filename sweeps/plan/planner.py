@@ -14,7 +14,7 @@ from sweeps.cell.settings import Settings
 from sweeps.config.composition import Composed
 from sweeps.config.read_settings import COMMAND_KEYS, read_settings
 from sweeps.config.wandb_settings import settled
-from sweeps.plan.engine_checks import require_adapters, require_engine
+from sweeps.plan.engine_checks import require_adapters, require_answers, require_engine
 from sweeps.plan.experiment import Experiment
 from sweeps.plan.layers import cell_layer, chosen_layers, method_layers
 from sweeps.plan.materials import Materials
@@ -97,7 +97,7 @@ def _look(settings: Settings, values: Mapping[str, Any], materials: Materials) -
     require_engine(settings)
     materials.texts(settings)
     materials.pairs(settings)
-    materials.evaluators(values)
+    require_answers(settings, materials.evaluators(values).identities)
     materials.files(settings)
 
 

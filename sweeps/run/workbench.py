@@ -2,12 +2,13 @@
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from evaluation.engines.completions_server import CompletionsServer
 from evaluation.engines.engine import answered_by
+from evaluation.engines.in_memory_continuous import InMemoryContinuous
 from evaluation.engines.served import Served
 from evaluation.evaluator import asks_engine
 from surgery.edits.intervention import Intervention
@@ -208,7 +209,10 @@ class CellWork:
         Without its weights where it asks a server alone; else the model in memory, under the edit that is served.
         """
         if self.served is None:
-            yield self.loaded
+            model, tokenizer = self.loaded
+            continuous = self.cell.settings.engine.batching == "continuous"
+            with answered_by(model, InMemoryContinuous(model, tokenizer)) if continuous else nullcontext():
+                yield model, tokenizer
         elif asks_engine(evaluator):
             model, tokenizer = self.served.shapes
             engine = self._served_edit[1] if self._served_edit else self.served.served(self.server)
