@@ -16,7 +16,8 @@ PARTS = ("bf16 product", "hidden states", "probe", "ranking", "edit", "restore",
 
 def benchmark(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "benchmarks/gpu.py", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # As typed in a shell: commands that tests run in this process set the safe path for their workers.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": ""}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
 
 
