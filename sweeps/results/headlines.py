@@ -1,6 +1,6 @@
 """Which metrics a table of cells shows."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from fnmatch import fnmatch
 
 from sweeps.results.broken_text import Measured
@@ -40,6 +40,9 @@ HEADLINES = (
     "robustness/*/any_*_after_*",
 )
 WITHOUT_EVALUATION = ("probe/test_accuracy", "probe/loss_*")
+# What evaluators of ours call their metrics, up to the first slash. A scorer of one's own has another name, and is
+# measured because somebody wants to see it.
+OURS = {pattern.partition("/")[0] for pattern in HEADLINES} | {"toxicity_unbiased", "probe"}
 
 
 def headline_metrics(records: Sequence[Measured]) -> list[str]:
@@ -48,10 +51,21 @@ def headline_metrics(records: Sequence[Measured]) -> list[str]:
     # A search, say, looks at the selection half alone.
     for half, patterns in (("report", HEADLINES), ("selection", HEADLINES), ("report", WITHOUT_EVALUATION)):
         of_half = {key: metric.name for key, metric in known.items() if metric.half == half}
-        found = [key for pattern in patterns for key, name in of_half.items() if fnmatch(name, pattern)]
+        found = _of_ones_own(of_half) if patterns is HEADLINES else []
+        found += [key for pattern in patterns for key, name in of_half.items() if fnmatch(name, pattern)]
         if found:
             return list(dict.fromkeys(found))
     return []
+
+
+def _of_ones_own(names: Mapping[str, str]) -> list[str]:
+    """Of each scorer that is none of ours, the first score."""
+    found: dict[str, str] = {}
+    for key, name in names.items():
+        family, _, score = name.partition("/")
+        if score and "/" not in score and not any(fnmatch(family, ours) for ours in OURS):
+            found.setdefault(family, key)
+    return list(found.values())
 
 
 def reported_metrics(records: Sequence[Measured]) -> list[str]:

@@ -32,8 +32,11 @@ class Cell:
             ("probe/test_accuracy", "selection/perplexity/story", "selection/toxicity/toxic_rate"),
             ["selection/toxicity/toxic_rate", "selection/perplexity/story"],
         ),
-        (("probe/test_accuracy", "other/score"), ["probe/test_accuracy"]),
-        (("other/score",), []),
+        # A scorer of one's own, by its first score.
+        (("probe/test_accuracy", "mine/rate", "mine/mean", "mine/rate/part"), ["mine/rate"]),
+        (("toxicity/toxic_rate", "mine/rate", "toxicity_unbiased/mean"), ["mine/rate", "toxicity/toxic_rate"]),
+        (("probe/test_accuracy", "toxicity_unbiased/mean"), ["probe/test_accuracy"]),
+        (("toxicity_unbiased/mean",), []),
     ],
 )
 def test_headlines_in_their_order_and_the_selection_half_where_that_is_all(measured: Any, shown: list[str]) -> None:
