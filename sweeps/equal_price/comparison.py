@@ -156,7 +156,8 @@ def compared_methods(
         )
     counts = {method: sum(len(r.cells) for r in rows) + len(dear.get(method, [])) for method, rows in by_method.items()}
     notes = tuple(_notes(records, counts, every, prices, dear))
-    return replace(_Reading(folder, choice, base, prices, by_method).compared(reference), cells=counts, notes=notes)
+    reading = _Reading(folder, choice, base, prices, by_method, dear)
+    return replace(reading.compared(reference), cells=counts, notes=notes)
 
 
 def methods_of(records: Iterable[Record], folder: Path) -> dict[str, list[Record]]:
@@ -237,6 +238,7 @@ class _Reading:
     base: float
     prices: Sequence[Price]
     by_method: Mapping[str, Sequence[Pooled]]
+    dear: Mapping[str, Sequence[Record]]
 
     def compared(self, reference: str) -> MethodComparison:
         """All of it that is of cells which are done."""
@@ -307,9 +309,10 @@ class _Reading:
         )
 
     def _chosen(self, key: str, row: Pooled) -> bool:
-        """Whether the cells of its method differ in a key."""
-        others = next(rows for rows in self.by_method.values() if row in rows)
-        return len({repr(other.keys.get(key)) for other in others}) > 1
+        """Whether the cells of its method differ in a key, those that were given up among them."""
+        method, rows = next((method, rows) for method, rows in self.by_method.items() if row in rows)
+        given = [row.keys for row in rows] + [record.keys for record in self.dear.get(method, [])]
+        return len({repr(keys.get(key)) for keys in given}) > 1
 
     def _against(self, pairs: Sequence[_Pair], measured: Mapping[tuple[str, ...], Measurement]) -> dict[_Pair, Against]:
         """Each pair of cells compared once, however many prices it stands at."""

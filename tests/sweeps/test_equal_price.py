@@ -178,12 +178,13 @@ def test_cells_that_were_given_up_are_counted_and_said(tmp_path: Path) -> None:
     for cell, method in (("aaaaaaaaaaaa", "surgery"), ("bbbbbbbbbbbb", "caa"), ("cccccccccccc", "caa")):
         (tmp_path / cell).mkdir()
         (tmp_path / cell / CONFIG).write_text("variant: null")
-        records.append(Record(cell, "pruned", error="it costs more than any price", keys={"method": method}))
+        keys = {"model": "tiny", "behavior": "b", "seed": 0, "method": method, "alpha": 9.0}
+        records.append(Record(cell, "pruned", error="it costs more than any price", keys=keys))
     found = compared_methods(records, tmp_path, RULE)
     assert found.cells == {"surgery": 2, "caa": 2, "lora": 1}
     assert "since they cost more than any price: 2 of caa, 1 of surgery" in " ".join(found.notes)
     assert at(found, "kl", 0.2, "caa").told is None
-    assert at(found, "kl", 0.2, "surgery").told is not None
+    assert at(found, "kl", 0.2, "surgery").told.keys == {"alpha": 1.0}
     # Also where all cells but those of one method were.
     alone = compared_methods([one for one in records if one.keys["method"] != "lora"], tmp_path, RULE, against="caa")
     assert {row.method for row in alone.rows} == {"surgery", "caa"} and alone.comparisons == 0
