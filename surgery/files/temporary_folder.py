@@ -28,13 +28,13 @@ _MACHINE = _machine()
 _PREFIX = "surgery-"
 # Waits for the end of whoever started it, which closes its input, and removes what is registered with it by then.
 # It is nobody's child, since Ray kills those of a worker that ends, and heeds no signal that a scheduler sends to all
-# processes of a job. Whoever dies with its parent may still write for a moment.
+# processes of a job, from before whoever started it goes on. Whoever dies with its parent may still write for a moment.
 _WAIT_AND_REMOVE = """
 import os, shutil, signal, sys, time
-if os.fork():
-    os._exit(0)
 for name in ("SIGTERM", "SIGINT", "SIGHUP"):
     signal.signal(getattr(signal, name), signal.SIG_IGN)
+if os.fork():
+    os._exit(0)
 folders = set()
 for line in sys.stdin:
     folder = os.fsdecode(bytes.fromhex(line[1:]))
