@@ -5,7 +5,7 @@ one with the best behavior there is its setting at this price. All that is told 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from sweeps.records.record import Record
 from sweeps.records.sweep import config_of
 from sweeps.results.best_cell import best_of
 from sweeps.results.broken_text import sound
+from sweeps.results.giving_up import TOO_DEAR
 from sweeps.results.pooling import Pooled, averaged, pool
 
 REFERENCE = "surgery"
@@ -97,12 +98,12 @@ class MethodComparison:
         lowest: whether low values of it are the good ones.
         base: the unedited model's value on the report half.
         reference: the method that others are compared with.
+        cells: {method: how many of its cells are done, or were given up since they cost more than any price}.
         prices: that were measured.
         rows: by price, level, method.
         fronts: {(price, method): settings from the cheapest on, each better than all cheaper ones on the selection
             half}.
         comparisons: how many different pairs of cells were compared.
-        cells: {method: how many of its cells are done, or were given up since they cost more than any price}.
         notes: what has to be said, in sentences.
     """
 
@@ -110,12 +111,12 @@ class MethodComparison:
     lowest: bool
     base: float
     reference: str
+    cells: Mapping[str, int]
     prices: tuple[Price, ...]
     rows: tuple[AtPrice, ...]
     fronts: Mapping[tuple[str, str], tuple[Told, ...]]
     comparisons: int
-    cells: Mapping[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
 
 
 def compared_methods(
@@ -137,7 +138,8 @@ def compared_methods(
         raise InputError(
             "this sweep has no one rule that names the behavior; say --minimize METRIC or --maximize METRIC"
         )
-    dear = methods_of((record for record in records if record.status == "pruned"), folder)
+    given_up = [record for record in records if record.status == "pruned"]
+    dear = methods_of((record for record in given_up if str(record.error).startswith(TOO_DEAR)), folder)
     by_method = _by_method([record for record in records if record.status == "done"], dear, folder)
     if against and against not in by_method:
         raise InputError(
@@ -156,8 +158,7 @@ def compared_methods(
         )
     counts = {method: sum(len(r.cells) for r in rows) + len(dear.get(method, [])) for method, rows in by_method.items()}
     notes = tuple(_notes(records, counts, every, prices, dear))
-    reading = _Reading(folder, choice, base, prices, by_method, dear)
-    return replace(reading.compared(reference), cells=counts, notes=notes)
+    return _Reading(folder, choice, base, prices, by_method, dear).compared(reference, counts, notes)
 
 
 def methods_of(records: Iterable[Record], folder: Path) -> dict[str, list[Record]]:
@@ -220,8 +221,10 @@ def _notes(
     if dear:
         told = ", ".join(f"{len(cells)} of {method}" for method, cells in sorted(dear.items()))
         yield f"given up before all of them was measured, since they cost more than any price: {told}"
-    if failed := sum(record.status == "failed" for record in records):
-        yield f"{failed} cells failed and are not compared"
+    ended = {kind: sum(record.status == kind for record in records) for kind in ("failed", "pruned")}
+    ended["pruned"] -= sum(map(len, dear.values()))
+    if any(ended.values()):
+        yield f"{', '.join(f'{count} cells {kind}' for kind, count in ended.items() if count)} and are not compared"
     if broken := len(every) - len(sound(every)):
         yield f"{broken} cells broke the text and are never picked"
     for price in prices:
@@ -240,8 +243,8 @@ class _Reading:
     by_method: Mapping[str, Sequence[Pooled]]
     dear: Mapping[str, Sequence[Record]]
 
-    def compared(self, reference: str) -> MethodComparison:
-        """All of it that is of cells which are done."""
+    def compared(self, reference: str, counts: Mapping[str, int], notes: tuple[str, ...]) -> MethodComparison:
+        """All of it."""
         by_method = self.by_method
         places = [(price, level, method) for price in self.prices for level in price.levels for method in by_method]
         picked = {place: self._pick(by_method[place[2]], *place[:2]) for place in places}
@@ -260,6 +263,7 @@ class _Reading:
             lowest=self.choice.lowest,
             base=self.base,
             reference=reference,
+            cells=counts,
             prices=tuple(self.prices),
             rows=tuple(
                 AtPrice(
@@ -273,6 +277,7 @@ class _Reading:
             ),
             fronts={key: tuple(told[row.cells] for row in front) for key, front in fronts.items()},
             comparisons=len(against),
+            notes=notes,
         )
 
     def _pick(self, rows: Sequence[Pooled], price: Price, level: float) -> Pooled | None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from sweeps.records.choice import Condition
 from sweeps.records.metric import Metrics, Of, selected, value_of
 
+# How the reason begins of a cell that costs more than each price's ceiling.
+TOO_DEAR = "it costs more than any price"
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -57,7 +60,7 @@ class Pruning:
             return f"it breaks {broken}"
         dear = [_broken(metrics, ceiling) for ceiling in self.ceilings]
         if dear and all(dear):
-            return f"it costs more than any price: it breaks {', '.join(map(str, dear))}"
+            return f"{TOO_DEAR}: it breaks {', '.join(map(str, dear))}"
         if not self.objectives:
             return None
         at_best = [_at_best(metrics, one.metric, "edited", one.lowest) for one in self.objectives]

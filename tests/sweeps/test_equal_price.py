@@ -185,6 +185,10 @@ def test_cells_that_were_given_up_are_counted_and_said(tmp_path: Path) -> None:
     assert "since they cost more than any price: 2 of caa, 1 of surgery" in " ".join(found.notes)
     assert at(found, "kl", 0.2, "caa").told is None
     assert at(found, "kl", 0.2, "surgery").told.keys == {"alpha": 1.0}
+    # What another search gave up for another reason is not said to have been dear.
+    dominated = Record("dddddddddddd", "pruned", error="it is dominated", keys={"method": "lora"})
+    notes = " ".join(compared_methods([*records, dominated], tmp_path, RULE).notes)
+    assert "any price: 2 of caa, 1 of surgery" in notes and "1 cells pruned and are not compared" in notes
     # Also where all cells but those of one method were.
     alone = compared_methods([one for one in records if one.keys["method"] != "lora"], tmp_path, RULE, against="caa")
     assert {row.method for row in alone.rows} == {"surgery", "caa"} and alone.comparisons == 0
