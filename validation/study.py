@@ -107,16 +107,20 @@ class Steps:
         began = time.monotonic()
         program = Path(sys.executable).parent / command
         out = None if told else subprocess.PIPE
-        process = subprocess.Popen([str(program), *arguments], env=self._environment(), stdout=out, text=True)
-        try:
-            said, _ = process.communicate(timeout=None if deadline is None else max(0.0, deadline - began))
-        except subprocess.TimeoutExpired:
-            # A sweep drops the cell that is running and keeps all else.
-            process.send_signal(signal.SIGINT)
-            process.communicate()
-            raise TimeIsUp(line) from None
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+        left = None if deadline is None else deadline - began
+        if left is not None and left <= 0:
+            raise TimeIsUp(line)
+        # Whatever ends this one, tables are written once that one has ended too.
+        with subprocess.Popen([str(program), *arguments], env=self._environment(), stdout=out, text=True) as process:
+            try:
+                said, _ = process.communicate(timeout=left)
+            except subprocess.TimeoutExpired:
+                # A sweep drops the cell that is running and keeps all else.
+                process.send_signal(signal.SIGINT)
+                process.communicate()
+                raise TimeIsUp(line) from None
+            finally:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
         if process.returncode:
             raise InputError(f"this ended with {process.returncode}: {line}")
         return said or ""
