@@ -40,9 +40,9 @@ HEADLINES = (
     "robustness/*/any_*_after_*",
 )
 WITHOUT_EVALUATION = ("probe/test_accuracy", "probe/loss_*")
-# What evaluators of ours call their metrics, up to the first slash. A scorer of one's own has another name, and is
-# measured because somebody wants to see it.
-OURS = {pattern.partition("/")[0] for pattern in HEADLINES} | {"toxicity_unbiased", "probe"}
+# What evaluators of ours call their metrics, up to the first slash: whatever begins with `toxic`, among others. A
+# scorer of one's own has another name, and is measured because somebody wants to see it.
+OURS = {pattern.partition("/")[0] for pattern in (*HEADLINES, *WITHOUT_EVALUATION)}
 
 
 def headline_metrics(records: Sequence[Measured]) -> list[str]:

@@ -12,7 +12,6 @@ from surgery.errors import InputError
 from sweeps.equal_price.prices import KL, PERPLEXITY, ceilings
 from sweeps.plan.materials import Materials
 from sweeps.plan.plan import Plan
-from sweeps.records.choice import Condition
 from sweeps.search.search import Search, SearchSettings
 from sweeps.search.search_space import SearchSpace
 
@@ -73,13 +72,12 @@ def _search(
     # The goals hang on what is measured, which a plan of the space tells.
     any_goal = replace(settings, directions=settings.directions or {"any": "minimize"})
     found = Search.of(any_goal if space.domains else replace(any_goal, n_trials=1), space, loader, master, materials)
-    dearest: tuple[tuple[Condition, ...], ...] = ()
     if not settings.directions:
-        dearest = ceilings(_prices(found.first, early=True))
         goals = replace(found.settings, directions=_goals(found.first))
         objectives, conditions = goals.goals(found.first.choice)
-        found = replace(found, settings=goals, objectives=objectives, conditions=conditions)
-    return replace(found, name=name, told=(METHOD, *found.first.swept), ceilings=dearest)
+        dearest = ceilings(_prices(found.first, early=True))
+        found = replace(found, settings=goals, objectives=objectives, conditions=conditions, ceilings=dearest)
+    return replace(found, name=name, told=(METHOD, *found.first.swept))
 
 
 def _values(override: Override) -> list[str]:

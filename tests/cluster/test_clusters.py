@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from waiting import wait_for
 
 from sweeps.records.record import load_records
 
@@ -56,13 +56,6 @@ def queue() -> dict[str, str]:
 
 def running() -> list[str]:
     return [job for job, state in queue().items() if state in ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING")]
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def test_groups_on_a_cluster_give_the_table_of_one_process(cluster, run, tmp_path) -> None:

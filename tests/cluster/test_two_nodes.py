@@ -2,13 +2,14 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
 import pytest
+from waiting import wait_for
 
 from sweeps.records.record import LOCKS, load_records
 
@@ -64,13 +65,6 @@ def at_a_cell(raylet: "subprocess.Popen[bytes]") -> bool:
     return any(f"/runs/tiny-texts/{LOCKS}/" in path for path in opened)
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 300) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def fault(log: Path) -> list[str]:
     """A measurement that takes a while, and notes each time that it does."""
     target = f"{{_target_: faults.Fault, how: slow, rows: 0, log: {log}}}"
@@ -91,7 +85,7 @@ def test_a_node_that_is_killed_costs_only_the_cell_it_was_at(on_ray, node, start
         return [line for line in lines if line != "0"]
 
     process = start("ray", *on_ray, *fault(tmp_path / "log"), grid)
-    wait_for(lambda: bool(measured()) and at_a_cell(node))
+    wait_for(lambda: bool(measured()) and at_a_cell(node), seconds=300)
     node.kill()
     node.wait()
     out, err = process.communicate(timeout=900)
@@ -117,7 +111,7 @@ def test_each_node_has_a_server_of_its_own_which_is_gone_at_the_end(
     assert process.returncode == 0, err + out
     assert len(seen) == err.count("starting vLLM") == 2
     assert len(list((tmp_path / "outputs" / "runs" / "tiny-texts").glob("vllm-*.log"))) == 2
-    wait_for(lambda: not seen & servers(world.model))
+    wait_for(lambda: not seen & servers(world.model), seconds=300)
     code, said = run("here", *served, "output_dir=alone")
     assert code == 0, said
     assert rows(tmp_path / "outputs") == rows(tmp_path / "alone")
