@@ -52,7 +52,14 @@ def probe_loss(
     if not set(labels) <= {0, 1}:
         raise InputError(f"the labels of the probe's texts are {sorted(set(labels))}; they have to be 0 and 1")
     states = surgery.collect_hidden_states(
-        model, tokenizer, texts, [probe.layer], max_length=max_length, chat=chat, tokens_per_batch=TOKENS_PER_BATCH
+        model,
+        tokenizer,
+        texts,
+        [probe.layer],
+        max_length=max_length,
+        chat=chat,
+        pooling=probe.pooling,
+        tokens_per_batch=TOKENS_PER_BATCH,
     )
     losses = probe.losses(states[probe.layer], torch.tensor(list(labels))).double().numpy()
     measurements = []

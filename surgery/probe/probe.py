@@ -13,7 +13,7 @@ from surgery.errors import InputError
 from surgery.files.tensor_file import read_tensors, save_tensors
 from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import fingerprint, tensor_bytes
-from surgery.states.hidden_states import POOLING
+from surgery.states.pooling import POOLING, Pooling
 
 FORMAT = "surgery.probe/1"
 
@@ -27,7 +27,7 @@ class Probe:
         bias: b, float32 [2].
         classes: the names of the two classes.
         layer: the layer whose states it reads, 1..L; None when its file does not say.
-        pooling: how states were pooled over tokens.
+        pooling: over which tokens the states that it reads are averaged.
         model_fingerprint, data_fingerprint: of the model and the texts it was trained on; None where unknown.
         method: how it was fitted.
         metrics: accuracy and loss on its training and test texts.
@@ -37,7 +37,7 @@ class Probe:
     bias: torch.Tensor
     classes: tuple[str, str] = ("other", "avoided")
     layer: int | None = None
-    pooling: str = POOLING
+    pooling: Pooling = POOLING
     model_fingerprint: str | None = None
     data_fingerprint: str | None = None
     method: str = "adam"

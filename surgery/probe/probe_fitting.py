@@ -13,6 +13,7 @@ from torch import nn
 
 from surgery.errors import InputError
 from surgery.probe.probe import Probe
+from surgery.states.pooling import Pooling
 from surgery.texts.text_split import same_texts, split_texts
 
 FEWEST_TEXTS = 10
@@ -31,7 +32,7 @@ class ProbeOptions(TypedDict, total=False):
         weight_decay: of `adam` (L2, on the weight alone). The paper has none. The larger it is, the closer the
             direction comes to the difference of the class means; without it, texts that can be separated perfectly
             leave the direction to whatever separates them first.
-        classes, layer, model_fingerprint, data_fingerprint: noted in the probe.
+        classes, layer, pooling, model_fingerprint, data_fingerprint: noted in the probe.
     """
 
     lr: float
@@ -40,6 +41,7 @@ class ProbeOptions(TypedDict, total=False):
     weight_decay: float
     classes: tuple[str, str]
     layer: int | None
+    pooling: Pooling
     model_fingerprint: str | None
     data_fingerprint: str | None
 

@@ -4,5 +4,6 @@ __all__ = [
     "batch_budget",
     "batching",
     "hidden_states",
+    "pooling",
     "text_batches",
 ]

@@ -10,10 +10,9 @@ from surgery.files.whole_files import sha256_of_parts
 from surgery.model.fingerprints import fingerprint
 from surgery.rows.locator import decoder, decoder_blocks
 from surgery.states.batch_budget import BatchBudget
+from surgery.states.pooling import POOLING, Pooling, pooled_tokens
 from surgery.states.text_batches import encode_texts, reading_of_texts, run_on_texts
 from surgery.tokens.encoding import padding_id
-
-POOLING = "mean"
 
 
 class HiddenStates(Mapping[int, torch.Tensor]):
@@ -23,7 +22,7 @@ class HiddenStates(Mapping[int, torch.Tensor]):
         model_fingerprint: of the model that made them.
         texts_fingerprint: of the texts as they were shown, their order and the token limit.
         shown: the texts as the model was shown them: in the chat template where that was asked for, and cut.
-        pooling: `mean`, over the tokens that are not padding.
+        pooling: which tokens' states were averaged, see `surgery.states.pooling`.
         batches: the tokens a batch held at most, and how often that was halved because memory ran out.
     """
 
@@ -34,11 +33,12 @@ class HiddenStates(Mapping[int, torch.Tensor]):
         texts_fingerprint: str,
         batches: Mapping[str, str | int],
         shown: Sequence[str] = (),
+        pooling: Pooling = POOLING,
     ) -> None:
         self._features = dict(features)
         self.model_fingerprint = model_fingerprint
         self.texts_fingerprint = texts_fingerprint
-        self.pooling = POOLING
+        self.pooling = pooling
         self.batches = dict(batches)
         self.shown = tuple(shown)
 
@@ -63,11 +63,11 @@ def mean_over_tokens(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def pooled_batch(
-    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], layers: Sequence[int]
+    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], layers: Sequence[int], pooling: Pooling = POOLING
 ) -> dict[int, torch.Tensor]:
     """One forward pass, pooled at each asked layer as soon as its block has run: {layer: [b, d]}."""
     blocks = decoder_blocks(model)
-    depth, highest, mask = len(blocks), max(layers), inputs["attention_mask"]
+    depth, highest, mask = len(blocks), max(layers), pooled_tokens(inputs["attention_mask"], pooling)
     pooled: dict[int, torch.Tensor] = {}
 
     def after(layer: int) -> Callable[..., None]:
@@ -98,10 +98,11 @@ def collect_hidden_states(
     *,
     max_length: int = 100,
     chat: bool = False,
+    pooling: Pooling = POOLING,
     tokens_per_batch: int | None = None,
     progress: bool = False,
 ) -> HiddenStates:
-    """Mean over non-padding tokens of the hidden states after the asked layers (the x̄ of Section 3.1).
+    """Mean over tokens of the hidden states after the asked layers (the x̄ of Section 3.1).
 
     One forward pass a batch serves all layers and stops after the highest. Texts are sorted by length and
     packed by a token budget; when a batch does not fit in memory the budget is halved, without redoing finished ones.
@@ -112,6 +113,7 @@ def collect_hidden_states(
         max_length: longest text in tokens, which loses its end beyond that; the paper's is 100 (Table 14).
         chat: put each text into the tokenizer's chat template, as a user's turn; the template counts as tokens, and
             stays whole where a text is cut.
+        pooling: over which tokens; the paper's is `mean`, all of them. See `surgery.states.pooling`.
         tokens_per_batch: budget of a batch, padding counted; None is found from the model and its device.
         progress: show a bar with the time that is left.
 
@@ -136,7 +138,7 @@ def collect_hidden_states(
         model,
         encoded.ids,
         padding_id(model, tokenizer),
-        lambda inputs: pooled_batch(model, inputs, wanted),
+        lambda inputs: pooled_batch(model, inputs, wanted, pooling),
         budget,
         description="hidden states",
         progress=progress,
@@ -144,4 +146,4 @@ def collect_hidden_states(
         for layer, values in pooled.items():
             features.setdefault(layer, torch.empty(len(texts), values.shape[1]))[indices] = values
     texts_fingerprint = sha256_of_parts([str(max_length), *encoded.shown])
-    return HiddenStates(features, fingerprint(model), texts_fingerprint, budget.notes(), encoded.shown)
+    return HiddenStates(features, fingerprint(model), texts_fingerprint, budget.notes(), encoded.shown, pooling)

@@ -79,7 +79,7 @@ def _ascend(model: PreTrainedModel, probe: Probe, encoded: Sequence[list[int]], 
         batches = shuffled_batches(len(encoded), size, order)
         for batch in first_of(batches, steps, "gradient ascent", training.get("progress", False)):
             inputs = padded([encoded[i] for i in batch], pad, model.device)
-            features = pooled_batch(model, inputs, [probe.layer])[probe.layer]
+            features = pooled_batch(model, inputs, [probe.layer], probe.pooling)[probe.layer]
             optimizer.zero_grad()
             (-probe.losses(features, torch.ones(len(features))).mean()).backward()
             optimizer.step()

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from surgery.model.model_identity import ModelIdentity, chain_fingerprint
+from surgery.states.pooling import POOLING
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.settings import STRICT, Settings
 
@@ -81,6 +82,7 @@ class Cell:
             "model": [*self.model_identity.parts().values(), settings.model.dtype, settings.model.chat],
             **({"date": settings.model.date, **settings.model.framing().identity()} if self.renders_chat else {}),
             "texts": self.texts_identity(),
+            **self.pooling_identity(),
             "probe": settings.probe.identity() | {"fingerprint": self.probe_fingerprint},
             **({"probe.per_layer": True} if settings.probe.per_layer else {}),
             **({"region": settings.region.identity(), "top_k": self.top_k} if settings.method.needs.region else {}),
@@ -130,6 +132,11 @@ class Cell:
         chat = ["chat", model.date, *([shown] if shown else [])]
         return [self.texts_fingerprint, behavior.max_length, *chat * behavior.chat]
 
+    def pooling_identity(self) -> dict[str, Any]:
+        """Over which tokens states are averaged; empty where over all."""
+        pooling = self.settings.behavior.pooling
+        return {} if pooling == POOLING else {"pooling": pooling}
+
     def keys(self) -> dict[str, Any]:
         """The keys that were composed, flat, as a person would type them: for tables and results.csv."""
         settings = self.settings
@@ -150,6 +157,7 @@ class Cell:
             **({f"model.{name}": getattr(settings.model, name) for name in settings.model.framing().identity()}),
             "behavior.max_length": settings.behavior.max_length,
             "behavior.limit": settings.behavior.limit,
+            **{f"behavior.{name}": value for name, value in self.pooling_identity().items()},
         }
         keys |= {f"method.{name}": value for name, value in _flat(settings.method.told())}
         if settings.probe.per_layer:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Positiv
 from pydantic.dataclasses import dataclass
 
 from surgery.changes.alpha import require_alpha
+from surgery.states.pooling import Pooling
 from surgery.tokens.chat import DEFAULT_DATE, require_date
 from surgery.tokens.framing import Framing
 from surgery.tokens.thinking import NO_THOUGHTS, Thinking
@@ -107,6 +108,7 @@ class BehaviorSettings:
     against: list[Label]
     balance: bool
     chat: bool
+    pooling: Pooling
     max_length: PositiveInt
     limit: PositiveInt | None
     checksums: str | None

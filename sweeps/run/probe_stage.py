@@ -79,6 +79,7 @@ def _fitted(
             replaces=replaces,
             classes=texts.classes,
             layer=layer or cell.layer,
+            pooling=cell.settings.behavior.pooling,
             model_fingerprint=cell.subject_fingerprint,
             data_fingerprint=texts.fingerprint,
         )

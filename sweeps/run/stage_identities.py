@@ -27,7 +27,8 @@ def _model_identity(cell: Cell, stage: str, fingerprint: str) -> dict[str, Any]:
 
 def states_identity(cell: Cell) -> dict[str, Any]:
     """Of the hidden states of all layers; one layer's adds its number."""
-    return _model_identity(cell, "hidden_states", cell.subject_fingerprint) | {"texts": cell.texts_identity()}
+    read = {"texts": cell.texts_identity(), **cell.pooling_identity()}
+    return _model_identity(cell, "hidden_states", cell.subject_fingerprint) | read
 
 
 def probe_identity(cell: Cell, method: str, layer: int | None = None) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def _collect(work: CellWork, layers: list[int]) -> HiddenStates:
             layers,
             max_length=behavior.max_length,
             chat=behavior.chat,
+            pooling=behavior.pooling,
             progress=work.bench.progress,
         )
 
