@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from transformers import PreTrainedModel
@@ -49,6 +49,9 @@ class Probe:
             raise InputError(f"a probe has a weight [2, d] and a bias [2]; these have the shapes {shapes}")
         if not (self.weight.isfinite().all() and self.bias.isfinite().all()):
             raise InputError("the probe holds NaN or infinite numbers")
+        if self.pooling not in get_args(Pooling):
+            known = ", ".join(get_args(Pooling))
+            raise InputError(f"the probe reads states pooled by '{self.pooling}', which is none of {known}")
 
     @property
     def fingerprint(self) -> str:

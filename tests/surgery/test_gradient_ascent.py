@@ -1,5 +1,7 @@
 """Gradient ascent on the probe's loss, against a step of Adam written by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -16,15 +18,17 @@ def probe(direction) -> Probe:
     return Probe(torch.stack([-direction, direction]), torch.zeros(2), layer=2)
 
 
-def test_the_first_step_goes_up_the_loss_of_the_avoided_class(model, tokenizer, probe, bits) -> None:
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_the_first_step_goes_up_the_loss_of_the_avoided_class(model, tokenizer, probe, bits, pooling) -> None:
     """Adam's first step is lr·sign(gradient); the gradient is taken here through hidden_states of the whole model."""
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    trained = ascend_probe_loss(model, tokenizer, probe, TEXTS, lr=1e-3).trained
+    trained = ascend_probe_loss(model, tokenizer, replace(probe, pooling=pooling), TEXTS, lr=1e-3).trained
     model.requires_grad_(True)
     losses = []
     for text in TEXTS:
         states = model(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states[2]
-        losses.append(-torch.log_softmax(states[0].mean(0) @ probe.weight.T, 0)[1])
+        read = states[0][-1] if pooling == "last" else states[0].mean(0)
+        losses.append(-torch.log_softmax(read @ probe.weight.T, 0)[1])
     (sum(losses) / 2).backward()
     for name, parameter in model.named_parameters():
         if name not in trained:

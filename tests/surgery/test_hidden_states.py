@@ -33,6 +33,23 @@ def test_the_mean_over_tokens_after_each_layer_in_the_order_of_the_texts(model, 
         torch.testing.assert_close(values, expected[layer], atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+@pytest.mark.parametrize(
+    ("pooling", "tokens"),
+    [("mean_after_first", lambda rows: rows[1:] if len(rows) > 1 else rows), ("last", lambda rows: rows[-1:])],
+)
+def test_other_tokens_may_be_asked_for(model, tokenizer, monkeypatch, padding_side, pooling, tokens) -> None:
+    monkeypatch.setattr(tokenizer, "padding_side", padding_side)
+    states = collect_hidden_states(model, tokenizer, TEXTS, [2, 4], pooling=pooling, tokens_per_batch=40)
+    assert states.pooling == pooling
+    for text, *rows in zip(TEXTS, states[2], states[4], strict=True):
+        with torch.no_grad():
+            ids = torch.tensor([tokenizer(text)["input_ids"]])
+            alone = model(input_ids=ids, output_hidden_states=True).hidden_states
+        for layer, row in zip((2, 4), rows, strict=True):
+            torch.testing.assert_close(row, tokens(alone[layer][0]).mean(0), atol=2e-5, rtol=1e-4)
+
+
 def test_no_hooks_stay_behind(model, tokenizer) -> None:
     collect_hidden_states(model, tokenizer, TEXTS, [1, 3])
     assert not any(block._forward_hooks for block in model.model.layers)

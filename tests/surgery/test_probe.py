@@ -15,7 +15,7 @@ def probe(**options: Any) -> Probe:
 
 
 def test_a_saved_probe_is_the_same_probe(tmp_path: Path) -> None:
-    made = probe(classes=("calm", "rude"), layer=3, model_fingerprint="a" * 16, metrics={"test_accuracy": 0.9})
+    made = probe(classes=("calm", "rude"), layer=3, pooling="last", model_fingerprint="a" * 16, metrics={"test_accuracy": 0.9})
     made.save(tmp_path / "new" / "probe.safetensors")
     read = Probe.load(tmp_path / "new" / "probe.safetensors")
     assert torch.equal(read.weight, made.weight)
@@ -74,6 +74,8 @@ def test_foreign_and_damaged_files(tmp_path: Path) -> None:
     save_file({"weight": torch.ones(2, 4)}, tmp_path / "d.safetensors", {"format": "surgery.probe/1", "probe": "{"})
     with pytest.raises(InputError, match="damaged"):
         Probe.load(tmp_path / "d.safetensors")
+    with pytest.raises(InputError, match="pooled by 'max', which is none of mean, mean_after_first, last"):
+        probe(pooling="max")
 
 
 def test_a_probe_for_another_model_is_refused_with_both_fingerprints(model: Any, other_model: Any) -> None:

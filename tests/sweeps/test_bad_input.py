@@ -39,6 +39,7 @@ def assert_refused(ran, *parts: str, folder: Path) -> None:
         ("alpha_unit=row_norm method=lora", ("alpha_unit=row_norm adds to rows", "say alpha_unit=raw or unit")),
         ("probe.per_layer=true method=lora", ("probe.per_layer=true fits a probe to each layer's", "method=lora")),
         ("probe.per_layer=true probe=random", ("probe.per_layer=true fits a probe to each layer's", "probe=random")),
+        ("behavior.pooling=max", ("behavior.pooling=max is not possible", "'mean', 'mean_after_first' or 'last'")),
         ("region.activity=9", ("region.activity=9 is not possible", "less than or equal to 4")),
         ("region.activity=1 region.component=up_proj", ("region.activity is of how gates react", "is up_proj")),
         ("top_k=0", ("top_k=0 is not possible", "from 1")),

@@ -10,7 +10,9 @@ import pytest
 import torch
 import yaml
 
-from surgery import Edit, load_model
+from surgery import Edit, Probe, load_model
+from surgery.texts.text_split import split_texts
+from surgery.texts.texts import read_texts
 
 
 @pytest.fixture
@@ -133,6 +135,32 @@ def test_every_variant_runs_and_is_a_cell_of_its_own(surgery, arguments, results
     records = results()
     assert len(records) == 2
     assert len({record["edit"]["fingerprint"] for record in records.values()}) == 2
+
+
+def test_the_probe_and_its_losses_read_the_tokens_that_the_behavior_says(
+    surgery, arguments, world, results, tmp_path
+) -> None:
+    assert surgery(*arguments, "top_k=12", "behavior.pooling=last", "probe=mean_difference").code == 0
+    [path] = (tmp_path / "outputs").glob("store/probe/*/probe.safetensors")
+    probe = Probe.load(path)
+    model, tokenizer = load_model(str(world.model))
+    texts = read_texts(world.texts, "text", "label", avoid=[1])
+    training, test = split_texts(texts.labels, 0.1, 0, texts.texts)
+    last = []
+    with torch.no_grad():
+        for text in texts.texts:
+            shown = tokenizer(text, return_tensors="pt", truncation=True, max_length=100)
+            states = model(**shown, output_hidden_states=True).hidden_states
+            last.append(states[probe.layer][0, -1])
+    features, labels = torch.stack(last), torch.tensor(texts.labels)
+    means = [features[[i for i in training if labels[i] == label]].mean(0) for label in (0, 1)]
+    torch.testing.assert_close(probe.direction(), (means[1] - means[0]) / 2, atol=2e-5, rtol=1e-3)
+    [record] = results().values()
+    metric = record["metrics"]["probe/loss_avoided"]
+    losses = torch.nn.functional.cross_entropy(features @ probe.weight.T + probe.bias, labels, reduction="none")
+    avoided = [int(i) for i in test if labels[i] == 1]
+    assert metric["n"] == len(avoided)
+    assert metric["base"] == pytest.approx(float(losses[avoided].mean()), rel=1e-3)
 
 
 def test_with_a_random_probe_the_region_stays_that_of_the_behavior_probe(surgery, arguments, tmp_path) -> None:

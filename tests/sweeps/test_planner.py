@@ -53,15 +53,17 @@ def test_settings_of_variants_count_where_they_are_set_alone(world) -> None:
     materials = Materials()
     settings = (
         (),
-        ("probe.per_layer=false", "region.activity=null"),
+        ("probe.per_layer=false", "region.activity=null", "behavior.pooling=mean"),
         ("probe.per_layer=true",),
         ("region.activity=1",),
+        ("behavior.pooling=last",),
     )
-    plain, same, per_layer, active = (plan_cell(composed(world, *one), materials).cell for one in settings)
+    plain, same, per_layer, active, last = (plan_cell(composed(world, *one), materials).cell for one in settings)
     assert same.id == plain.id and same.keys() == plain.keys()
     assert "per_layer" not in plain.identity()["probe"] and "activity" not in plain.identity()["region"]
-    assert not {"probe.per_layer", "region.activity", "method.layers"} & set(plain.keys())
-    assert len({plain.id, per_layer.id, active.id}) == 3
+    assert not {"probe.per_layer", "region.activity", "method.layers", "behavior.pooling"} & set(plain.keys())
+    assert len({plain.id, per_layer.id, active.id, last.id}) == 4
+    assert (last.keys()["behavior.pooling"], "pooling" in plain.identity()) == ("last", False)
     assert per_layer.read_layers == per_layer.probed_layers == {1, 2, 3, 4}
     some = plan_cell(composed(world, "probe.per_layer=true", "region.layers=[2,3]", "layer=4"), materials).cell
     assert (some.layers, some.keys()["probe.per_layer"]) == ((2, 3), True)
