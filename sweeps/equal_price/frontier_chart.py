@@ -26,7 +26,8 @@ def frontier_chart(found: MethodComparison, price: Price) -> Chart:
     margin = 0.05 * (max(costs) - min(costs)) or 0.05
     marks: list[Mark] = [Level("", "x", price.axis(level), SOFT, dash="dot") for level in price.levels]
     for place, (method, front) in enumerate(fronts.items()):
-        drawn = [(cost, told) for cost, told in front if cost <= price.most]
+        # In the order of what they cost here; they were ranked by what they cost on the other half.
+        drawn = sorted(((cost, told) for cost, told in front if cost <= price.most), key=lambda one: one[0])
         dearer = f" ({len(front) - len(drawn)} dearer settings not drawn)" if len(drawn) < len(front) else ""
         marks.append(
             Points(

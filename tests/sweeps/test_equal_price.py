@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,9 @@ def test_the_chart_has_each_methods_front_with_its_bands(found: MethodComparison
     assert marks["surgery"].y == pytest.approx([(60 - CELLS[one][1]) / N for one in front])
     assert all(low < y < high for y, (low, high) in zip(marks["surgery"].y, marks["surgery"].y_intervals, strict=True))
     assert (marks["base"].x, marks["base"].y) == ((0.0,), (60 / N,))
+    turned = replace(found, fronts={key: front[::-1] for key, front in found.fronts.items()})
+    [again] = [mark for mark in frontier_chart(turned, price).marks if mark.name == "surgery"]
+    assert again == marks["surgery"], "the line goes from the cheapest setting on the report half to the dearest"
     [kl] = [one for one in found.prices if one.name == "kl"]
     named = {mark.name for mark in frontier_chart(found, kl).marks}
     assert "lora" in named and "surgery" in named
