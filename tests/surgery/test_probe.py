@@ -15,7 +15,9 @@ def probe(**options: Any) -> Probe:
 
 
 def test_a_saved_probe_is_the_same_probe(tmp_path: Path) -> None:
-    made = probe(classes=("calm", "rude"), layer=3, pooling="last", model_fingerprint="a" * 16, metrics={"test_accuracy": 0.9})
+    made = probe(
+        classes=("calm", "rude"), layer=3, pooling="last", model_fingerprint="a" * 16, metrics={"test_accuracy": 0.9}
+    )
     made.save(tmp_path / "new" / "probe.safetensors")
     read = Probe.load(tmp_path / "new" / "probe.safetensors")
     assert torch.equal(read.weight, made.weight)
