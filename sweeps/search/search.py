@@ -91,8 +91,8 @@ class Search:
         first: a plan of the ends of the space; all others are like it.
         materials: what all plans share.
         objectives, conditions: what it is after.
-        name: of one of several searches; its cells are then told from those of others by `told`.
-        told: keys, beside alpha and top_k.
+        name: of one of several searches.
+        told: keys that tell its cells from each other, and from those of other searches.
         ceilings: of one of several searches, for each price what a cell must not cost more than.
         exhausted: whether the sampler had nothing new to name.
     """
@@ -138,7 +138,8 @@ class Search:
                 "the space of this search changes what is measured, and cells measured in different ways can't be "
                 "ranked; leave the keys of the evaluation out of it"
             )
-        return cls(settings, space, loader, master, first, materials, *settings.goals(first.choice))
+        goals = settings.goals(first.choice)
+        return cls(settings, space, loader, master, first, materials, *goals, told=tuple(first.swept))
 
     def require_measured(self) -> None:
         """Raises InputError where it is after something, or holds to something, that is not measured."""
