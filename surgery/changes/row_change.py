@@ -1,7 +1,6 @@
 """Adding a vector to rows of a weight, and making sure that it did something to each."""
 
 from dataclasses import dataclass
-from itertools import repeat
 
 import torch
 
@@ -22,9 +21,7 @@ class RowChange:
     squares: float
 
 
-def add_to_rows(
-    view: torch.Tensor, rows: torch.Tensor, vector: torch.Tensor, parameter: str, times: torch.Tensor | None = None
-) -> RowChange:
+def add_to_rows(view: torch.Tensor, rows: torch.Tensor, vector: torch.Tensor, parameter: str) -> RowChange:
     """Adds a vector to some rows in place (Equation 3); the sum is taken in float32 and rounded once.
 
     Args:
@@ -32,18 +29,16 @@ def add_to_rows(
         rows: indices [k], the first expert's first.
         vector: float32 [d].
         parameter: the weight's name, for what is said when it goes wrong.
-        times: how many times the vector is added to each, float32 [k]; None: once.
 
     Raises:
         InputError: when a row would not change, or would hold NaN or infinite numbers; some rows are written by then.
     """
     rows, vector = rows.to(view.device), vector.to(view.device)
     at_once = max(1, NUMBERS_AT_ONCE // view.shape[-1])
-    each = repeat(None) if times is None else times.to(view.device).unsqueeze(1).split(at_once)
     still, largest, squares = 0, 0.0, 0.0
-    for piece, many in zip(rows.split(at_once), each, strict=False):
+    for piece in rows.split(at_once):
         values = read_rows(view, piece).float()
-        new = (values + (vector if many is None else many * vector)).to(view.dtype)
+        new = (values + vector).to(view.dtype)
         change = values.sub_(new).abs_()
         most = change.amax(dim=1)
         if not most.isfinite().all():

@@ -26,17 +26,14 @@ from surgery.region.row_norms import row_norms
 from surgery.rows.rows import Rows, read_rows, split_by_home, write_rows
 
 FORMAT = "surgery.edit/1"
-ROW_NORM = "row_norm"
-UNITS = (*ALPHA_UNITS, ROW_NORM)
 
 
 class _Part(NamedTuple):
-    """Rows of a region that lie in one parameter, and what each is given: the vector, so many times (None: once)."""
+    """Rows of a region that lie in one parameter, and the vector that each is given."""
 
     home: Rows
     rows: torch.Tensor
     vector: torch.Tensor
-    times: torch.Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,27 +45,18 @@ class Edit:
         alpha: any finite number but 0; negative moves toward the behavior.
         region: the rows, and the model they were ranked in.
         alpha_unit: `raw` adds alpha·direction, as the paper does; `unit` adds alpha·direction/‖direction‖, so that
-            alphas compare across models and probes; `row_norm` adds alpha·‖v‖·direction/‖direction‖ to a row v, so
-            that alpha is a share of the row.
-        norms: of the rows, for `row_norm` alone: {layer: float32 [k]} in the order of the region's, see `row_norms`.
+            alphas compare across models and probes.
     """
 
     direction: torch.Tensor
     alpha: float
     region: Region
     alpha_unit: str = "raw"
-    norms: Mapping[int, torch.Tensor] | None = None
 
     def __post_init__(self) -> None:
         require_alpha(self.alpha)
-        if self.alpha_unit not in UNITS:
-            raise InputError(f"alpha_unit={self.alpha_unit} is unknown; it is one of {', '.join(UNITS)}")
-        if (self.norms is not None) != (self.alpha_unit == ROW_NORM):
-            raise InputError(f"norms of rows are what alpha_unit={ROW_NORM} needs, and no other; see row_norms")
-        if self.norms is not None:
-            for layer, rows in self.region.rows.items():
-                if self.norms[layer].shape != rows.shape:
-                    raise InputError(f"layer {layer} has {rows.numel()} rows, but {self.norms[layer].numel()} norms")
+        if self.alpha_unit not in ALPHA_UNITS:
+            raise InputError(f"alpha_unit={self.alpha_unit} is unknown; it is one of {', '.join(ALPHA_UNITS)}")
         norm = self.direction.float().norm(dim=-1)
         if self.direction.dim() not in (1, 2) or not norm.isfinite().all() or (norm == 0).any():
             raise InputError("the direction must be a vector [d] that is finite and not zero, or one a layer")
@@ -77,8 +65,8 @@ class Edit:
 
     def __repr__(self) -> str:
         """One line: what is added to which rows of which model."""
-        said = {"raw": "", "unit": " at norm 1", ROW_NORM: " at the norm of each row"}
-        what = f"{self.alpha:g} x direction{list(self.direction.shape)}{said[self.alpha_unit]}"
+        said = " at norm 1" if self.alpha_unit == "unit" else ""
+        what = f"{self.alpha:g} x direction{list(self.direction.shape)}{said}"
         return f"<Edit {self.fingerprint}: {what}, {self.region.how}, model {self.base_fingerprint}>"
 
     @property
@@ -88,9 +76,9 @@ class Edit:
 
     @property
     def vector(self) -> torch.Tensor:
-        """What is added to each row, float32 [d] or [l, d]; with `row_norm`, to a row of norm 1."""
+        """What is added to each row, float32 [d] or [l, d]."""
         direction = self.direction.float()
-        if self.alpha_unit != "raw":
+        if self.alpha_unit == "unit":
             direction = direction / direction.norm(dim=-1, keepdim=True)
         return self.alpha * direction
 
@@ -99,7 +87,6 @@ class Edit:
         """Of everything that decides what the edit does."""
         parts: list[str | bytes] = [self.region.fingerprint, tensor_bytes(self.direction.float())]
         parts += [float(self.alpha).hex(), self.alpha_unit]
-        parts += [tensor_bytes(self.norms[layer]) for layer in self.region.layers] if self.norms else []
         return sha256_of_parts(parts)
 
     @contextmanager
@@ -137,13 +124,13 @@ class Edit:
         None stands for a parameter whose original lies in a file.
         """
         changes = []
-        for home, rows, vector, times in self._parts():
+        for home, rows, vector in self._parts():
             if weights.shape(home.parameter) != home.shape:
                 raise InputError(f"the model has no {home.parameter} of shape {list(home.shape)}")
             on_disk = weights.on_disk(home.parameter)
             view = home.view(weights.writable(home.parameter))
             saved[home.parameter] = None if on_disk else read_rows(view, rows.to(view.device))
-            changes.append((home.layer, add_to_rows(view, rows, vector, home.parameter, times)))
+            changes.append((home.layer, add_to_rows(view, rows, vector, home.parameter)))
         return Receipt.of(changes)
 
     def relative_step(self, model: PreTrainedModel) -> float:
@@ -155,8 +142,7 @@ class Edit:
         norms = row_norms(model, self.region)
         vectors = self.vector.expand(len(self.region.layers), -1)
         added = [
-            vector.norm() * (torch.ones_like(norms[layer]) if self.norms is None else self.norms[layer])
-            for layer, vector in zip(self.region.layers, vectors, strict=True)
+            vector.norm().expand(len(norms[layer])) for layer, vector in zip(self.region.layers, vectors, strict=True)
         ]
         return float(torch.cat(added).quantile(0.5) / torch.cat(list(norms.values())).quantile(0.5))
 
@@ -166,7 +152,7 @@ class Edit:
         return 1
 
     def factors(self) -> Iterator[Factors]:
-        """Of each parameter's change: one is the added vector, the other says how many times each row gets it.
+        """Of each parameter's change: one is the added vector, the other says which rows get it.
 
         Raises:
             InputError: for experts in one tensor, which is no module's matrix; for a vector of another length than the
@@ -174,11 +160,11 @@ class Edit:
         """
         if not self.vector.isfinite().all():
             raise InputError(f"alpha={self.alpha} makes the added vector infinite in float32; take a smaller alpha")
-        for home, rows, vector, times in self._parts():
+        for home, rows, vector in self._parts():
             module_of(home.parameter, home.layer, home.shape)
-            many = torch.zeros(home.shape[home.axis])
-            many[home.start + home.step * rows.cpu()] = torch.ones(len(rows)) if times is None else times.cpu()
-            a, b = (vector.cpu(), many) if home.axis == 0 else (many, vector.cpu())
+            mask = torch.zeros(home.shape[home.axis])
+            mask[home.start + home.step * rows.cpu()] = 1
+            a, b = (vector.cpu(), mask) if home.axis == 0 else (mask, vector.cpu())
             yield Factors(home.parameter, home.layer, a.unsqueeze(0), b.unsqueeze(1))
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -188,8 +174,8 @@ class Edit:
     def change(self, parameter: str, weight: torch.Tensor) -> Mapping[int, RowChange]:
         """Changes one parameter's values in place; see `surgery.changes.factors.Factored`."""
         return {
-            home.layer: add_to_rows(home.view(weight), rows, vector, parameter, times)
-            for home, rows, vector, times in self._parts()
+            home.layer: add_to_rows(home.view(weight), rows, vector, parameter)
+            for home, rows, vector in self._parts()
             if home.parameter == parameter
         }
 
@@ -200,14 +186,12 @@ class Edit:
     def _parts(self) -> Iterator[_Part]:
         vectors = self.vector.expand(len(self.region.layers), -1)
         for layer, vector in zip(self.region.layers, vectors, strict=True):
-            left = None if self.norms is None else self.norms[layer]
             for home, rows in split_by_home(self.region.homes[layer], self.region.rows[layer]):
                 if len(vector) != home.width:
                     raise InputError(
                         f"the direction has {len(vector)} entries, but {home.parameter} has shape {list(home.shape)}"
                     )
-                times, left = (None, None) if left is None else (left[: len(rows)], left[len(rows) :])
-                yield _Part(home, rows, vector, times)
+                yield _Part(home, rows, vector)
 
     def save(self, path: str | Path) -> None:
         """Writes a safetensors file, whole or not at all."""
@@ -218,7 +202,6 @@ class Edit:
             "fingerprint": self.fingerprint,
         }
         tensors = {**self.region.tensors(), "direction": self.direction.float().contiguous()}
-        tensors |= {f"norms.{layer}": norms for layer, norms in (self.norms or {}).items()}
         with written_whole(path) as temporary:
             save_tensors(tensors, temporary, {"format": FORMAT, "edit": json.dumps(description)})
 
@@ -245,9 +228,7 @@ class Edit:
         try:
             description = json.loads(metadata["edit"])
             region = Region.read(tensors, description)
-            unit = description["alpha_unit"]
-            norms = {layer: tensors[f"norms.{layer}"] for layer in region.rows} if unit == ROW_NORM else None
-            edit = cls(tensors["direction"], description["alpha"], region, unit, norms)
+            edit = cls(tensors["direction"], description["alpha"], region, description["alpha_unit"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"edit '{path}' was changed after it was saved: it is damaged ({error})") from None
         if edit.fingerprint != description["fingerprint"]:

@@ -19,7 +19,7 @@ class Needs:
 
     Attributes:
         region: it edits the rows of a region; others know no `region` and no `top_k`.
-        adds_to_rows: it is Equation 3, so that `alpha_unit=row_norm` and `probe.per_layer` mean something.
+        adds_to_rows: it is Equation 3, so that `probe.per_layer` means something.
         components: those whose rows that region may hold; empty: any.
         probe: a probe decides what it does to the model; fine-tuning looks at the texts alone.
         numbers: those of NUMBERS, and of KERNELS, that it takes.

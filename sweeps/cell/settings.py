@@ -250,7 +250,7 @@ class Settings:
     layer: PositiveInt | Share | Literal["first", "middle", "last_but_one", "last"]
     top_k: PositiveInt | Share | None
     alpha: Annotated[float, AfterValidator(require_alpha)]
-    alpha_unit: Literal["raw", "unit", "row_norm"]
+    alpha_unit: Literal["raw", "unit"]
     seed: Annotated[int, Field(ge=0)]
     composition: list[str] = field(default_factory=list)
     engine: EngineSettings = field(default_factory=EngineSettings)

@@ -149,11 +149,6 @@ def _require_method(settings: Settings) -> None:
         raise InputError(
             f"region.activity is of how gates react, so it needs rows of gate_proj, and region.component is {component}"
         )
-    if settings.alpha_unit == "row_norm" and not method.needs.adds_to_rows:
-        raise InputError(
-            f"alpha_unit=row_norm adds to rows as method=surgery does, which method={method.name} does not; "
-            "say alpha_unit=raw or unit"
-        )
     if settings.probe.per_layer and (not method.needs.adds_to_rows or settings.probe.method in ("file", "random")):
         raise InputError(
             "probe.per_layer=true fits a probe to each layer's texts and adds it to the layer's rows, as "

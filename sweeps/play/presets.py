@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from surgery.edits.edit import ROW_NORM, Edit
+from surgery.edits.edit import Edit
 from surgery.edits.intervention import Intervention
 from surgery.errors import InputError
 from sweeps.cell.settings import Settings, framing_keys
@@ -146,8 +146,7 @@ def _best(sweep: Sweep, done: Sequence[Record]) -> tuple[str | None, list[str]]:
 
 def _is_plain(config: Mapping[str, Any]) -> bool:
     """Whether rows are ranked by their cosine alone and all get one vector, as the sliders have it."""
-    varied = (config["probe"].get("per_layer"), config["region"].get("activity"))
-    return config["alpha_unit"] != ROW_NORM and not any(varied)
+    return not any((config["probe"].get("per_layer"), config["region"].get("activity")))
 
 
 def _model(record: Record, config: Mapping[str, Any]) -> list[Any]:

@@ -43,13 +43,10 @@ class PlannedSteps:
         """The step of a cell; None where it adds to no rows, or that is not known yet."""
         if not _adds_to_rows(experiment):
             return None
-        settings = experiment.cell.settings
-        if settings.alpha_unit == "row_norm":
-            return abs(settings.alpha)
         norm, direction = self._row_norm(experiment), self._direction_norm(experiment.cell)
         if direction is None or not isinstance(norm, float):
             return None
-        return abs(settings.alpha) * direction / norm
+        return abs(experiment.cell.settings.alpha) * direction / norm
 
     def told(self, experiment: Experiment) -> list[str]:
         """The entry of a table's column; none where no cell of it has a step."""

@@ -11,7 +11,6 @@ from peft import PeftModel
 
 from surgery import Edit, InputError, load_model, rank_rows
 from surgery.export.checkpoint import save_checkpoint
-from surgery.region.row_norms import row_norms
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def directions() -> dict[int, torch.Tensor]:
 def edit_of(model: Any, directions: dict[int, torch.Tensor], unit: str = "raw") -> Edit:
     region = rank_rows(model, directions).lowest(30)
     stacked = torch.stack([directions[layer] for layer in region.layers])
-    return Edit(stacked, -0.7, region, unit, row_norms(model, region) if unit == "row_norm" else None)
+    return Edit(stacked, -0.7, region, unit)
 
 
 def test_rows_are_in_one_order_of_the_cosine_with_their_own_direction(model, directions) -> None:
@@ -43,7 +42,7 @@ def test_rows_are_in_one_order_of_the_cosine_with_their_own_direction(model, dir
         rank_rows(model, {9: directions[1]})
 
 
-@pytest.mark.parametrize("unit", ["raw", "unit", "row_norm"])
+@pytest.mark.parametrize("unit", ["raw", "unit"])
 def test_rows_move_along_the_direction_of_their_layer(model, directions, bits, unit: str) -> None:
     edit = edit_of(model, directions, unit)
     assert len(edit.region.layers) == 3
@@ -51,9 +50,8 @@ def test_rows_move_along_the_direction_of_their_layer(model, directions, bits, u
     for layer, rows in edit.region.rows.items():
         d = directions[layer].double().numpy()
         for row in rows.tolist():
-            vector = want[f"model.layers.{layer - 1}.mlp.gate_proj.weight"][row]
-            size = {"raw": 1, "unit": 1 / np.linalg.norm(d), "row_norm": np.linalg.norm(vector) / np.linalg.norm(d)}
-            vector += -0.7 * size[unit] * d
+            size = {"raw": 1, "unit": 1 / np.linalg.norm(d)}
+            want[f"model.layers.{layer - 1}.mlp.gate_proj.weight"][row] += -0.7 * size[unit] * d
     with edit.applied_to(model):
         for name, parameter in model.named_parameters():
             np.testing.assert_allclose(parameter.double().numpy(), want[name], rtol=1e-5, atol=1e-6)

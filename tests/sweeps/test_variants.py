@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,7 +12,7 @@ from surgery.probe.probe import Probe
 from surgery.texts.text_split import split_texts
 from surgery.texts.texts import read_texts
 
-VARIANTS = ("mean", "whitened", "row_norm", "active", "per_layer")
+VARIANTS = ("whitened", "active", "per_layer")
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def lowest(scores: dict[tuple[int, int], float]) -> set[tuple[int, int]]:
 def test_each_variant_does_what_its_name_says_and_exports(edits, world, tmp_path) -> None:
     model, tokenizer = load_model(str(world.model))
     gates = {layer: block.mlp.gate_proj.weight.double() for layer, block in enumerate(model.model.layers, start=1)}
-    directions = {name: probes(tmp_path, name) for name in ("adam", "mean_difference", "whitened_logistic")}
+    directions = {name: probes(tmp_path, name) for name in ("adam", "whitened_logistic")}
     assert sorted(directions["adam"]) == [1, 2, 3, 4], "a probe a layer"
 
     def scores(d: dict[int, torch.Tensor]) -> dict[tuple[int, int], float]:
@@ -64,8 +63,6 @@ def test_each_variant_does_what_its_name_says_and_exports(edits, world, tmp_path
     activity = mean_gate_activity(model, tokenizer, kept)
     wanted = {
         "ours": own,
-        "row_norm": own,
-        "mean": scores(dict.fromkeys(gates, directions["mean_difference"][2])),
         "whitened": scores(dict.fromkeys(gates, directions["whitened_logistic"][2])),
         "active": {(layer, row): one * float(activity[layer][row]) for (layer, row), one in own.items()},
         "per_layer": scores(directions["adam"]),
@@ -74,8 +71,5 @@ def test_each_variant_does_what_its_name_says_and_exports(edits, world, tmp_path
     for name, edit in edits.items():
         chosen = {(layer, row) for layer, rows in edit.region.rows.items() for row in rows.tolist()}
         assert chosen == lowest(wanted[name]), name
-    assert edits["row_norm"].norms is not None
-    for layer, norms in edits["row_norm"].norms.items():
-        np.testing.assert_allclose(norms, gates[layer][edits["row_norm"].region.rows[layer]].norm(dim=1), rtol=1e-6)
     for layer, direction in zip(edits["per_layer"].region.layers, edits["per_layer"].direction, strict=True):
         assert torch.equal(direction, directions["adam"][layer])
