@@ -62,19 +62,17 @@ def probe_loss(
         tokens_per_batch=TOKENS_PER_BATCH,
     )
     losses = probe.losses(states[probe.layer], torch.tensor(list(labels))).double().numpy()
-    measurements = []
-    for name, label in (("probe/loss_avoided", 1), ("probe/loss_other", 0)):
-        chosen = [index for index, given in enumerate(labels) if given == label]
-        if chosen:
-            measurements.append(
-                Measurement(
-                    name=name,
-                    half="report",
-                    sample_ids=tuple(ids[i] for i in chosen),
-                    scores=losses[chosen],
-                    inputs=tuple(texts[i] for i in chosen),
-                    rendered=tuple(states.shown[i] for i in chosen) if chat else None,
-                    notes=states.batches,
-                )
-            )
-    return measurements
+    of_class = {label: [index for index, given in enumerate(labels) if given == label] for label in (0, 1)}
+    return [
+        Measurement(
+            name=name,
+            half="report",
+            sample_ids=tuple(ids[i] for i in of_class[label]),
+            scores=losses[of_class[label]],
+            inputs=tuple(texts[i] for i in of_class[label]),
+            rendered=tuple(states.shown[i] for i in of_class[label]) if chat else None,
+            notes=states.batches,
+        )
+        for name, label in (("probe/loss_avoided", 1), ("probe/loss_other", 0))
+        if of_class[label]
+    ]

@@ -13,7 +13,7 @@ from surgery.errors import InputError
 from surgery.files.tensor_file import read_tensors, save_tensors
 from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import fingerprint, tensor_bytes
-from surgery.states.pooling import POOLING, Pooling
+from surgery.states.pooled_tokens import POOLING, Pooling
 
 FORMAT = "surgery.probe/1"
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from surgery.errors import InputError
 from surgery.probe.probe import Probe
-from surgery.states.pooling import Pooling
+from surgery.states.pooled_tokens import Pooling
 from surgery.texts.text_split import same_texts, split_texts
 
 FEWEST_TEXTS = 10

@@ -4,6 +4,6 @@ __all__ = [
     "batch_budget",
     "batching",
     "hidden_states",
-    "pooling",
+    "pooled_tokens",
     "text_batches",
 ]

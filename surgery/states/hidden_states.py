@@ -1,6 +1,7 @@
 """Pooled hidden states of texts: what a behavior probe is trained on."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypedDict, Unpack
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -10,7 +11,7 @@ from surgery.files.whole_files import sha256_of_parts
 from surgery.model.fingerprints import fingerprint
 from surgery.rows.locator import decoder, decoder_blocks
 from surgery.states.batch_budget import BatchBudget
-from surgery.states.pooling import POOLING, Pooling, pooled_tokens
+from surgery.states.pooled_tokens import POOLING, Pooling, pooled_tokens
 from surgery.states.text_batches import encode_texts, reading_of_texts, run_on_texts
 from surgery.tokens.encoding import padding_id
 
@@ -22,7 +23,7 @@ class HiddenStates(Mapping[int, torch.Tensor]):
         model_fingerprint: of the model that made them.
         texts_fingerprint: of the texts as they were shown, their order and the token limit.
         shown: the texts as the model was shown them: in the chat template where that was asked for, and cut.
-        pooling: which tokens' states were averaged, see `surgery.states.pooling`.
+        pooling: which tokens' states were averaged, see `surgery.states.pooled_tokens`.
         batches: the tokens a batch held at most, and how often that was halved because memory ran out.
     """
 
@@ -50,6 +51,25 @@ class HiddenStates(Mapping[int, torch.Tensor]):
 
     def __len__(self) -> int:
         return len(self._features)
+
+
+class StatesOptions(TypedDict, total=False):
+    """How `collect_hidden_states` reads texts.
+
+    Attributes:
+        max_length: longest text in tokens, which loses its end beyond that; 100 as in the paper (Table 14).
+        chat: put each text into the tokenizer's chat template, as a user's turn; the template counts as tokens, and
+            stays whole where a text is cut. By default without.
+        pooling: over which tokens; `mean`, all of them, as in the paper. See `surgery.states.pooled_tokens`.
+        tokens_per_batch: budget of a batch, padding counted; by default found from the model and its device.
+        progress: show a bar with the time that is left; by default none.
+    """
+
+    max_length: int
+    chat: bool
+    pooling: Pooling
+    tokens_per_batch: int | None
+    progress: bool
 
 
 class _HighestLayerReached(Exception):
@@ -95,12 +115,7 @@ def collect_hidden_states(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     layers: Sequence[int],
-    *,
-    max_length: int = 100,
-    chat: bool = False,
-    pooling: Pooling = POOLING,
-    tokens_per_batch: int | None = None,
-    progress: bool = False,
+    **options: Unpack[StatesOptions],
 ) -> HiddenStates:
     """Mean over tokens of the hidden states after the asked layers (the x̄ of Section 3.1).
 
@@ -110,12 +125,7 @@ def collect_hidden_states(
     Args:
         texts: n texts; each needs at least one token.
         layers: 1..L. Layer L is taken after the final norm, as in the reference implementation.
-        max_length: longest text in tokens, which loses its end beyond that; the paper's is 100 (Table 14).
-        chat: put each text into the tokenizer's chat template, as a user's turn; the template counts as tokens, and
-            stays whole where a text is cut.
-        pooling: over which tokens; the paper's is `mean`, all of them. See `surgery.states.pooling`.
-        tokens_per_batch: budget of a batch, padding counted; None is found from the model and its device.
-        progress: show a bar with the time that is left.
+        options: how texts are read, and in which batches.
 
     Returns:
         {layer: float32 [n, d]} in the order of `texts`.
@@ -124,15 +134,16 @@ def collect_hidden_states(
         InputError: for no texts, a text without tokens, or a layer outside 1..L; when the chat template can't be used
             or leaves no room; for a token that the model has no embedding of.
     """
+    max_length, pooling = options.get("max_length", 100), options.get("pooling", POOLING)
     depth = len(decoder_blocks(model))
     wrong = [layer for layer in layers if not 1 <= layer <= depth]
     if wrong or not layers:
         raise InputError(f"layer {wrong[0] if wrong else '(none)'} is not in this model: its layers are 1 to {depth}")
     if not texts:
         raise InputError("there are no texts to take hidden states of")
-    encoded = encode_texts(model, tokenizer, texts, reading_of_texts(model, max_length, chat))
+    encoded = encode_texts(model, tokenizer, texts, reading_of_texts(model, max_length, options.get("chat", False)))
     wanted = sorted(set(layers))
-    budget = BatchBudget.of(model, "hidden_states", tokens_per_batch)
+    budget = BatchBudget.of(model, "hidden_states", options.get("tokens_per_batch"))
     features: dict[int, torch.Tensor] = {}
     for indices, pooled in run_on_texts(
         model,
@@ -141,7 +152,7 @@ def collect_hidden_states(
         lambda inputs: pooled_batch(model, inputs, wanted, pooling),
         budget,
         description="hidden states",
-        progress=progress,
+        progress=options.get("progress", False),
     ):
         for layer, values in pooled.items():
             features.setdefault(layer, torch.empty(len(texts), values.shape[1]))[indices] = values

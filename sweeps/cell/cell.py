@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from surgery.model.model_identity import ModelIdentity, chain_fingerprint
-from surgery.states.pooling import POOLING
+from surgery.states.pooled_tokens import POOLING
 from sweeps.cell.canonical_json import canonical_json
 from sweeps.cell.settings import STRICT, Settings
 

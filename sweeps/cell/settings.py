@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Positiv
 from pydantic.dataclasses import dataclass
 
 from surgery.changes.alpha import require_alpha
-from surgery.states.pooling import Pooling
+from surgery.states.pooled_tokens import Pooling
 from surgery.tokens.chat import DEFAULT_DATE, require_date
 from surgery.tokens.framing import Framing
 from surgery.tokens.thinking import NO_THOUGHTS, Thinking
