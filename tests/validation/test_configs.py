@@ -59,3 +59,14 @@ def test_variants_find_the_chosen_alpha_and_layer_in_the_behavior() -> None:
     assert composed(*given, "variant=highest_subtracted").alpha == -0.2
     assert composed(*given, "variant=layer_first").layer == "first"
     assert composed(*given, "variant=ours").layer == 17
+
+
+def test_the_second_search_leaves_the_first_tokens_state_out_and_looks_at_the_selection_half() -> None:
+    config = composed("experiment=study_search_middle")
+    assert (config.behavior.pooling, config.behavior.name, config.alpha_unit) == (
+        "mean_after_first",
+        "study_continuations",
+        "unit",
+    )
+    assert {one.half for one in config.evaluation.measurements.values()} == {"selection"}
+    assert config.evaluation.choose.where == ["perplexity/wikitext2/ratio <= 1.08"]
