@@ -127,7 +127,9 @@ def recorded_calls() -> Iterator[list[Callable[[], Any]]]:
     torch.nn.Module.__call__, GenerationMixin.generate = recorder(plain_call), recorder(plain_generate)
     # Whoever has the function by its name.
     modules: list[Any] = [
-        one for one in list(sys.modules.values()) if getattr(one, "position_logits", None) is plain_logits
+        module
+        for name, module in sys.modules.items()
+        if name.startswith("evaluation.") and getattr(module, "position_logits", None) is plain_logits
     ]
     for module in modules:
         module.position_logits = logits

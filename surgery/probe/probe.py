@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -13,7 +13,7 @@ from surgery.errors import InputError
 from surgery.files.tensor_file import read_tensors, save_tensors
 from surgery.files.whole_files import sha256_of_parts, written_whole
 from surgery.model.fingerprints import fingerprint, tensor_bytes
-from surgery.states.pooled_tokens import POOLING, Pooling
+from surgery.states.pooled_tokens import POOLING, Pooling, require_pooling
 
 FORMAT = "surgery.probe/1"
 
@@ -49,9 +49,7 @@ class Probe:
             raise InputError(f"a probe has a weight [2, d] and a bias [2]; these have the shapes {shapes}")
         if not (self.weight.isfinite().all() and self.bias.isfinite().all()):
             raise InputError("the probe holds NaN or infinite numbers")
-        if self.pooling not in get_args(Pooling):
-            known = ", ".join(get_args(Pooling))
-            raise InputError(f"the probe reads states pooled by '{self.pooling}', which is none of {known}")
+        require_pooling(self.pooling, "the probe's pooling")
 
     @property
     def fingerprint(self) -> str:

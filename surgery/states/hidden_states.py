@@ -11,7 +11,7 @@ from surgery.files.whole_files import sha256_of_parts
 from surgery.model.fingerprints import fingerprint
 from surgery.rows.locator import decoder, decoder_blocks
 from surgery.states.batch_budget import BatchBudget
-from surgery.states.pooled_tokens import POOLING, Pooling, pooled_tokens
+from surgery.states.pooled_tokens import POOLING, Pooling, pooled_tokens, require_pooling
 from surgery.states.text_batches import encode_texts, reading_of_texts, run_on_texts
 from surgery.tokens.encoding import padding_id
 
@@ -131,10 +131,11 @@ def collect_hidden_states(
         {layer: float32 [n, d]} in the order of `texts`.
 
     Raises:
-        InputError: for no texts, a text without tokens, or a layer outside 1..L; when the chat template can't be used
-            or leaves no room; for a token that the model has no embedding of.
+        InputError: for no texts, a text without tokens, a layer outside 1..L, or an unknown pooling; when the chat
+            template can't be used or leaves no room; for a token that the model has no embedding of.
     """
     max_length, pooling = options.get("max_length", 100), options.get("pooling", POOLING)
+    require_pooling(pooling)
     depth = len(decoder_blocks(model))
     wrong = [layer for layer in layers if not 1 <= layer <= depth]
     if wrong or not layers:

@@ -1,12 +1,20 @@
 """Over which tokens of a text the hidden states are averaged."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
+
+from surgery.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
 Pooling = Literal["mean", "mean_after_first", "last"]
 POOLING: Pooling = "mean"
+
+
+def require_pooling(pooling: str, what: str = "pooling") -> None:
+    """Raises InputError for a word that is no way to pool."""
+    if pooling not in get_args(Pooling):
+        raise InputError(f"{what} '{pooling}' is none of {', '.join(get_args(Pooling))}")
 
 
 def pooled_tokens(mask: "torch.Tensor", pooling: Pooling) -> "torch.Tensor":
@@ -22,6 +30,9 @@ def pooled_tokens(mask: "torch.Tensor", pooling: Pooling) -> "torch.Tensor":
     """
     if pooling == "mean":
         return mask
-    place = mask.cumsum(1) * mask
-    length = mask.sum(1, keepdim=True)
-    return ((place > 1) | (mask.bool() & (length == 1)) if pooling == "mean_after_first" else place == length).long()
+    place, length = mask.cumsum(1) * mask, mask.sum(1, keepdim=True)
+    last = place == length
+    if pooling == "last":
+        return last.long()
+    # The last token is not the first, but in a text of one.
+    return ((place > 1) | last).long()

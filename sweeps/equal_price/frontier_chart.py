@@ -1,5 +1,7 @@
 """Behavior against price, a line a method."""
 
+from operator import itemgetter
+
 from sweeps.charts.chart import Axis, Chart, Level, Mark, Points
 from sweeps.charts.palette import BASE, SERIES, SOFT, SYMBOLS
 from sweeps.equal_price.comparison import MethodComparison
@@ -27,7 +29,7 @@ def frontier_chart(found: MethodComparison, price: Price) -> Chart:
     marks: list[Mark] = [Level("", "x", price.axis(level), SOFT, dash="dot") for level in price.levels]
     for place, (method, front) in enumerate(fronts.items()):
         # In the order of what they cost here; they were ranked by what they cost on the other half.
-        drawn = sorted(((cost, told) for cost, told in front if cost <= price.most), key=lambda one: one[0])
+        drawn = sorted(((cost, told) for cost, told in front if cost <= price.most), key=itemgetter(0))
         dearer = f" ({len(front) - len(drawn)} dearer settings not drawn)" if len(drawn) < len(front) else ""
         marks.append(
             Points(

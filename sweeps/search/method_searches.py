@@ -77,7 +77,7 @@ def _search(
         objectives, conditions = goals.goals(found.first.choice)
         dearest = ceilings(_prices(found.first, early=True))
         found = replace(found, settings=goals, objectives=objectives, conditions=conditions, ceilings=dearest)
-    return replace(found, name=name, told=(METHOD, *found.first.swept))
+    return replace(found, name=name, told=(METHOD, *found.told))
 
 
 def _values(override: Override) -> list[str]:

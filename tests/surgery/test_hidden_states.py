@@ -42,6 +42,8 @@ def test_other_tokens_may_be_asked_for(model, tokenizer, monkeypatch, padding_si
     monkeypatch.setattr(tokenizer, "padding_side", padding_side)
     states = collect_hidden_states(model, tokenizer, TEXTS, [2, 4], pooling=pooling, tokens_per_batch=40)
     assert states.pooling == pooling
+    with pytest.raises(InputError, match="pooling 'max' is none of mean, mean_after_first, last"):
+        collect_hidden_states(model, tokenizer, TEXTS, [2], pooling="max")
     for text, *rows in zip(TEXTS, states[2], states[4], strict=True):
         with torch.no_grad():
             ids = torch.tensor([tokenizer(text)["input_ids"]])

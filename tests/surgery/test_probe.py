@@ -76,7 +76,7 @@ def test_foreign_and_damaged_files(tmp_path: Path) -> None:
     save_file({"weight": torch.ones(2, 4)}, tmp_path / "d.safetensors", {"format": "surgery.probe/1", "probe": "{"})
     with pytest.raises(InputError, match="damaged"):
         Probe.load(tmp_path / "d.safetensors")
-    with pytest.raises(InputError, match="pooled by 'max', which is none of mean, mean_after_first, last"):
+    with pytest.raises(InputError, match="the probe's pooling 'max' is none of mean, mean_after_first, last"):
         probe(pooling="max")
 
 
