@@ -59,7 +59,9 @@ def visible_gpus() -> list[str]:
 
 
 def worker_environments(workers: int | None, gpus_per_worker: int, gpus: Sequence[str]) -> list[dict[str, str]]:
-    """What each worker's environment adds: its GPUs. Without GPUs there is one worker unless more are asked for.
+    """What each worker's environment adds: its GPUs, or its share of the cores where there are none.
+
+    Without GPUs there is one worker unless more are asked for.
 
     Raises:
         InputError: when the numbers ask for something that is not there.
@@ -69,7 +71,7 @@ def worker_environments(workers: int | None, gpus_per_worker: int, gpus: Sequenc
     require_whole("gpus_per_worker", gpus_per_worker, 0)
     # None of their own: they see all, as workers of an engine that is a server have it.
     if not gpus or not gpus_per_worker:
-        return [{} for _ in range(workers or 1)]
+        return [_share_of_cores(workers or 1) if not gpus else {} for _ in range(workers or 1)]
     most = len(gpus) // gpus_per_worker
     count = most if workers is None else workers
     if count > most or not count:
@@ -80,6 +82,13 @@ def worker_environments(workers: int | None, gpus_per_worker: int, gpus: Sequenc
     return [
         {"CUDA_VISIBLE_DEVICES": ",".join(gpus[i * gpus_per_worker : (i + 1) * gpus_per_worker])} for i in range(count)
     ]
+
+
+def _share_of_cores(workers: int) -> dict[str, str]:
+    """Threads of several workers on a CPU, unless this process was told how many: more than cores hold each other up."""
+    if workers == 1 or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
 
 
 @dataclass

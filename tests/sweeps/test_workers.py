@@ -158,8 +158,24 @@ def test_what_a_measurement_lacks_ends_the_command_in_one_line(in_workers, comma
         (2, 0, ["0"], [{}, {}]),
     ],
 )
-def test_each_worker_sees_gpus_of_its_own(workers, gpus_per_worker, gpus, expected) -> None:
+def test_each_worker_sees_gpus_of_its_own(
+    workers, gpus_per_worker, gpus, expected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert worker_environments(workers, gpus_per_worker, gpus) == expected
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "gpus", "threads"), [(2, 8, [], "4"), (3, 2, [], "1"), (1, 8, [], None), (2, 8, ["0"], None)]
+)
+def test_several_workers_on_a_cpu_share_its_cores_unless_told_how_many_threads(
+    workers: int, cores: int, gpus: list[str], threads: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert [one.get("OMP_NUM_THREADS") for one in worker_environments(workers, 0, gpus)] == [threads] * workers
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert worker_environments(workers, 0, gpus) == [{}] * workers
 
 
 @pytest.mark.parametrize(
