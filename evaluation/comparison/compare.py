@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.comparison.intervals import bootstrap_interval, tango_interval
+from evaluation.comparison.intervals import bootstrapped, middle, tango_interval
 from evaluation.comparison.significance import mcnemar_p, sign_flip_p
 from evaluation.measurements.measurement import Half, Measurement, by_stratum
 
@@ -40,7 +40,7 @@ def compare(base: Measurement, edited: Measurement, seed: int = 0, shown_alike: 
     """The difference edited − base, paired by sample id.
 
     Shares (0/1 scores under `mean`) get Tango's interval and McNemar's exact test. Everything else gets a bootstrap
-    over samples (within strata for `mean_of_means`, of whole windows for `perplexity`) and a sign-flip permutation
+    over samples (within strata for `mean_of_means`; of whole windows for `perplexity`) and a sign-flip permutation
     test. Where every sample differs by the same, or there is just one, a bootstrapped interval is that one number.
 
     Args:
@@ -57,7 +57,7 @@ def compare(base: Measurement, edited: Measurement, seed: int = 0, shown_alike: 
         rises, falls = int((edited.scores > base.scores).sum()), int((edited.scores < base.scores).sum())
         interval, p = tango_interval(rises, falls, base.n), mcnemar_p(rises, falls)
     elif base.statistic == "perplexity":
-        interval = _perplexity_interval(base, edited, delta, seed)
+        interval = _perplexity_interval(base, edited, seed)
         # Perplexities of exchanged windows differ by sinh of the summed losses' difference: the order is the same.
         p = sign_flip_p(edited.scores - base.scores, seed)
     else:
@@ -123,30 +123,31 @@ def _mean_interval(groups: Sequence[Floats], value: float, shares: bool, seed: i
     if shares:
         # One sample of all could have changed, also where none has.
         step = max(step, 1 / sum(map(len, groups)))
+    if step == 0:
+        return value, value
 
     def statistic(*resampled: Floats, axis: int) -> Floats:
         return np.asarray(np.mean([group.mean(axis=axis) for group in resampled], axis=0))
 
-    return bootstrap_interval(groups, statistic, value, step, seed, paired=False)
+    found, unseen = bootstrapped(groups, statistic, seed, paired=False)
+    return middle(found + step * unseen)
 
 
-def _perplexity_interval(base: Measurement, edited: Measurement, delta: float, seed: int) -> tuple[float, float]:
+def _perplexity_interval(base: Measurement, edited: Measurement, seed: int) -> tuple[float, float]:
+    """Of P · (e^d − 1), P the base's perplexity and d the mean difference of the losses a token.
+
+    What was not seen is added to d, so that no perplexity is below 0, however few the windows.
+    """
     assert base.weights is not None
-    total = base.weights.sum()
+    losses, total = edited.scores - base.scores, base.weights.sum()
 
-    def statistic(base_losses: Floats, edited_losses: Floats, tokens: Floats, axis: int) -> Floats:
-        total = tokens.sum(axis=axis)
-        edited_perplexity = np.exp(edited_losses.sum(axis=axis) / total)
-        return np.asarray(edited_perplexity - np.exp(base_losses.sum(axis=axis) / total))
+    def statistic(base_losses: Floats, losses: Floats, tokens: Floats, axis: int) -> Floats:
+        return np.asarray(np.stack([base_losses.sum(axis=axis), losses.sum(axis=axis)]) / tokens.sum(axis=axis))
 
-    def influence(one: Measurement) -> Floats:
-        """How far each window moves the perplexity: its derivative by the window's weight."""
-        assert one.weights is not None
-        return np.asarray(one.summary * (one.scores - one.weights * one.scores.sum() / total) / total)
-
-    step = _largest(influence(edited) - influence(base))
-    data = [base.scores, edited.scores, base.weights]
-    return bootstrap_interval(data, statistic, delta, step, seed, paired=True)
+    # How far each window moves d: its derivative by the window's weight.
+    step = _largest((losses - base.weights * losses.sum() / total) / total)
+    found, unseen = bootstrapped([base.scores, losses, base.weights], statistic, seed, paired=True)
+    return middle(np.exp(found[0]) * np.expm1(found[1] + step * unseen))
 
 
 def _largest(values: Floats) -> float:

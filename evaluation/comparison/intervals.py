@@ -52,32 +52,25 @@ def _tango_score(rises: int, falls: int, n: int, difference: float) -> float:
     return float(distance / np.sqrt(variance))
 
 
-def bootstrap_interval(
-    data: Sequence[Floats],
-    statistic: Callable[..., Floats],
-    value: float,
-    step: float,
-    seed: int,
-    *,
-    paired: bool,
-) -> tuple[float, float]:
-    """Percentile bootstrap (`scipy.stats.bootstrap`) with half a rise and half a fall more than were seen.
+def bootstrapped(
+    data: Sequence[Floats], statistic: Callable[..., Floats], seed: int, *, paired: bool
+) -> tuple[Floats, Floats]:
+    """A statistic resampled by `scipy.stats.bootstrap`, and half a rise and half a fall more than were seen.
 
     Of 100 samples few of which changed, a percentile interval holds the truth in 87 to 92 % where it says 95: the
     changes that were not met are missing from it. For shares one adds pseudo-observations of each kind (Bonett and
-    Price 2012). Here half a one of each is added to the resampled statistic, as large as the largest that a sample
-    had; a bootstrap draws one sample Poisson(1) times, and so half a one Poisson(1/2) times. Of halves, whole ones and
-    none, halves come nearest to 95 % (`tests/evaluation/test_coverage.py` holds them to 95 ± 1.5).
+    Price 2012). Here half a one of each is to be added to the resampled statistic, as large as the largest that a
+    sample had; a bootstrap draws one sample Poisson(1) times, and so half a one Poisson(1/2) times. Of halves, whole
+    ones and none, halves come nearest to 95 % (`tests/evaluation/test_coverage.py` holds them to 95 ± 1.5).
 
     Args:
         data: arrays [n], resampled together where they are paired, else each by itself.
         statistic: of the resampled arrays, with `axis`.
-        value: of the statistic on the data.
-        step: how far the most telling sample moves the statistic. At 0 there is nothing to resample.
         seed: of the resampling.
+
+    Returns:
+        [..., RESAMPLES], and [RESAMPLES]: rises minus falls that were not seen.
     """
-    if step == 0:
-        return value, value
     from scipy.stats import bootstrap
 
     generator = np.random.default_rng(seed)
@@ -95,5 +88,10 @@ def bootstrap_interval(
         random_state=generator,
     ).bootstrap_distribution
     rises, falls = generator.poisson(0.5, (2, RESAMPLES))
-    low, high = np.percentile(found + step * (rises - falls), [2.5, 97.5])
+    return found, np.asarray(rises - falls, dtype=np.float64)
+
+
+def middle(values: Floats) -> tuple[float, float]:
+    """The ends of the middle 95 %."""
+    low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -116,21 +116,30 @@ def test_perplexity_is_resampled_by_windows_with_their_tokens() -> None:
     edited = base + tokens * generator.uniform(0.0, 0.2, 60)
     windows = {"statistic": "perplexity", "weights": tokens}
     told = compare(measured(base, **windows), measured(edited, **windows))
+    mean = (edited - base).sum() / tokens.sum()
+    # How far the most telling window moves the mean loss: what leaving it out does.
+    rests = [np.arange(60) != left for left in range(60)]
+    step = max(abs((edited - base)[rest].sum() / tokens[rest].sum() - mean) for rest in rests)
     found = []
-    for _ in range(4000):
+    for one in unseen(step):
         drawn = generator.integers(0, 60, 60)
-        total = tokens[drawn].sum()
-        found.append(np.exp(edited[drawn].sum() / total) - np.exp(base[drawn].sum() / total))
-    whole = compare(measured(base, **windows), measured(edited, **windows)).delta
-    # How far the most telling window moves the difference: what leaving it out does.
-    steps = []
-    for left in range(60):
-        rest = np.arange(60) != left
-        total = tokens[rest].sum()
-        steps.append(np.exp(edited[rest].sum() / total) - np.exp(base[rest].sum() / total) - whole)
-    expected = np.percentile(found + unseen(np.abs(steps).max()), [2.5, 97.5])
-    assert told.ci95 == pytest.approx(tuple(expected), abs=0.02)
+        before, after = (losses[drawn].sum() / tokens[drawn].sum() for losses in (base, edited))
+        found.append(np.exp(before) * (np.exp(after - before + one) - 1))
+    assert told.ci95 == pytest.approx(tuple(np.percentile(found, [2.5, 97.5])), abs=0.02)
     assert told.delta == pytest.approx(np.exp(edited.sum() / tokens.sum()) - np.exp(base.sum() / tokens.sum()))
+
+
+def test_four_windows_that_all_rise_leave_no_doubt_that_the_perplexity_rose() -> None:
+    tokens = np.array([511.0, 511.0, 511.0, 40.0])
+    base = tokens * np.array([4.0, 4.2, 4.1, 6.0])
+    windows = {"statistic": "perplexity", "weights": tokens}
+    rise = tokens * np.array([4.5, 3.9, 4.8, 7.0])
+    told = compare(measured(base, **windows), measured(base + rise, **windows))
+    assert told.ci95[0] <= told.delta <= told.ci95[1]
+    # By e^3.9 = 49 times in the window that rises least.
+    assert told.ci95[0] > 9 * told.base
+    healed = compare(measured(base + rise, **windows), measured(base, **windows))
+    assert healed.ci95[1] < -0.5 * healed.base
 
 
 def test_differences_that_are_all_equal_give_one_number() -> None:
