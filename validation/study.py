@@ -1,9 +1,9 @@
-"""Runs an hour of the study: `python -m validation.study [--quick]`. What is there already is not run again.
+"""Runs the study: `python -m validation.study [--quick]`. What is there already is not run again.
 
-When the hour is over, the cell that is running is dropped and the tables of what is there are written; the same command
-goes on. Every step is a command that anybody can type; each is printed before it runs, and stands beside its numbers in
-the results. What a later step needs of an earlier one, the chosen cell, is read from the records by the sweep's own
-rule.
+It takes an hour where a processor multiplies in bfloat16. When the hour is over, the cell that is running is dropped
+and the tables of what is there are written; the same command goes on. Every step is a command that anybody can type;
+each is printed before it runs, and stands beside its numbers in the results. What a later step needs of an earlier one,
+the chosen cell, is read from the records by the sweep's own rule.
 """
 
 import argparse
@@ -18,8 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from surgery.errors import InputError
 from surgery.files.whole_files import written_whole
+from surgery.machine.cpu_numbers import lacks_instructions
 from sweeps.records.record import Record
 from sweeps.records.sweep import Sweep
 from validation import report
@@ -52,12 +55,16 @@ class Place:
         data: a folder, or `hub`: the one setting (VALIDATION_DATA).
         output: records, and the inputs that the recipe makes.
         results: the tables.
+        dtype: that models are computed in.
+        workers: how many cells of a table run at once. A search asks for one after another, so that it can be repeated.
     """
 
     data: str
     judges: Path
     output: Path
     results: Path
+    dtype: str
+    workers: int
     quick: bool = False
 
     @property
@@ -83,14 +90,22 @@ class Steps:
     deadline: float
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def search(self, name: str, *arguments: str) -> None:
+        """A sweep called `name` of one cell after another, as `surgery` has it."""
+        self._sweep(name, *arguments)
+
     def surgery(self, name: str, *arguments: str) -> None:
-        """One sweep, called `name`.
+        """A sweep called `name`.
 
         Raises:
             InputError: when it ends with an error.
             TimeIsUp: when it can't end in time.
         """
-        settings = [f"output_dir={self.place.output}", f"sweep={name}", "tracking=none"]
+        self._sweep(name, *arguments, f"hydra.launcher.workers={self.place.workers}")
+
+    def _sweep(self, name: str, *arguments: str) -> None:
+        place = self.place
+        settings = [f"output_dir={place.output}", f"sweep={name}", "tracking=none", f"model.dtype={place.dtype}"]
         self._run(name, "surgery", "--config-dir", str(CONF), *arguments, *settings, deadline=self.deadline)
 
     def sweeps(self, *arguments: str) -> str:
@@ -136,11 +151,24 @@ class Steps:
         return {**os.environ, **ours}
 
 
+def machine() -> tuple[str, int]:
+    """The dtype that this machine computes the models in without delay, and how many cells it runs at once.
+
+    The models are in bfloat16. Where a processor has no instructions for its products they take 80 times as long, and
+    the study is computed in float32.
+    """
+    if torch.cuda.is_available():
+        return "bfloat16", torch.cuda.device_count()
+    slow = lacks_instructions(torch.bfloat16)
+    return "float32" if slow else "bfloat16", min(2, os.cpu_count() or 1)
+
+
 def settings_of(record: Record) -> list[str]:
     """A cell's own settings as overrides, its alpha and layer as the behavior's, so that variants find them there."""
     keys = record.keys
     return [
         f"behavior={keys['behavior']}",
+        f"behavior.pooling={keys.get('behavior.pooling', 'mean')}",
         f"behavior.preset.alpha={keys['alpha']}",
         f"behavior.preset.layer={keys['layer']}",
         f"top_k={keys['top_k']}",
@@ -152,7 +180,7 @@ def detoxification(steps: Steps) -> None:
     quick = steps.place.quick
     model, small = "model=gemma3-270m", QUICK if quick else []
     trials = ["hydra.sweeper.n_trials=2", "hydra.sweeper.prune=false", "probe=mean_difference"] if quick else []
-    steps.surgery(_named(steps, "search"), "experiment=study_search", *trials, *small)
+    steps.search(_named(steps, "search"), "experiment=study_search", *trials, *small)
     best = _best(steps, "search")
     probe = f"probe={best.keys['probe']}"
     whole = ["evaluation.samples=2"] if quick else []
@@ -251,6 +279,7 @@ def run(place: Place, parts: Sequence[str], minutes: float) -> None:
     """
     began = time.monotonic()
     steps = Steps(place, began + 60 * minutes)
+    print(f"models in {place.dtype}, up to {place.workers} cells at once", flush=True)
     for name, model in catalogue().items():
         print(f"{name}: {fetch(model, models_folder())}", flush=True)
     steps.seconds["fetch"] = time.monotonic() - began
@@ -295,11 +324,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a part of each, to see that it runs")
     given = parser.parse_args()
     shared = Path(os.path.relpath(HERE.parent.parent / "shared"))
+    dtype, workers = machine()
     place = Place(
         data=os.environ.get("VALIDATION_DATA", str(shared / "data")),
         judges=Path(os.environ.get("STUDY_JUDGES", shared / "models" / "judges")),
         output=Path(os.environ.get("STUDY_OUTPUT", "outputs/study")),
         results=Path("outputs/study") / ("quick" if given.quick else "results"),
+        dtype=dtype,
+        workers=workers,
         quick=given.quick,
     )
     try:

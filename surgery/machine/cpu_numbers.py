@@ -11,7 +11,7 @@ LEAST_WEIGHTS = 50_000_000
 _INSTRUCTIONS = {torch.bfloat16: ("avx512_bf16", "amx_bf16"), torch.float16: ("avx512_fp16", "amx_fp16")}
 
 
-def _lacks_instructions(dtype: torch.dtype) -> bool:
+def lacks_instructions(dtype: torch.dtype) -> bool:
     """Whether an x86 CPU has none for products in a dtype of 16 bits; of other CPUs this is not known."""
     found: Mapping[str, Any] = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     if found.get("architecture") != "x86_64" or dtype not in _INSTRUCTIONS:
@@ -26,7 +26,7 @@ def slow_numbers(model: PreTrainedModel, dtype: torch.dtype) -> str | None:
         model: its skeleton.
         dtype: it will be loaded in.
     """
-    if not _lacks_instructions(dtype) or model.num_parameters() < LEAST_WEIGHTS:
+    if not lacks_instructions(dtype) or model.num_parameters() < LEAST_WEIGHTS:
         return None
     name = str(dtype).removeprefix("torch.")
     return (

@@ -85,7 +85,7 @@ def worker_environments(workers: int | None, gpus_per_worker: int, gpus: Sequenc
 
 
 def _share_of_cores(workers: int) -> dict[str, str]:
-    """Threads of several workers on a CPU, unless this process was told how many: more than cores hold each other up."""
+    """Threads of one of several workers on a CPU, unless this process was told how many: more than cores are slow."""
     if workers == 1 or "OMP_NUM_THREADS" in os.environ:
         return {}
     return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
