@@ -61,12 +61,11 @@ def test_variants_find_the_chosen_alpha_and_layer_in_the_behavior() -> None:
     assert composed(*given, "variant=ours").layer == 17
 
 
-def test_the_search_leaves_the_first_tokens_state_out_and_looks_at_the_selection_half() -> None:
+def test_the_search_looks_at_the_selection_half_alone() -> None:
     config = composed("experiment=study_search")
-    assert (config.behavior.pooling, config.behavior.name, config.alpha_unit) == (
-        "mean_after_first",
-        "study_continuations",
-        "unit",
-    )
     assert {one.half for one in config.evaluation.measurements.values()} == {"selection"}
-    assert config.evaluation.choose.where == ["perplexity/wikitext2/ratio <= 1.1"]
+    assert (config.evaluation.choose.minimize, config.evaluation.choose.where) == (
+        "toxicity/toxic_rate",
+        ["perplexity/wikitext2/ratio <= 1.1"],
+    )
+    assert (config.behavior.name, config.alpha_unit) == ("study_continuations", "unit")
