@@ -103,15 +103,16 @@ def search(name: str, output: Path) -> str:
     records, rule = sweep.finished(), sweep.rule(sweep.done())
     found = taken(name, output)
     lines = [
-        "| texts | probe | layer | rows | alpha | toxic rate | second judge | perplexity | |",
-        "|---|---|---|---:|---:|---:|---:|---:|---|",
+        "| texts | states | probe | layer | rows | alpha | toxic rate | second judge | perplexity | |",
+        "|---|---|---|---|---:|---:|---:|---:|---:|---|",
     ]
     for record in sorted(records, key=_toxic):
         metric = record.metrics
         state = {"pruned": "given up", "failed": f"failed: {record.error}"}.get(record.status, "")
         if found.record is not None and record.cell == found.record.cell:
             state = "taken"
-        keys = [str(record.keys.get(key, "")) for key in ("behavior", "probe", "layer", "top_k", "alpha")]
+        keys = [str(record.keys.get(key, "")) for key in ("probe", "layer", "top_k", "alpha")]
+        keys = [str(record.keys["behavior"]), str(record.keys.get("behavior.pooling", "mean")), *keys]
         values = [
             _moved(metric.get(key_of(one, "selection")))
             for one in ("toxicity/toxic_rate", "toxicity_second/toxic_rate", "perplexity/wikitext2")

@@ -12,6 +12,7 @@ from surgery.errors import InputError
 from sweeps.equal_price.prices import KL, PERPLEXITY, ceilings
 from sweeps.plan.materials import Materials
 from sweeps.plan.plan import Plan
+from sweeps.records.record import swept_keys
 from sweeps.search.search import Search, SearchSettings
 from sweeps.search.search_space import SearchSpace
 
@@ -49,7 +50,15 @@ def method_searches(
     searches = [_search(name, given, spaces, settings, (loader, master, materials)) for name in names]
     if len({experiment.cell.protocol for search in searches for experiment in search.first.experiments}) > 1:
         raise InputError("the methods are measured in different ways; leave the keys of the evaluation out of spaces")
-    return searches
+    return [replace(search, told=(METHOD, *_apart(search, searches), *search.told)) for search in searches]
+
+
+def _apart(search: Search, searches: Sequence[Search]) -> list[str]:
+    """The keys, of those that are not chosen, that tell a variant from others of the same method."""
+    cells = [other.first.experiments[0].cell.keys() for other in searches]
+    own = search.first.experiments[0].cell.keys()
+    alike = [keys for keys in cells if keys[METHOD] == own[METHOD]]
+    return [name for name in swept_keys(alike) if name not in (*search.space.domains, "top_k", "alpha")]
 
 
 def _search(
@@ -77,7 +86,7 @@ def _search(
         objectives, conditions = goals.goals(found.first.choice)
         dearest = ceilings(_prices(found.first, early=True))
         found = replace(found, settings=goals, objectives=objectives, conditions=conditions, ceilings=dearest)
-    return replace(found, name=name, told=(METHOD, *found.told))
+    return replace(found, name=name)
 
 
 def _values(override: Override) -> list[str]:

@@ -139,7 +139,11 @@ class Search:
                 "ranked; leave the keys of the evaluation out of it"
             )
         goals = settings.goals(first.choice)
-        return cls(settings, space, loader, master, first, materials, *goals, told=tuple(first.swept))
+        # What only goes with the value of a key that is chosen tells no more; a group's file is no key of a cell.
+        chosen = {*space.domains, *(key for condition in space.conditions for key in condition.domains)}
+        groups = chosen - first.experiments[0].cell.keys().keys()
+        told = tuple(name for name in first.swept if groups or name in {*chosen, "top_k", "alpha"})
+        return cls(settings, space, loader, master, first, materials, *goals, told=told)
 
     def require_measured(self) -> None:
         """Raises InputError where it is after something, or holds to something, that is not measured."""

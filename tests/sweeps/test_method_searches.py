@@ -49,6 +49,16 @@ def test_what_can_not_be_searched_is_refused_in_a_line(surgery, arguments, tmp_p
 
 
 @pytest.mark.slow
+def test_lines_tell_variants_of_one_method_from_each_other(surgery, arguments) -> None:
+    given = ["method=surgery,surgery_whitened,lora", "layer=last", "alpha=0.1", "hydra.sweeper.n_trials=1"]
+    ran = surgery(*arguments, "experiment=methods", *given)
+    assert ran.code == 0, ran.err
+    told = [line.partition(": ")[0] for line in ran.err.splitlines() if line.startswith("[")]
+    assert sum("probe=adam" in line for line in told) == sum("probe=whitened_logistic" in line for line in told) == 1
+    assert sum("method=lora" in line and "probe" not in line for line in told) == 1
+
+
+@pytest.mark.slow
 def test_a_cell_that_costs_more_than_any_price_is_given_up_and_counts(
     surgery, arguments, monkeypatch, tmp_path
 ) -> None:

@@ -139,6 +139,15 @@ def test_conditional_ranges_are_followed(surgery, arguments, tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_what_goes_with_a_searched_value_is_in_no_line(surgery, arguments) -> None:
+    ran = surgery(*arguments, *SEARCH, "probe=adam,logistic", "alpha=0.1", "top_k=4", GOAL, "hydra.sweeper.n_trials=2")
+    assert ran.code == 0, ran.err
+    told = [line.partition(": ")[0] for line in ran.err.splitlines() if line.startswith("[")]
+    assert len(told) == 2
+    assert all("probe=" in line and "probe.lr" not in line for line in told), told
+
+
+@pytest.mark.slow
 def test_cells_of_a_grid_are_taken_up_and_not_counted(surgery, arguments, calls_of_perplexity, tmp_path) -> None:
     assert surgery(*arguments, "-m", "alpha=1", "top_k=2,3,5").code == 0
     before = len(calls_of_perplexity)
