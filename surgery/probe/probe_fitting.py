@@ -1,13 +1,16 @@
 """Ways to fit a behavior probe to pooled hidden states."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from sklearn.covariance import ledoit_wolf
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
@@ -17,10 +20,13 @@ from surgery.states.pooled_tokens import Pooling
 from surgery.texts.text_split import same_texts, split_texts
 
 FEWEST_TEXTS = 10
+# Of logistic regression by L-BFGS.
+STEPS = 1000
 
 # The paper's (Table 14), which has no weight decay.
 ADAM: dict[str, Any] = {"lr": 1e-4, "epochs": 9, "batch_size": 16, "weight_decay": 0.0}
 
+Array = NDArray[np.floating[Any]]
 Weights = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -77,9 +83,21 @@ def _symmetric(direction: torch.Tensor, offset: float) -> Weights:
     return torch.stack([-direction, direction]) / 2, torch.tensor([-offset, offset]) / 2
 
 
+def _regression(features: Array, labels: NDArray[np.integer[Any]]) -> LogisticRegression:
+    """With scikit-learn's L2 penalty of strength 1; says so where it did not reach its optimum."""
+    with warnings.catch_warnings():
+        # Five lines, about what none of our settings changes.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(max_iter=STEPS).fit(features, labels)
+    if model.n_iter_.max() >= STEPS:
+        what = f"the logistic probe stopped after {STEPS:,} steps, before its optimum; its accuracy is in the record"
+        warnings.warn(what, stacklevel=2)
+    return model
+
+
 def _logistic(features: torch.Tensor, labels: torch.Tensor) -> Weights:
-    """Logistic regression with scikit-learn's L2 penalty of strength 1."""
-    model = LogisticRegression(max_iter=1000).fit(features.numpy(), labels.numpy())
+    """Logistic regression of the states as they are."""
+    model = _regression(features.numpy(), labels.numpy())
     return _symmetric(torch.tensor(model.coef_[0], dtype=torch.float32), float(model.intercept_[0]))
 
 
@@ -98,7 +116,7 @@ def _whitened_logistic(features: torch.Tensor, labels: torch.Tensor) -> Weights:
         what = "the hidden states of each class are all alike, so they can't be whitened; take probe=logistic"
         raise InputError(what) from None
     mean = x.mean(0)
-    model = LogisticRegression(max_iter=1000).fit(solve_triangular(root, (x - mean).T, lower=True).T, y)
+    model = _regression(solve_triangular(root, (x - mean).T, lower=True).T, y)
     direction = solve_triangular(root, model.coef_[0], lower=True, trans="T")
     offset = float(model.intercept_[0] - direction @ mean)
     return _symmetric(torch.tensor(direction, dtype=torch.float32), offset)

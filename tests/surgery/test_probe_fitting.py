@@ -4,6 +4,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from surgery import InputError, fit_probe
+from surgery.probe import probe_fitting
 from surgery.texts.text_split import split_texts
 
 GENERATOR = torch.Generator().manual_seed(3)
@@ -84,6 +85,15 @@ def test_logistic_decides_as_scikit_learn() -> None:
     probe = fit_probe(NOISY, LABELS, "logistic")
     logits = NOISY @ probe.weight.T + probe.bias
     np.testing.assert_allclose(logits[:, 1] - logits[:, 0], reference.decision_function(NOISY.numpy()), atol=1e-4)
+
+
+def test_a_logistic_probe_that_did_not_reach_its_optimum_says_so_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_fitting, "STEPS", 2)
+    with pytest.warns(UserWarning, match="stopped after 2 steps, before its optimum") as told:
+        probe = fit_probe(NOISY, LABELS, "logistic")
+    assert len({str(one.message) for one in told}) == 1
+    assert "\n" not in str(told[0].message)
+    assert probe.weight.isfinite().all()
 
 
 def test_whitened_logistic_is_logistic_regression_of_states_without_their_covariance() -> None:
