@@ -16,6 +16,7 @@ from sweeps.records.sweep import Sweep
 from sweeps.report.write import FIGURES
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import console
+from sweeps.terminal.shown_table import show_table
 
 
 def methods(
@@ -48,17 +49,16 @@ def methods(
 
 def show_methods(found: MethodComparison, to: Console, markdown: bool = False) -> None:
     """Prints the table and what it means."""
-    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     heads, body = lines(found)
-    table = Table(box=box.MARKDOWN if markdown else box.HEAVY_HEAD)
+    table = Table()
     for place, head in enumerate(heads):
         table.add_column(escape(head), justify="left" if place < 3 else "right")
     for place, line in enumerate(body):
         ends = place + 1 < len(body) and body[place + 1][0] != line[0]
         table.add_row(*map(escape, line), end_section=ends and not markdown)
-    to.print(table)
+    show_table(table, to, markdown)
     for sentence in explanation(found):
         to.print(sentence, markup=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from sweeps.records.record import Record
 from sweeps.records.sweep import Sweep
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import console
+from sweeps.terminal.shown_table import show_table
 
 
 def paper(
@@ -29,7 +30,6 @@ def paper(
     output_dir: Output = Path("outputs"),
 ) -> None:
     """A table of the paper, our rows beside its figures, and what of its claims holds in ours; or a figure."""
-    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
@@ -44,14 +44,13 @@ def paper(
     prompt, said = continuations(wanted, rows, folder) if wanted.continuations else ("", None)
     heads, body = lines(wanted, rows, said)
     shown = Table(title=f"{wanted.name}: {wanted.title}", title_justify="left")
-    shown.box = box.MARKDOWN if markdown else box.HEAVY_HEAD
     for index, head in enumerate(heads):
         shown.add_column(head, justify="right" if index else "left")
     for line in body:
         # A model's words are neither markup nor terminal codes.
         shown.add_row(*(escape("".join(c if c.isprintable() else " " for c in text)) for text in line))
     to = console()
-    to.print(shown)
+    show_table(shown, to, markdown)
     to.print("change from the base in brackets, with its paired 95 % interval; the paper's numbers are for LLaMA2-7B")
     if said:
         to.print(f"continuations of: {' '.join(prompt.split())}", markup=False, soft_wrap=True)

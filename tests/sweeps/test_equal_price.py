@@ -300,6 +300,7 @@ def test_the_command_writes_all_of_it_and_says_bad_input_in_a_line(
     made(Path("outputs/runs/x"))
     ran = sweeps("methods", "x", "--csv", "m.csv", "--latex", "m.tex", "--markdown")
     assert ran.code == 0, ran.err
+    assert ran.out.startswith("| at most"), "what reads Markdown ends a table at a line of blanks"
     told = [" ".join(line.split()) for line in ran.out.splitlines()]
     assert any(line.startswith("| perplexity +5 % | lora | the one there is | 0.738 (") for line in told)
     assert len(Path("m.csv").read_text().splitlines()) == 6 * 3 + 1
