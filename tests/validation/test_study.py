@@ -67,3 +67,21 @@ def test_when_its_minutes_are_over_a_sweep_is_interrupted_and_the_tables_are_wri
     assert (elsewhere / "outputs" / "study" / "results" / "search.md").read_text() == "what was measured\n"
     said = capsys.readouterr().out
     assert "0.02 minutes are over" in said and "goes on with\n  surgery --config-dir" in said
+
+
+@pytest.mark.parametrize(("lacks", "dtype"), [(True, "float32"), (False, "bfloat16")])
+def test_models_are_computed_in_float32_where_products_in_bfloat16_are_slow(
+    lacks: bool, dtype: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr(study, "lacks_instructions", lambda _: lacks)
+    assert study.machine() == (dtype, 2)
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(study.Steps, "_run", lambda _, *words, **__: ran.append(words))
+    steps = study.Steps(study.Place("hub", tmp_path, tmp_path, tmp_path, *study.machine()), deadline=0.0)
+    steps.surgery("study-report", "alpha=1")
+    steps.search("study-search", "alpha=1")
+    assert all(f"model.dtype={dtype}" in words for words in ran)
+    # A search asks for one cell after another, so that it names the same ones again.
+    assert ["hydra.launcher.workers=2" in words for words in ran] == [True, False]
