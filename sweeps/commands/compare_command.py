@@ -17,7 +17,7 @@ from sweeps.results.headlines import headline_metrics
 from sweeps.results.pairing import Pairing, pair
 from sweeps.results.protocols import by_protocol, hash_of, what_differs
 from sweeps.terminal.cell_tables import console
-from sweeps.terminal.shown_table import show_table
+from sweeps.terminal.printed_table import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,13 +56,13 @@ def compare(
         best = _chosen(ways[0][protocol], folders[0], named, to), _chosen(ways[1][protocol], folders[1], named, to)
         if best[0] is not None and best[1] is not None:
             rows = _rows([(best[0], best[1])], metrics, folders)
-            show_table(_table(rows, (), (a, b), f"the chosen cells{named}", markdown), to, markdown)
+            print_table(_table(rows, (), (a, b), f"the chosen cells{named}", markdown), to, markdown)
     rows = _rows(pairing.pairs, metrics, folders)
     for protocol in shared:
         alike = [row for row in rows if row[0].protocol == protocol]
         named = f", measured as {hash_of(protocol)}" if len(shared) > 1 else ""
         if alike:
-            show_table(_table(alike, pairing.keys, (a, b), f"cells with equal keys{named}", markdown), to, markdown)
+            print_table(_table(alike, pairing.keys, (a, b), f"cells with equal keys{named}", markdown), to, markdown)
     _tell_the_rest(pairing, (a, b), folders, rows, to)
     if csv is not None:
         _write(csv, rows, pairing.keys)

@@ -16,7 +16,7 @@ from sweeps.records.sweep import Sweep
 from sweeps.report.write import FIGURES
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import console
-from sweeps.terminal.shown_table import show_table
+from sweeps.terminal.printed_table import print_table
 
 
 def methods(
@@ -59,6 +59,6 @@ def show_methods(found: MethodComparison, to: Console, markdown: bool = False) -
     for place, line in enumerate(body):
         ends = place + 1 < len(body) and body[place + 1][0] != line[0]
         table.add_row(*map(escape, line), end_section=ends and not markdown)
-    show_table(table, to, markdown)
+    print_table(table, to, markdown)
     for sentence in explanation(found):
         to.print(sentence, markup=False, soft_wrap=True)

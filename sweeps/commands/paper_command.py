@@ -17,7 +17,7 @@ from sweeps.records.record import Record
 from sweeps.records.sweep import Sweep
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import console
-from sweeps.terminal.shown_table import show_table
+from sweeps.terminal.printed_table import print_table
 
 
 def paper(
@@ -50,7 +50,7 @@ def paper(
         # A model's words are neither markup nor terminal codes.
         shown.add_row(*(escape("".join(c if c.isprintable() else " " for c in text)) for text in line))
     to = console()
-    show_table(shown, to, markdown)
+    print_table(shown, to, markdown)
     to.print("change from the base in brackets, with its paired 95 % interval; the paper's numbers are for LLaMA2-7B")
     if said:
         to.print(f"continuations of: {' '.join(prompt.split())}", markup=False, soft_wrap=True)

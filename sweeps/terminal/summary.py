@@ -9,7 +9,7 @@ from rich.console import Console
 from sweeps.findings.one_sentence import in_one_sentence
 from sweeps.plan.text_notes import chance_notes
 from sweeps.records.choice import Choice
-from sweeps.records.metric import Metric
+from sweeps.records.metric import Metric, half_of
 from sweeps.records.numbers import change, number, powers
 from sweeps.records.record import RESULT, Record, swept_keys
 from sweeps.results.best_cell import Chosen, choose
@@ -114,8 +114,9 @@ def show_choice(found: Chosen, choice: Choice, to: Console) -> None:
     to.print(told, markup=False)
     if found.why:
         to.print(f"  {found.why}", markup=False)
-    to.print("  on the report half:", markup=False)
-    _tell(best, headline_metrics([best]), to)
+    names = headline_metrics([best])
+    to.print(f"  {_on_half(names)}:", markup=False)
+    _tell(best, names, to)
 
 
 def show_front(front: Sequence[Pooled], metrics: list[str], to: Console) -> None:
@@ -124,10 +125,18 @@ def show_front(front: Sequence[Pooled], metrics: list[str], to: Console) -> None
         to.print("no cell qualifies (on the selection half)")
         return
     swept = swept_keys([record.keys for record in front])
-    to.print("no cell is better in every objective (on the selection half) than these; on the report half:")
+    to.print(f"no cell is better in every objective (on the selection half) than these; {_on_half(metrics)}:")
     for record in front:
         to.print(f"  {record.cell} ({_keys(record, swept)})", markup=False)
         _tell(record, metrics, to)
+
+
+def _on_half(names: Sequence[str]) -> str:
+    """Where what is told was measured; a search may measure one half alone."""
+    halves = {half_of(name) for name in names}
+    if halves == {"selection"}:
+        return "on the selection half, since nothing was measured on the other"
+    return "on the report half, and on the selection half where it says so" if len(halves) > 1 else "on the report half"
 
 
 def _keys(row: Pooled, names: list[str]) -> str:

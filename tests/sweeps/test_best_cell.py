@@ -24,7 +24,7 @@ from sweeps.records.record import CONFIG, SAMPLES, Record
 from sweeps.records.samples import write_samples
 from sweeps.results.best_cell import choose
 from sweeps.terminal.progress import Progress
-from sweeps.terminal.summary import told
+from sweeps.terminal.summary import show_choice, told
 
 RATE, TEXT, ABILITY = "toxicity/toxic_rate", "perplexity/story", "lm_eval/average"
 
@@ -69,6 +69,25 @@ def test_the_choice_looks_at_the_selection_half_and_never_at_the_report_half() -
 def test_without_a_selection_half_it_is_said_what_was_looked_at() -> None:
     [record] = [Record("a", "done", metrics=made_metrics({RATE: share(0.8, 0.3)}))]
     assert choose([record], Choice.parse(LOWEST), Path()).half == " on all samples, since it has no selection half"
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        ((RATE, f"selection/{RATE}"), "on the report half:"),
+        ((f"selection/{RATE}",), "on the selection half, since nothing was measured on the other:"),
+    ],
+)
+def test_what_is_told_of_the_chosen_cell_says_on_which_half_it_was_measured(
+    measured: Sequence[str], said: str, tmp_path: Path
+) -> None:
+    edit = {"region": "some rows", "rows_per_layer": {"1": 1}, "base": "f"}
+    metrics = made_metrics({name: share(0.8, 0.3) for name in measured})
+    choice = Choice.parse(LOWEST)
+    found = choose([Record("a", "done", keys={"alpha": 1}, metrics=metrics, edit=edit)], choice, tmp_path)
+    shown = Console(file=io.StringIO(), width=200)
+    show_choice(found, choice, shown)
+    assert said in [line.strip() for line in shown.file.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def show_table(table: "Table", to: "Console", markdown: bool = False) -> None:
+def print_table(table: "Table", to: "Console", markdown: bool = False) -> None:
     """Prints it; as Markdown without the lines of blanks that rich has for edges, since those end a table."""
     from rich import box
 
