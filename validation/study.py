@@ -24,16 +24,16 @@ from surgery.errors import InputError
 from surgery.files.whole_files import written_whole
 from surgery.machine.cpu_numbers import lacks_instructions
 from sweeps.records.record import Record
-from sweeps.records.sweep import Sweep
+from sweeps.records.sweep import Sweep, config_of
 from validation import report
 from validation.fetch import NotThere, catalogue, fetch, models_folder
 from validation.taken_cell import taken
 
 HERE = Path(__file__).parent
 CONF = Path(os.path.relpath(HERE / "conf"))
-# Table 9's rows but the random probe, which the chosen probe must not replace.
+# Table 9's rows but the random probe, which the chosen probe must not replace. One that is ours is run once.
 VARIANTS = (
-    "ours,random_region,highest_subtracted,layer_first,layer_middle,layer_last_but_one,"
+    "ours,random_region,highest_subtracted,layer_first,layer_middle,layer_last_but_one,layer_last,"
     "without_quarter_1,without_quarter_2,without_quarter_3,without_quarter_4"
 )
 # Of Table 2, those that the study is about.
@@ -163,15 +163,20 @@ def machine() -> tuple[str, int]:
     return "float32" if slow else "bfloat16", min(2, os.cpu_count() or 1)
 
 
-def settings_of(record: Record) -> list[str]:
-    """A cell's own settings as overrides, its alpha and layer as the behavior's, so that variants find them there."""
+def settings_of(record: Record, search: Path) -> list[str]:
+    """A cell's own settings as overrides, its alpha and layer as the behavior's, so that variants find them there.
+
+    The layer is named as the paper's tables name it where it has a name, so that a row of theirs is found.
+    """
     keys = record.keys
+    layer = config_of(search / record.cell).get("layer", keys["layer"])
     return [
         f"behavior={keys['behavior']}",
         f"behavior.pooling={keys.get('behavior.pooling', 'mean')}",
         f"behavior.preset.alpha={keys['alpha']}",
-        f"behavior.preset.layer={keys['layer']}",
+        f"behavior.preset.layer={'middle' if layer == 0.5 else layer}",
         f"top_k={keys['top_k']}",
+        f"probe={keys['probe']}",
     ]
 
 
@@ -181,24 +186,22 @@ def detoxification(steps: Steps) -> None:
     model, small = "model=gemma3-270m", QUICK if quick else []
     trials = ["hydra.sweeper.n_trials=2", "hydra.sweeper.prune=false", "probe=mean_difference"] if quick else []
     steps.search(_named(steps, "search"), "experiment=study_search", *trials, *small)
-    best = _best(steps, "search")
-    probe = f"probe={best.keys['probe']}"
+    best, settings = _chosen(steps)
     whole = ["evaluation.samples=2"] if quick else []
-    steps.surgery(_named(steps, "report"), model, "evaluation=study", *settings_of(best), probe, *whole, *small)
+    steps.surgery(_named(steps, "report"), model, "evaluation=study", *settings, *whole, *small)
     if not quick:
         # What does nothing or harm: other probes' texts, and the chosen edit at twice the step.
         for other in ("study_paradetox", "study_goemotions"):
-            rest = [f"behavior={other}", *settings_of(best)[1:]]
-            steps.surgery("study-others", model, *_table(steps), *rest, probe)
+            steps.surgery("study-others", model, *_table(steps), f"behavior={other}", *settings[1:])
         twice = f"behavior.preset.alpha={2 * float(best.keys['alpha']):g}"
-        steps.surgery("study-others", model, *_table(steps), *settings_of(best), twice, probe)
+        steps.surgery("study-others", model, *_table(steps), *settings, twice)
 
 
 def paper(steps: Steps) -> None:
     """The paper's tables on Gemma, with the chosen edit as `ours`."""
-    best, quick = _best(steps, "search"), steps.place.quick
-    probe = f"probe={best.keys['probe']}"
-    table = ["model=gemma3-270m", *_table(steps), *settings_of(best)]
+    quick, (_, settings) = steps.place.quick, _chosen(steps)
+    *others, probe = settings
+    table = ["model=gemma3-270m", *_table(steps), *others]
     variants = "ours,random_region" if quick else VARIANTS
     steps.surgery(_named(steps, "table9"), "experiment=paper/table9", *table, probe, f"variant={variants}")
     if quick:
@@ -207,7 +210,7 @@ def paper(steps: Steps) -> None:
     steps.surgery("study-table10", "experiment=paper/table10", *table, probe)
     steps.surgery("study-table11", "experiment=paper/table11", *table, probe, f"region.component={COMPONENTS}")
     steps.surgery("study-table2", "experiment=paper/table2", *table, probe, f"method={METHODS}")
-    steps.surgery("study-table13", "experiment=paper/table13", "model=gemma3-270m", *settings_of(best), probe)
+    steps.surgery("study-table13", "experiment=paper/table13", "model=gemma3-270m", *settings)
 
 
 def jailbreaks(steps: Steps) -> None:
@@ -238,10 +241,9 @@ def whole(steps: Steps) -> None:
     """The chosen cell on more: WikiText-2 whole, 25 samples a prompt, every question of the tasks. For a GPU."""
     if steps.place.quick:
         return
-    best = _best(steps, "search")
+    _, settings = _chosen(steps)
     more = ["evaluation.text=wikitext2.txt", "evaluation.samples=25", "evaluation.questions=null"]
-    probe = f"probe={best.keys['probe']}"
-    steps.surgery("study-whole", "model=gemma3-270m", "evaluation=study", *settings_of(best), probe, *more)
+    steps.surgery("study-whole", "model=gemma3-270m", "evaluation=study", *settings, *more)
 
 
 PARTS = ("detoxification", "paper", "jailbreaks")
@@ -257,18 +259,21 @@ def _named(steps: Steps, name: str) -> str:
     return f"study-quick-{name}" if steps.place.quick else f"study-{name}"
 
 
-def _best(steps: Steps, name: str) -> Record:
-    """The cell to go on with; of a quick run, whose few prompts can break every limit, the first that is done."""
-    name, output = _named(steps, name), steps.place.output
-    found = taken(name, output)
+def _chosen(steps: Steps) -> tuple[Record, list[str]]:
+    """The search's cell to go on with, and its settings.
+
+    Of a quick run, whose few prompts can break every limit, the first that is done.
+    """
+    name, output = _named(steps, "search"), steps.place.output
+    sweep, found = Sweep.named(name, output), taken(name, output)
     if found.why:
         print(found.why, flush=True)
-    if found.record is not None:
-        return found.record
-    done = Sweep.named(name, output).done()
-    if steps.place.quick and done:
-        return done[0]
-    raise InputError(f"the search '{name}' found no cell to go on with: {found.why}")
+    record = found.record
+    if record is None and steps.place.quick:
+        record = next(iter(sweep.done()), None)
+    if record is None:
+        raise InputError(f"the search '{name}' found no cell to go on with: {found.why}")
+    return record, settings_of(record, sweep.folder)
 
 
 def run(place: Place, parts: Sequence[str], minutes: float) -> None:

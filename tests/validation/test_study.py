@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.records.record import Record
 from validation import study
 from validation.fetch import NotThere
 
@@ -85,3 +86,13 @@ def test_models_are_computed_in_float32_where_products_in_bfloat16_are_slow(
     assert all(f"model.dtype={dtype}" in words for words in ran)
     # A search asks for one cell after another, so that it names the same ones again.
     assert ["hydra.launcher.workers=2" in words for words in ran] == [True, False]
+
+
+@pytest.mark.parametrize(("given", "named"), [(0.5, "middle"), ("last", "last"), (0.75, "0.75")])
+def test_a_searched_layer_is_named_as_the_papers_rows_name_it(given: object, named: str, tmp_path: Path) -> None:
+    keys = {"behavior": "x", "alpha": 2.5, "layer": 9, "top_k": 54, "probe": "logistic"}
+    (tmp_path / "cell").mkdir()
+    (tmp_path / "cell" / "config.yaml").write_text(f"layer: {given}\n")
+    settings = study.settings_of(Record("cell", "done", keys=keys), tmp_path)
+    assert f"behavior.preset.layer={named}" in settings
+    assert {"behavior.preset.alpha=2.5", "top_k=54", "probe=logistic", "behavior.pooling=mean"} <= set(settings)
