@@ -54,7 +54,7 @@ def test_when_its_minutes_are_over_a_sweep_is_interrupted_and_the_tables_are_wri
     programs.mkdir()
     for name, lines in {
         "python": ["exit 0"],
-        "surgery": ["trap 'touch interrupted; exit 130' INT", "while true; do sleep 0.05; done"],
+        "surgery": ["trap '' INT", "trap 'touch interrupted; exit 143' TERM", "while true; do sleep 0.05; done"],
     }.items():
         (programs / name).write_text("\n".join(["#!/bin/bash", *lines]))
         (programs / name).chmod(0o755)
