@@ -5,6 +5,7 @@ __all__ = [
     "latex_text",
     "library_output",
     "output",
+    "printed_table",
     "progress",
     "summary",
     "sweep_log",

@@ -77,6 +77,11 @@ def test_its_store_serves_cells_that_are_run_again(kept, surgery) -> None:
     for cell, record in after.items():
         # An earlier version did not tell how large a step an edit is.
         assert (record["edit"].pop("step", None) is not None) == (record["keys"]["method"] == "surgery")
+        # It added what a bootstrap had not seen to the perplexity, and not to the loss that this is a function of.
+        for name, metric in record["metrics"].items():
+            if name.startswith("perplexity/"):
+                earlier = before[cell]["metrics"][name]
+                assert metric.pop("ci95") == pytest.approx(earlier.pop("ci95"), rel=0.01)
         for part in ("metrics", "edit", "probe", "keys", "protocol", "store", "model"):
             assert record[part] == before[cell][part], (cell, part)
     now = {path.relative_to(kept.parents[1]) for path in (kept.parents[1] / "store").glob("[!w]*/[!.]*")}
