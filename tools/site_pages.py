@@ -14,7 +14,7 @@ from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).parents[1]
-OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "validation/README.md", "validation/results/*.md")
+OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "validation/README.md", "validation/results/**/*.md")
 
 
 def on_config(config: MkDocsConfig) -> None:
