@@ -111,8 +111,9 @@ def search(name: str, output: Path) -> str:
         state = {"pruned": "given up", "failed": f"failed: {record.error}"}.get(record.status, "")
         if found.record is not None and record.cell == found.record.cell:
             state = "taken"
-        keys = [str(record.keys.get(key, "")) for key in ("probe", "layer", "top_k", "alpha")]
-        keys = [str(record.keys["behavior"]), str(record.keys.get("behavior.pooling", "mean")), *keys]
+        told_keys = {"behavior.pooling": "mean", **record.keys}
+        named = ("behavior", "behavior.pooling", "probe", "layer", "top_k", "alpha")
+        keys = [str(told_keys.get(key, "")) for key in named]
         values = [
             _moved(metric.get(key_of(one, "selection")))
             for one in ("toxicity/toxic_rate", "toxicity_second/toxic_rate", "perplexity/wikitext2")

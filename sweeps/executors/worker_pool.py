@@ -71,7 +71,9 @@ def worker_environments(workers: int | None, gpus_per_worker: int, gpus: Sequenc
     require_whole("gpus_per_worker", gpus_per_worker, 0)
     # None of their own: they see all, as workers of an engine that is a server have it.
     if not gpus or not gpus_per_worker:
-        return [_share_of_cores(workers or 1) if not gpus else {} for _ in range(workers or 1)]
+        count = workers or 1
+        added = {} if gpus else _share_of_cores(count)
+        return [dict(added) for _ in range(count)]
     most = len(gpus) // gpus_per_worker
     count = most if workers is None else workers
     if count > most or not count:

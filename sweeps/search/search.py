@@ -142,8 +142,8 @@ class Search:
         # What only goes with the value of a key that is chosen tells no more; a group's file is no key of a cell.
         chosen = {*space.domains, *(key for condition in space.conditions for key in condition.domains)}
         groups = chosen - first.experiments[0].cell.keys().keys()
-        told = tuple(name for name in first.swept if groups or name in {*chosen, "top_k", "alpha"})
-        return cls(settings, space, loader, master, first, materials, *goals, told=told)
+        told = first.swept if groups else [name for name in first.swept if name in {*chosen, "top_k", "alpha"}]
+        return cls(settings, space, loader, master, first, materials, *goals, told=tuple(told))
 
     def require_measured(self) -> None:
         """Raises InputError where it is after something, or holds to something, that is not measured."""
