@@ -47,6 +47,19 @@ def test_what_a_family_does_to_its_logits_is_done(monkeypatch: pytest.MonkeyPatc
     assert max(float(piece.abs().max()) for piece in in_pieces(model, monkeypatch)) <= 0.01
 
 
+def test_a_cpu_gets_what_its_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model("llama")
+    with torch.no_grad():
+        expected = model(IDS, use_cache=False).logits[ROWS, COLUMNS]
+    monkeypatch.setattr(position_logits, "CACHED", 2 * 4 * expected.shape[-1])
+    with torch.no_grad():
+        at_once = list(position_logits.position_logits(model, {"input_ids": IDS}, ROWS, COLUMNS))
+    assert [len(piece) for piece in at_once] == [2, 2, 2, 1]
+    assert torch.equal(torch.cat(at_once), expected)
+    # Of what the head is run on at once.
+    assert [len(piece) for piece in in_pieces(model, monkeypatch)] == [2, 1, 2, 1, 1]
+
+
 class LooksAtTheSequence(LlamaForCausalLM):
     """Adds to a position's logits those of the position before it, so that a position alone is not enough."""
 
