@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from transformers.utils.generic import ModelOutput
 
-# What the logits of a batch may take at most, with their logarithms; up to here they are made at once.
+# What the logits of a batch may take at most, with copies; up to here they are made at once.
 AT_ONCE = 256 * 2**20
 # Copies of the logits beside those of the head, in float32: their capped or scaled values, logarithms, a reader's own.
+# A CPU's readers get few at a time.
 COPIES = 3
+COPIES_ON_A_CPU = 1
 # What a CPU's caches hold of the float32 copy that readers make: logarithms of 73 rows of 262,144 took 2 to 3 times as
 # long at once as 8 rows at a time, which memory is not asked for anew each time (two cores of an AMD EPYC).
 CACHED = 8 * 2**20
@@ -72,7 +74,8 @@ def _made(
 
 def _logits_bytes(model: PreTrainedModel) -> int:
     """Bytes that a position's logits take."""
-    return int(model.config.get_text_config().vocab_size) * (model.dtype.itemsize + 4 * COPIES)
+    copies = COPIES_ON_A_CPU if model.device.type == "cpu" else COPIES
+    return int(model.config.get_text_config().vocab_size) * (model.dtype.itemsize + 4 * copies)
 
 
 def _body(model: PreTrainedModel) -> torch.nn.Module:
