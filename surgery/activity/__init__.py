@@ -2,7 +2,6 @@
 
 __all__ = [
     "attention_outputs",
-    "gate_activity",
     "gate_inputs",
     "input_norms",
     "module_outputs",

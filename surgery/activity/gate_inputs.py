@@ -62,6 +62,6 @@ def mean_gate_inputs(
         raise InputError("there are no texts to take the gates' inputs of")
     reading = reading_of_texts(model, max_length, chat)
     found = mean_over_texts(
-        model, tokenizer, texts, locate(model, "gate_proj"), reading, take="inputs", progress=progress
+        model, tokenizer, texts, locate(model, "gate_proj"), reading, inputs=True, progress=progress
     )
     return GateInputs({home.parameter: mean for home, mean in found.items()})

@@ -1,7 +1,6 @@
 """What modules read or put out on average: the mean over the tokens of each text, then over texts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -13,8 +12,6 @@ from surgery.states.hidden_states import mean_over_tokens
 from surgery.states.text_batches import encode_texts, run_on_texts
 from surgery.tokens.encoding import Reading, padding_id
 
-Taken = Literal["outputs", "inputs", "magnitudes"]
-
 
 def mean_over_texts(
     model: PreTrainedModel,
@@ -23,7 +20,7 @@ def mean_over_texts(
     homes: Sequence[Rows],
     reading: Reading,
     *,
-    take: Taken = "outputs",
+    inputs: bool = False,
     tokens_per_batch: int | None = None,
     progress: bool = False,
 ) -> dict[Rows, torch.Tensor]:
@@ -33,7 +30,7 @@ def mean_over_texts(
         texts: n texts; each needs at least one token.
         homes: of the rows whose modules are read.
         reading: how the texts are read.
-        take: what the modules put out; what they read, [in]; or the absolute value of what they put out.
+        inputs: take what the modules read, [in], in place of what they put out.
         tokens_per_batch: budget of a batch, padding counted; None is found from the model and its device.
         progress: show a bar with the time that is left.
 
@@ -46,7 +43,7 @@ def mean_over_texts(
         model,
         encoded,
         padding_id(model, tokenizer),
-        lambda inputs: _pooled(model, inputs, homes, take),
+        lambda batch: _pooled(model, batch, homes, inputs),
         BatchBudget.of(model, "hidden_states", tokens_per_batch),
         description="means of modules",
         progress=progress,
@@ -57,17 +54,16 @@ def mean_over_texts(
 
 
 def _pooled(
-    model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], homes: Sequence[Rows], take: Taken
+    model: PreTrainedModel, batch: Mapping[str, torch.Tensor], homes: Sequence[Rows], inputs: bool
 ) -> dict[Rows, torch.Tensor]:
     """The mean over each text's tokens, [b, out] a home."""
     found: dict[Rows, torch.Tensor] = {}
 
     def keeping(home: Rows) -> Callable[[torch.Tensor], None]:
         def read(values: torch.Tensor) -> None:
-            of_tokens = values.abs() if take == "magnitudes" else values
-            found[home] = mean_over_tokens(of_tokens, inputs["attention_mask"]).cpu()
+            found[home] = mean_over_tokens(values, batch["attention_mask"]).cpu()
 
         return read
 
-    read_outputs(model, inputs, {home: keeping(home) for home in homes}, take == "inputs")
+    read_outputs(model, batch, {home: keeping(home) for home in homes}, inputs)
     return found

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
@@ -23,17 +22,9 @@ from surgery.model.fingerprints import pop_edit, push_edit, require_base, tensor
 from surgery.model.offload import Weights
 from surgery.region.region import Region
 from surgery.region.row_norms import row_norms
-from surgery.rows.rows import Rows, read_rows, split_by_home, write_rows
+from surgery.rows.rows import Rows, read_rows, write_rows
 
 FORMAT = "surgery.edit/1"
-
-
-class _Part(NamedTuple):
-    """Rows of a region that lie in one parameter, and the vector that each is given."""
-
-    home: Rows
-    rows: torch.Tensor
-    vector: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +32,7 @@ class Edit:
     """Direction, alpha and region.
 
     Attributes:
-        direction: float32 [d], or [l, d]: one for each of the region's layers, lowest first; kept as it was given.
+        direction: float32 [d]; kept as it was given.
         alpha: any finite number but 0; negative moves toward the behavior.
         region: the rows, and the model they were ranked in.
         alpha_unit: `raw` adds alpha·direction, as the paper does; `unit` adds alpha·direction/‖direction‖, so that
@@ -57,16 +48,14 @@ class Edit:
         require_alpha(self.alpha)
         if self.alpha_unit not in ALPHA_UNITS:
             raise InputError(f"alpha_unit={self.alpha_unit} is unknown; it is one of {', '.join(ALPHA_UNITS)}")
-        norm = self.direction.float().norm(dim=-1)
-        if self.direction.dim() not in (1, 2) or not norm.isfinite().all() or (norm == 0).any():
-            raise InputError("the direction must be a vector [d] that is finite and not zero, or one a layer")
-        if self.direction.dim() == 2 and len(self.direction) != len(self.region.layers):
-            raise InputError(f"there are {len(self.direction)} directions for {len(self.region.layers)} layers")
+        norm = self.direction.float().norm()
+        if self.direction.dim() != 1 or not norm.isfinite() or norm == 0:
+            raise InputError("the direction must be a vector [d] that is finite and not zero")
 
     def __repr__(self) -> str:
         """One line: what is added to which rows of which model."""
         said = " at norm 1" if self.alpha_unit == "unit" else ""
-        what = f"{self.alpha:g} x direction{list(self.direction.shape)}{said}"
+        what = f"{self.alpha:g} x direction[{len(self.direction)}]{said}"
         return f"<Edit {self.fingerprint}: {what}, {self.region.how}, model {self.base_fingerprint}>"
 
     @property
@@ -76,10 +65,10 @@ class Edit:
 
     @property
     def vector(self) -> torch.Tensor:
-        """What is added to each row, float32 [d] or [l, d]."""
+        """What is added to each row, float32 [d]."""
         direction = self.direction.float()
         if self.alpha_unit == "unit":
-            direction = direction / direction.norm(dim=-1, keepdim=True)
+            direction = direction / direction.norm()
         return self.alpha * direction
 
     @property
@@ -123,8 +112,8 @@ class Edit:
 
         None stands for a parameter whose original lies in a file.
         """
-        changes = []
-        for home, rows, vector in self._parts():
+        changes, vector = [], self.vector
+        for home, rows in self._parts():
             if weights.shape(home.parameter) != home.shape:
                 raise InputError(f"the model has no {home.parameter} of shape {list(home.shape)}")
             on_disk = weights.on_disk(home.parameter)
@@ -139,12 +128,8 @@ class Edit:
         It tells how large a step an alpha is, across models, layers, probes and units. Infinite where most of these
         rows are zero.
         """
-        norms = row_norms(model, self.region)
-        vectors = self.vector.expand(len(self.region.layers), -1)
-        added = [
-            vector.norm().expand(len(norms[layer])) for layer, vector in zip(self.region.layers, vectors, strict=True)
-        ]
-        return float(torch.cat(added).quantile(0.5) / torch.cat(list(norms.values())).quantile(0.5))
+        norms = torch.cat(list(row_norms(model, self.region).values()))
+        return float(self.vector.norm() / norms.quantile(0.5))
 
     @property
     def rank(self) -> int:
@@ -158,24 +143,25 @@ class Edit:
             InputError: for experts in one tensor, which is no module's matrix; for a vector of another length than the
                 rows, or one that is infinite.
         """
-        if not self.vector.isfinite().all():
+        vector = self.vector.cpu()
+        if not vector.isfinite().all():
             raise InputError(f"alpha={self.alpha} makes the added vector infinite in float32; take a smaller alpha")
-        for home, rows, vector in self._parts():
+        for home, rows in self._parts():
             module_of(home.parameter, home.layer, home.shape)
             mask = torch.zeros(home.shape[home.axis])
             mask[home.start + home.step * rows.cpu()] = 1
-            a, b = (vector.cpu(), mask) if home.axis == 0 else (mask, vector.cpu())
+            a, b = (vector, mask) if home.axis == 0 else (mask, vector)
             yield Factors(home.parameter, home.layer, a.unsqueeze(0), b.unsqueeze(1))
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """{parameter it changes: its shape}; raises InputError for a direction of another length than the rows."""
-        return {home.parameter: home.shape for home, *_ in self._parts()}
+        return {home.parameter: home.shape for home, _ in self._parts()}
 
     def change(self, parameter: str, weight: torch.Tensor) -> Mapping[int, RowChange]:
         """Changes one parameter's values in place; see `surgery.changes.factors.Factored`."""
         return {
-            home.layer: add_to_rows(home.view(weight), rows, vector, parameter)
-            for home, rows, vector in self._parts()
+            home.layer: add_to_rows(home.view(weight), rows, self.vector, parameter)
+            for home, rows in self._parts()
             if home.parameter == parameter
         }
 
@@ -183,15 +169,14 @@ class Edit:
         """Its settings, as JSON can hold them."""
         return {"alpha": self.alpha, "alpha_unit": self.alpha_unit, "component": self.region.component}
 
-    def _parts(self) -> Iterator[_Part]:
-        vectors = self.vector.expand(len(self.region.layers), -1)
-        for layer, vector in zip(self.region.layers, vectors, strict=True):
-            for home, rows in split_by_home(self.region.homes[layer], self.region.rows[layer]):
-                if len(vector) != home.width:
-                    raise InputError(
-                        f"the direction has {len(vector)} entries, but {home.parameter} has shape {list(home.shape)}"
-                    )
-                yield _Part(home, rows, vector)
+    def _parts(self) -> Iterator[tuple[Rows, torch.Tensor]]:
+        for home, rows in self.region.parts():
+            if len(self.direction) != home.width:
+                raise InputError(
+                    f"the direction has {len(self.direction)} entries, but {home.parameter} has shape "
+                    f"{list(home.shape)}"
+                )
+            yield home, rows
 
     def save(self, path: str | Path) -> None:
         """Writes a safetensors file, whole or not at all."""

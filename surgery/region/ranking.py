@@ -34,7 +34,6 @@ class RowRanking:
         cosine: its cosine with the direction, float32 [n], ascending. A row of zeros counts as cosine 0.
         homes: {layer: where its rows live}; a layer's rows are numbered through its homes.
         component, model_fingerprint: what was ranked.
-        order: what the order is of, in words, where it is of more than the cosine.
     """
 
     layer: torch.Tensor
@@ -43,7 +42,6 @@ class RowRanking:
     homes: Mapping[int, Homes]
     component: str
     model_fingerprint: str
-    order: str = "cosine"
 
     def __len__(self) -> int:
         return self.cosine.numel()
@@ -62,20 +60,6 @@ class RowRanking:
         homes = {layer: home for layer, home in self.homes.items() if layer in layers}
         return replace(self, layer=self.layer[keep], row=self.row[keep], cosine=self.cosine[keep], homes=homes)
 
-    def weighted(self, weights: Mapping[int, torch.Tensor], order: str) -> "RowRanking":
-        """The rows in the order of their cosine times a weight, lowest first.
-
-        Args:
-            weights: {layer: [its rows]}, each above 0 and finite.
-            order: what that is, in words.
-        """
-        weight = torch.empty(len(self), dtype=torch.float64)
-        for layer in self.homes:
-            at = self.layer == layer
-            weight[at] = weights[layer].double()[self.row[at]]
-        by = (self.cosine.double() * weight).argsort(stable=True)
-        return replace(self, layer=self.layer[by], row=self.row[by], cosine=self.cosine[by], order=order)
-
     def lowest(self, top_k: int, per_layer: bool = False) -> Region:
         """The `top_k` rows most opposed to the direction (Equation 2).
 
@@ -84,11 +68,11 @@ class RowRanking:
             per_layer: give every layer an equal part of `top_k` (the first layers one more where it does not
                 divide) in place of one global order.
         """
-        return self._region(torch.arange(len(self)), top_k, per_layer, f"lowest {self.order}")
+        return self._region(torch.arange(len(self)), top_k, per_layer, "lowest cosine")
 
     def highest(self, top_k: int, per_layer: bool = False) -> Region:
         """The `top_k` rows most aligned with the direction (Table 9, "max cosine")."""
-        return self._region(torch.arange(len(self)).flip(0), top_k, per_layer, f"highest {self.order}")
+        return self._region(torch.arange(len(self)).flip(0), top_k, per_layer, "highest cosine")
 
     def random(self, top_k: int, seed: int = 0, per_layer: bool = False) -> Region:
         """`top_k` rows drawn without regard to the cosine (Table 9, "random region")."""
@@ -191,7 +175,7 @@ def _unit(direction: torch.Tensor, component: str, width: int) -> torch.Tensor:
 @torch.no_grad()
 def rank_rows(
     model: PreTrainedModel,
-    direction: torch.Tensor | Mapping[int, torch.Tensor],
+    direction: torch.Tensor,
     component: str = "gate_proj",
     layers: Collection[int] | None = None,
 ) -> RowRanking:
@@ -199,7 +183,7 @@ def rank_rows(
 
     Args:
         model: the model; its weights are read where they lie.
-        direction: [d], of any norm above 0; or {layer: one of its own}, and only these layers are ranked.
+        direction: [d], of any norm above 0.
         component: which matrix; `gate_proj` is the paper's, Table 11 compares the others.
         layers: only these layers; None for all.
 
@@ -208,17 +192,12 @@ def rank_rows(
             no such component; when rows hold NaN.
     """
     homes = locate(model, component)
-    if isinstance(direction, Mapping):
-        if missing := sorted(set(direction) - {home.layer for home in homes}):
-            raise InputError(f"there is a direction for layer {missing[0]}, which has no {component}")
-        homes = tuple(home for home in homes if home.layer in direction)
     weights = Weights(model)
+    unit = _unit(direction, component, homes[0].width)
     cosine = []
     for home in homes:
         view = home.view(weights[home.parameter])
-        own = direction[home.layer] if isinstance(direction, Mapping) else direction
-        unit = _unit(own, component, home.width).to(view.device)
-        cosine += [_cosines(vectors, unit).cpu() for vectors in view]
+        cosine += [_cosines(vectors, unit.to(view.device)).cpu() for vectors in view]
     flat = torch.cat(cosine)
     if flat.isnan().any():
         raise InputError(f"{int(flat.isnan().sum())} {component} rows of the model hold NaN")

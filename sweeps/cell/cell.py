@@ -1,7 +1,7 @@
 """One experiment, fully resolved and validated."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -29,7 +29,7 @@ class Cell:
         texts_fingerprint, probe_fingerprint: likewise (the last for a probe from a file).
         evaluation: the identities of what is measured, by name.
         earlier: fingerprints of what its `composition` applies first, oldest first.
-        layers: what `method.layers` stands for, or with `probe.per_layer` those that rows are chosen from; else empty.
+        layers: what `method.layers` stands for; empty where the method takes none.
         pairs_fingerprint: of the pairs of texts that `method.pairs` names.
         engine_version: of an engine that is a server; None for the library that the record names anyway.
     """
@@ -84,8 +84,7 @@ class Cell:
             "texts": self.texts_identity(),
             **self.pooling_identity(),
             "probe": settings.probe.identity() | {"fingerprint": self.probe_fingerprint},
-            **({"probe.per_layer": True} if settings.probe.per_layer else {}),
-            **({"region": settings.region.identity(), "top_k": self.top_k} if settings.method.needs.region else {}),
+            **({"region": asdict(settings.region), "top_k": self.top_k} if settings.method.needs.region else {}),
             "method": settings.method.identity(),
             **({"method.layers": list(self.layers)} if self.layers else {}),
             **({"pairs": self.pairs_fingerprint} if self.pairs_fingerprint else {}),
@@ -122,8 +121,7 @@ class Cell:
     @property
     def probed_layers(self) -> set[int]:
         """The layers that have a probe."""
-        a_layer = self.settings.method.needs.probe_a_layer or self.settings.probe.per_layer
-        return self.read_layers if a_layer else {self.layer}
+        return self.read_layers if self.settings.method.needs.probe_a_layer else {self.layer}
 
     def texts_identity(self) -> list[Any]:
         """What the model is shown of the behavior: the texts, cut; in its chat template on which date and with what."""
@@ -160,8 +158,6 @@ class Cell:
             **{f"behavior.{name}": value for name, value in self.pooling_identity().items()},
         }
         keys |= {f"method.{name}": value for name, value in _flat(settings.method.told())}
-        if settings.probe.per_layer:
-            keys["probe.per_layer"] = True
         if settings.method.needs.layers:
             keys["method.layers"] = ",".join(map(str, self.layers))
         if settings.method.pairs is not None:
@@ -170,7 +166,7 @@ class Cell:
             keys["composition"] = "+".join(self.earlier)
         if self.engine_told is not None:
             keys["engine"] = self.engine_told
-        for group, ignored in ((settings.probe, ("method", "path", "per_layer")), (settings.region, ("rule",))):
+        for group, ignored in ((settings.probe, ("method", "path")), (settings.region, ("rule",))):
             name = "probe" if group is settings.probe else "region"
             if name == "region" and not has_region:
                 continue

@@ -19,7 +19,6 @@ class Needs:
 
     Attributes:
         region: it edits the rows of a region; others know no `region` and no `top_k`.
-        adds_to_rows: it is Equation 3, so that `probe.per_layer` means something.
         components: those whose rows that region may hold; empty: any.
         probe: a probe decides what it does to the model; fine-tuning looks at the texts alone.
         numbers: those of NUMBERS, and of KERNELS, that it takes.
@@ -33,7 +32,6 @@ class Needs:
     """
 
     region: bool = False
-    adds_to_rows: bool = False
     components: tuple[str, ...] = ()
     probe: bool = True
     numbers: tuple[str, ...] = ()
@@ -50,7 +48,7 @@ MLP = ("gate_proj", "up_proj", "down_proj")
 
 # Each is a file of this name in its room.
 METHODS: Mapping[str, Needs] = {
-    "surgery": Needs(region=True, adds_to_rows=True, adapter=True),
+    "surgery": Needs(region=True, adapter=True),
     "feature_subtraction": Needs(),
     "activation_addition": Needs(),
     "directional_ablation": Needs(),

@@ -117,11 +117,7 @@ class BehaviorSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class ProbeSettings:
-    """How the probe is fitted; the numbers of `adam` are unset for methods that have none.
-
-    Attributes:
-        per_layer: each layer that rows are chosen from has a probe of its own, which ranks them and is added to them.
-    """
+    """How the probe is fitted; the numbers of `adam` are unset for methods that have none."""
 
     method: Literal["adam", "logistic", "whitened_logistic", "mean_difference", "random", "file"]
     test_share: Share
@@ -130,31 +126,21 @@ class ProbeSettings:
     batch_size: PositiveInt | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     path: str | None = None
-    per_layer: bool = False
 
     def identity(self) -> dict[str, Any]:
-        """What decides how one probe is fitted; whether each layer has one is told by the cell."""
-        return {name: value for name, value in asdict(self).items() if name not in ("path", "per_layer")}
+        """All but the path, whose content counts."""
+        return {name: value for name, value in asdict(self).items() if name != "path"}
 
 
 @dataclass(frozen=True, config=STRICT)
 class RegionSettings:
-    """Which rows are chosen.
-
-    Attributes:
-        activity: the power of a row's activity that its cosine is multiplied by before rows are ranked.
-    """
+    """Which rows are chosen."""
 
     rule: Literal["lowest", "highest", "random"]
     component: Literal["gate_proj", "up_proj", "down_proj", "q_proj", "k_proj", "v_proj", "o_proj"]
     layers: list[PositiveInt] | None
     exclude_quarter: Literal[1, 2, 3, 4] | None
     per_layer: bool
-    activity: Annotated[float, Field(ge=-4, le=4)] | None = None
-
-    def identity(self) -> dict[str, Any]:
-        """All of it; what came later is told where it is set."""
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("activity", None)}
 
 
 @dataclass(frozen=True, config=STRICT)

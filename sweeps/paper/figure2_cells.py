@@ -62,15 +62,13 @@ def behaviors_of(folder: Path, done: Sequence[Record]) -> list[Behavior]:
         done: its finished cells.
 
     Raises:
-        InputError: when no cell is one of surgery along one probe on gate rows, several are one behavior's and the
-            rule chooses none, a cell measured no behavior or no task, or the cells are of several models; no model is
-            loaded for that.
+        InputError: when no cell is one of surgery on gate rows, several are one behavior's and the rule chooses none,
+            a cell measured no behavior or no task, or the cells are of several models; no model is loaded for that.
     """
     groups: dict[str, list[Record]] = {}
     for record in done:
         settings = settings_of(folder / record.cell)
         surgery = record.keys.get("method", "surgery") == "surgery"
-        surgery = surgery and not settings.get("probe.per_layer")  # it has no one direction
         if surgery and settings.get("region.component", "gate_proj") == "gate_proj":
             groups.setdefault(str(settings.get("behavior.name")), []).append(record)
     if not groups:

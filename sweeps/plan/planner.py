@@ -145,16 +145,6 @@ def _require_method(settings: Settings) -> None:
             f"method={method.name} needs rows of {' or '.join(method.needs.components)}, "
             f"and region.component is {component}"
         )
-    if method.needs.region and settings.region.activity is not None and component != "gate_proj":
-        raise InputError(
-            f"region.activity is of how gates react, so it needs rows of gate_proj, and region.component is {component}"
-        )
-    if settings.probe.per_layer and (not method.needs.adds_to_rows or settings.probe.method in ("file", "random")):
-        raise InputError(
-            "probe.per_layer=true fits a probe to each layer's texts and adds it to the layer's rows, as "
-            f"method=surgery can with a probe that is fitted, and not method={method.name} with "
-            f"probe={settings.probe.method}"
-        )
     if method.needs.probe_a_layer and settings.probe.method == "file":
         raise InputError(
             f"method={method.name} fits a probe at each of its layers, and probe=file has one; "
@@ -188,7 +178,7 @@ def _experiment(settings: Settings, values: dict[str, Any], command: str, materi
         probe_fingerprint=probe.fingerprint if probe else None,
         evaluation=dict(evaluators.identities) | {"probe_loss": probe_loss},
         earlier=tuple(one.fingerprint for one in earlier),
-        layers=tuple(layers) if settings.probe.per_layer else method_layers(settings, depth),
+        layers=method_layers(settings, depth),
         pairs_fingerprint=pairs.fingerprint if pairs else None,
         engine_version=materials.engine_version(settings),
     )

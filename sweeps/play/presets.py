@@ -109,10 +109,9 @@ class Presets:
         done = sweep.some_done()
         edits = [one for one in in_order(done) if one.keys.get("method", METHOD) == METHOD]
         configs = {one.cell: require_config(sweep.folder / one.cell) for one in edits}
-        plain = [one for one in edits if _is_plain(configs[one.cell])]
-        playable = [one for one in plain if one.older_identity is None]
+        playable = [one for one in edits if one.older_identity is None]
         if not playable:
-            why = plain[0].older_identity if plain else f"its cells are of other methods than plain {METHOD}"
+            why = edits[0].older_identity if edits else f"its cells are of other methods than {METHOD}"
             raise InputError(f"sweep '{sweep.name}' has no cell to play with: {why}")
         best, notes = _best(sweep, done)
         asked = named_cell(start, sweep, done).cell if start else best
@@ -142,11 +141,6 @@ def _best(sweep: Sweep, done: Sequence[Record]) -> tuple[str | None, list[str]]:
         return None, ["no cell is chosen: the cells have no one rule, or were not all measured the same way"]
     found = choose(done, rule, sweep.folder)
     return (found.best.cell, []) if found.best else (None, [found.why])
-
-
-def _is_plain(config: Mapping[str, Any]) -> bool:
-    """Whether rows are ranked by their cosine alone and all get one vector, as the sliders have it."""
-    return not any((config["probe"].get("per_layer"), config["region"].get("activity")))
 
 
 def _model(record: Record, config: Mapping[str, Any]) -> list[Any]:

@@ -8,7 +8,6 @@ from sweeps.plan.experiment import Experiment
 
 # Raised when a stage makes something else from the same settings than before.
 VERSIONS = {
-    "activity": 1,
     "trained": 4,
     "hidden_states": 4,
     "probe": 3,
@@ -61,24 +60,14 @@ def trained_identity(cell: Cell, probe_fingerprint: str | None = None) -> dict[s
     }
 
 
-def ranking_identity(cell: Cell, probe: str | list[str]) -> dict[str, Any]:
-    """Of the order of all rows by their cosine with a probe's direction; no other setting counts.
-
-    Args:
-        probe: its fingerprint; or those of the probes of several layers.
-    """
+def ranking_identity(cell: Cell, probe_fingerprint: str) -> dict[str, Any]:
+    """Of the order of all rows by their cosine with a probe's direction; no other setting counts."""
     return {
         "version": VERSIONS["ranking"],
         "model": [cell.subject_fingerprint, cell.settings.model.dtype],
         "component": cell.settings.region.component,
-        "probe": probe,
+        "probe": probe_fingerprint,
     }
-
-
-def activity_identity(cell: Cell) -> dict[str, Any]:
-    """Of how strongly gates react to the training texts that are to keep."""
-    split = [cell.settings.probe.test_share, cell.settings.seed]
-    return states_identity(cell) | {"version": VERSIONS["activity"], "split": split}
 
 
 def base_identity(cell: Cell, evaluator: str) -> dict[str, Any]:
@@ -133,6 +122,4 @@ def stage_identities(experiment: Experiment) -> list[tuple[str, dict[str, Any]]]
     if fitted:
         method = cell.settings.probe.method
         found += [("probe", probe_identity(cell, method, layer)) for layer in sorted(cell.probed_layers)]
-    if cell.settings.method.needs.region and cell.settings.region.activity is not None:
-        found.append(("activity", activity_identity(cell)))
     return found + [("base", base_identity(cell, name)) for name in experiment.evaluators]

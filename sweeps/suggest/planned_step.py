@@ -76,8 +76,6 @@ class PlannedSteps:
     def _direction_norm(self, cell: Cell) -> float | None:
         if cell.settings.alpha_unit != "raw":
             return 1.0
-        if cell.settings.probe.per_layer:
-            return None
         if cell.settings.probe.method == "file":
             probe: Probe | None = Probe.load(Path(str(cell.settings.probe.path)).expanduser())
         else:

@@ -132,7 +132,7 @@ def test_alphas_that_are_refused(model, make_edit, alpha: float, says: str) -> N
         make_edit(model, alpha)
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(16), torch.full((16,), math.nan), torch.ones(2, 2, 16)])
+@pytest.mark.parametrize("bad", [torch.zeros(16), torch.full((16,), math.nan), torch.ones(2, 16)])
 def test_directions_that_are_refused(model, make_edit, bad: torch.Tensor) -> None:
     with pytest.raises(InputError, match="direction must be a vector"):
         Edit(bad, 1.0, make_edit(model).region)

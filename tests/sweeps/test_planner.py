@@ -49,24 +49,12 @@ def test_what_is_wrong_with_it_is_told_in_the_same_words(world, wrong: str) -> N
     assert said[0] == said[1]
 
 
-def test_settings_of_variants_count_where_they_are_set_alone(world) -> None:
+def test_another_pooling_is_another_cell_and_the_usual_one_goes_untold(world) -> None:
     materials = Materials()
-    settings = (
-        (),
-        ("probe.per_layer=false", "region.activity=null", "behavior.pooling=mean"),
-        ("probe.per_layer=true",),
-        ("region.activity=1",),
-        ("behavior.pooling=last",),
-    )
-    plain, same, per_layer, active, last = (plan_cell(composed(world, *one), materials).cell for one in settings)
-    assert same.id == plain.id and same.keys() == plain.keys()
-    assert "per_layer" not in plain.identity()["probe"] and "activity" not in plain.identity()["region"]
-    assert not {"probe.per_layer", "region.activity", "method.layers", "behavior.pooling"} & set(plain.keys())
-    assert len({plain.id, per_layer.id, active.id, last.id}) == 4
-    assert (last.keys()["behavior.pooling"], "pooling" in plain.identity()) == ("last", False)
-    assert per_layer.read_layers == per_layer.probed_layers == {1, 2, 3, 4}
-    some = plan_cell(composed(world, "probe.per_layer=true", "region.layers=[2,3]", "layer=4"), materials).cell
-    assert (some.layers, some.keys()["probe.per_layer"]) == ((2, 3), True)
+    settings = ((), ("behavior.pooling=mean",), ("behavior.pooling=last",))
+    plain, same, last = (plan_cell(composed(world, *one), materials).cell for one in settings)
+    told = [one.keys().get("behavior.pooling") for one in (plain, same, last)]
+    assert same.id == plain.id != last.id and told == [None, None, "last"]
 
 
 def test_layer_and_top_k_may_be_shares_and_the_cell_is_that_of_the_numbers(world) -> None:
