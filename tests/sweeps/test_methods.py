@@ -264,6 +264,14 @@ def test_two_methods_that_train_share_a_setting_in_one_grid(surgery, arguments, 
     assert [record["keys"]["method.lr"] for record in results().values()] == [0.01, 0.01]
 
 
+def test_what_looks_at_texts_alone_is_trained_once_however_states_are_averaged(
+    surgery, arguments, results, tmp_path
+) -> None:
+    ran = surgery(*arguments, "-m", "method=lora", "method.rank=2", "behavior.pooling=mean,last")
+    assert ran.code == 0, ran.err
+    assert len(results()) == 2 and len(list((tmp_path / "outputs/store/trained").glob("*/trained.safetensors"))) == 1
+
+
 def test_a_setting_of_training_is_refused_for_a_method_that_does_not_train(surgery, arguments) -> None:
     ran = surgery(*arguments, "method=feature_subtraction", "method.lr=1e-2")
     assert ran.code == 1
