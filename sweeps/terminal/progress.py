@@ -90,8 +90,13 @@ class Progress:
         _log.debug("%s: %s took %.2f s", running.label, name, seconds)
         running.stage = NEXT_STAGE.get(name, "")
         self._passing_line()
-        if not self._console.is_terminal and seconds >= LONG_STAGE:
+        if self._console.is_terminal:
+            return
+        if seconds >= LONG_STAGE:
             self._console.print(f"{running.label}: {name} took {duration(seconds)}", markup=False)
+        # The stage that can take longest; the cells to come find the base measured.
+        if name == "region" and not self._own:
+            self._console.print(f"{running.label}: {running.stage}", markup=False)
 
     def say(self, text: str, style: str | None = "yellow") -> None:
         """Something to be read while cells run."""
