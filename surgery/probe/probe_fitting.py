@@ -8,8 +8,6 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
-from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import nn
@@ -101,27 +99,6 @@ def _logistic(features: torch.Tensor, labels: torch.Tensor) -> Weights:
     return _symmetric(torch.tensor(model.coef_[0], dtype=torch.float32), float(model.intercept_[0]))
 
 
-def _whitened_logistic(features: torch.Tensor, labels: torch.Tensor) -> Weights:
-    """Logistic regression on whitened states, as a classifier of the states themselves.
-
-    Σ = L·Lᵀ is the covariance within the classes, shrunk toward a multiple of the identity (Ledoit and Wolf 2004,
-    Equation 14). Logistic regression of z = L⁻¹·(x − μ), with a penalty as above, gives a logit u·z + c; of x that is
-    (L⁻ᵀ·u)·x + c − (L⁻ᵀ·u)·μ. Another square root of Σ would give the same: the penalty is equal in all rotations.
-    """
-    x, y = features.double().numpy(), labels.numpy()
-    within = x - np.stack([x[y == label].mean(0) for label in (0, 1)])[y]
-    try:
-        root = np.linalg.cholesky(ledoit_wolf(within, assume_centered=True)[0])
-    except np.linalg.LinAlgError:
-        what = "the hidden states of each class are all alike, so they can't be whitened; take probe=logistic"
-        raise InputError(what) from None
-    mean = x.mean(0)
-    model = _regression(solve_triangular(root, (x - mean).T, lower=True).T, y)
-    direction = solve_triangular(root, model.coef_[0], lower=True, trans="T")
-    offset = float(model.intercept_[0] - direction @ mean)
-    return _symmetric(torch.tensor(direction, dtype=torch.float32), offset)
-
-
 def _mean_difference(features: torch.Tensor, labels: torch.Tensor) -> Weights:
     """Rows ∓(μ₁ − μ₀)/2, with the threshold half-way between the class means μ."""
     means = [features[labels == label].mean(0) for label in (0, 1)]
@@ -190,7 +167,7 @@ def fit_probe(
     Args:
         features: pooled hidden states [n, d].
         labels: n labels, 1 for the behavior to move away from, 0 for the rest.
-        method: `adam` (the paper's), `logistic`, `whitened_logistic`, `mean_difference`, or `random` (Gaussian, with
+        method: `adam` (the paper's), `logistic`, `mean_difference`, or `random` (Gaussian, with
             the norms of the probe it replaces).
         test_share: share of the texts kept for testing; the paper's is 0.1.
         seed: of the split, of `adam`'s start and batches, and of `random`.
@@ -220,7 +197,6 @@ def fit_probe(
     fits: dict[str, Callable[[], Weights]] = {
         "adam": adam,
         "logistic": lambda: _logistic(x, y),
-        "whitened_logistic": lambda: _whitened_logistic(x, y),
         "mean_difference": lambda: _mean_difference(x, y),
         "random": lambda: _random((replaces.weight, replaces.bias) if replaces else adam(), seed),
     }

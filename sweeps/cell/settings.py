@@ -119,7 +119,7 @@ class BehaviorSettings:
 class ProbeSettings:
     """How the probe is fitted; the numbers of `adam` are unset for methods that have none."""
 
-    method: Literal["adam", "logistic", "whitened_logistic", "mean_difference", "random", "file"]
+    method: Literal["adam", "logistic", "mean_difference", "random", "file"]
     test_share: Share
     lr: Annotated[float, Field(gt=0)] | None = None
     epochs: PositiveInt | None = None

@@ -50,14 +50,14 @@ def test_adam_is_the_plain_loop_of_the_paper() -> None:
     torch.testing.assert_close(probe.bias, bias, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["adam", "logistic", "whitened_logistic", "mean_difference"])
+@pytest.mark.parametrize("method", ["adam", "logistic", "mean_difference"])
 def test_separable_texts_are_separated(method: str) -> None:
     probe = fit_probe(SEPARABLE, LABELS, method, lr=1e-2, epochs=15)
     assert probe.metrics["train_accuracy"] == probe.metrics["test_accuracy"] == 1
     assert probe.weight[1, 0] > probe.weight[0, 0]
 
 
-@pytest.mark.parametrize("method", ["adam", "logistic", "whitened_logistic", "mean_difference", "random"])
+@pytest.mark.parametrize("method", ["adam", "logistic", "mean_difference", "random"])
 def test_accuracies_and_losses(method: str) -> None:
     probe = fit_probe(NOISY, LABELS, method)
     train, test = split_texts(LABELS, 0.1, 0)
@@ -96,34 +96,6 @@ def test_a_logistic_probe_that_did_not_reach_its_optimum_says_so_in_a_line(monke
     assert probe.weight.isfinite().all()
 
 
-def test_whitened_logistic_is_logistic_regression_of_states_without_their_covariance() -> None:
-    """Against the shrinkage as Ledoit and Wolf write it down, and another square root of the covariance."""
-    mixed = NOISY @ (torch.eye(8) + 3 * torch.randn(8, 8, generator=torch.Generator().manual_seed(1)).triu(1)) + 5
-    train, _ = split_texts(LABELS, 0.1, 0)
-    x, y = mixed.double().numpy()[train], LABELS.numpy()[train]
-    centred = np.concatenate([x[y == label] - x[y == label].mean(0) for label in (0, 1)])
-    n, d = centred.shape
-    sample = centred.T @ centred / n
-    level = np.trace(sample) / d
-    spread = ((sample - level * np.eye(d)) ** 2).sum()
-    error = min(sum(((np.outer(row, row) - sample) ** 2).sum() for row in centred) / n**2, spread)
-    shrunk = error / spread * level * np.eye(d) + (1 - error / spread) * sample
-    values, vectors = np.linalg.eigh(shrunk)
-    root = vectors / np.sqrt(values) @ vectors.T
-    reference = LogisticRegression(max_iter=1000, tol=1e-8).fit((x - x.mean(0)) @ root, y)
-    wanted = reference.decision_function((mixed.double().numpy() - x.mean(0)) @ root)
-    probe = fit_probe(mixed, LABELS, "whitened_logistic")
-    logits = mixed @ probe.weight.T + probe.bias
-    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], wanted, atol=2e-2)
-    direction = (probe.weight[1] - probe.weight[0]).numpy()
-    np.testing.assert_allclose(direction, root @ reference.coef_[0], atol=5e-3)
-
-
-def test_more_states_than_texts_can_be_whitened() -> None:
-    wide = torch.cat([NOISY, torch.randn(200, 300, generator=torch.Generator().manual_seed(2))], dim=1)
-    assert fit_probe(wide, LABELS, "whitened_logistic").metrics["train_accuracy"] > 0.9
-
-
 def test_mean_difference() -> None:
     train, _ = split_texts(LABELS, 0.1, 0)
     x, y = NOISY.numpy()[train], LABELS.numpy()[train]
@@ -152,8 +124,7 @@ def test_random_has_the_norms_of_the_probe_it_replaces_and_another_direction() -
         (NOISY.where(NOISY < 2, float("nan")), LABELS, {}, "NaN"),
         (NOISY, LABELS * 2, {}, "labels are 0 and 1"),
         (NOISY[:-1], LABELS, {}, "don't match"),
-        (NOISY, LABELS, {"method": "svm"}, "'svm' is unknown; it is one of adam, logistic, whitened_logistic, mean_"),
-        (LABELS[:, None] * torch.ones(8), LABELS, {"method": "whitened_logistic"}, "can't be whitened"),
+        (NOISY, LABELS, {"method": "svm"}, "'svm' is unknown; it is one of adam, logistic, mean_"),
         (NOISY, LABELS, {"test_share": 0.0}, "share"),
         (NOISY, LABELS, {"test_share": 0.999}, "without one of the classes"),
         (NOISY, LABELS, {"test_share": 0.001}, "without one of the classes"),

@@ -50,11 +50,12 @@ def test_what_can_not_be_searched_is_refused_in_a_line(surgery, arguments, tmp_p
 
 @pytest.mark.slow
 def test_lines_tell_variants_of_one_method_from_each_other(surgery, arguments) -> None:
-    given = ["method=surgery,surgery_whitened,lora", "layer=last", "alpha=0.1", "hydra.sweeper.n_trials=1"]
+    given = ["method=surgery,by_chance,lora", "layer=last", "alpha=0.1", "hydra.sweeper.n_trials=1"]
+    given += ["+hydra.sweeper.spaces.by_chance={variant: random_probe, alpha_unit: unit}"]
     ran = surgery(*arguments, "experiment=methods", *given)
     assert ran.code == 0, ran.err
     told = [line.partition(": ")[0] for line in ran.err.splitlines() if line.startswith("[")]
-    assert sum("probe=adam" in line for line in told) == sum("probe=whitened_logistic" in line for line in told) == 1
+    assert sum("probe=adam" in line for line in told) == sum("probe=random" in line for line in told) == 1
     assert sum("method=lora" in line and "probe" not in line for line in told) == 1
 
 
