@@ -2,8 +2,8 @@
 
 from sweeps.charts.chart import Symbol
 
-# Okabe and Ito's, without their yellow, which white swallows; and two more.
-SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8b8b00", "#7b68b5")
+# Okabe and Ito's, without their yellow, which white swallows, and their vermilion, which is the base's; and three more.
+SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8b8b00", "#7b68b5", "#8c564b")
 SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "diamond", "triangle", "plus", "wedge", "pentagon", "hexagon")
 MAIN = SERIES[0]
 # The unedited model.

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.charts.chart import Axis, Bars, Chart, Grid, Level, Line, Mark, Scale
-from sweeps.charts.palette import ABOVE, BELOW, SERIES, around
+from sweeps.charts.palette import ABOVE, BELOW, around
 from sweeps.paper.neuron_shift import Counts, NeuronShift
 from sweeps.paper.probe_cosines import ProbeCosines
 
 # More numbers than so many can't be read in a picture of cosines; more neurons than so many share bins.
 MOST_NUMBERS, MOST_BINS = 100, 50
 MOST_TICKS = 16
-BEFORE, AFTER = "#b9bfc5", SERIES[5]
+BEFORE, AFTER = "#b9bfc5", ABOVE
 
 
 def cosine_charts(cosines: ProbeCosines) -> list[Chart]:
