@@ -23,8 +23,8 @@ AT_ONCE = 256 * 2**20
 # A CPU's readers get few at a time.
 COPIES = 3
 COPIES_ON_A_CPU = 1
-# What a CPU's caches hold of the float32 copy that readers make: logarithms of 73 rows of 262,144 took 2 to 3 times as
-# long at once as 8 rows at a time, which memory is not asked for anew each time (two cores of an AMD EPYC).
+# What a CPU's caches hold of the float32 copy that readers make: logarithms of 73 rows of 262,144 took several times as
+# long at once as 8 rows at a time, for which memory is not asked for anew each time (two cores of an AMD EPYC).
 CACHED = 8 * 2**20
 # Tokens that a model is tried on, see `_reads_in_pieces`.
 TRIED = 8

@@ -167,8 +167,8 @@ def fit_probe(
     Args:
         features: pooled hidden states [n, d].
         labels: n labels, 1 for the behavior to move away from, 0 for the rest.
-        method: `adam` (the paper's), `logistic`, `mean_difference`, or `random` (Gaussian, with
-            the norms of the probe it replaces).
+        method: `adam` (the paper's), `logistic`, `mean_difference`, or `random` (Gaussian, with the norms of the probe
+            it replaces).
         test_share: share of the texts kept for testing; the paper's is 0.1.
         seed: of the split, of `adam`'s start and batches, and of `random`.
         texts: n texts that the features are of, so that copies of one stay on one side of the split (see

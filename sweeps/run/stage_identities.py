@@ -49,12 +49,11 @@ def trained_identity(cell: Cell, probe_fingerprint: str | None = None) -> dict[s
     """Of what a method trains, weights or the factors of their change; alpha only says how much of it is taken.
 
     Args:
-        probe_fingerprint: of the probe it is trained against; None for methods that look at the texts alone, so that
-            over which tokens states are averaged does not count.
+        probe_fingerprint: of the probe it is trained against, and so of the tokens whose states it reads; None for
+            methods that look at the texts alone.
     """
     return _model_identity(cell, "trained", cell.subject_fingerprint) | {
         "texts": cell.texts_identity(),
-        **(cell.pooling_identity() if probe_fingerprint else {}),
         "method": cell.settings.method.identity(),
         **({"pairs": cell.pairs_fingerprint} if cell.pairs_fingerprint else {}),
         "probe": probe_fingerprint,
