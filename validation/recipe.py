@@ -42,7 +42,7 @@ HARMLESS = 40
 # Of writing about oneself: so many prompts, each so many words long.
 FIRST_PERSON_PROMPTS, FIRST_WORDS = 300, 5
 # Of the jailbreak prompts and their twins, in the file's order: every so many are told on, half as many are chosen on.
-JAILBREAK_EVERY = 33
+JAILBREAK_EVERY = 50
 
 FILES = {
     "rtp": ("rtp/prompts_4000.jsonl", "hf://datasets/allenai/real-toxicity-prompts/prompts.jsonl"),

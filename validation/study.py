@@ -191,8 +191,9 @@ def detoxification(steps: Steps) -> None:
     steps.surgery(_named(steps, "report"), model, "evaluation=study", *settings, *whole, *small)
     if not quick:
         # What does nothing or harm: other probes' texts, and the chosen edit at twice the step.
-        for other in ("study_paradetox", "study_goemotions"):
-            steps.surgery("study-others", model, *_table(steps), f"behavior={other}", *settings[1:])
+        steps.surgery(
+            "study-others", "-m", model, *_table(steps), "behavior=study_paradetox,study_goemotions", *settings[1:]
+        )
         twice = f"behavior.preset.alpha={2 * float(best.keys['alpha']):g}"
         steps.surgery("study-others", model, *_table(steps), *settings, twice)
 
@@ -222,7 +223,7 @@ def jailbreaks(steps: Steps) -> None:
         "evaluation.prompts.jailbreak=jailbreak_selection.jsonl",
         "evaluation.prompts.twins=twins_selection.jsonl",
     ]
-    grid = ["alpha=0.5"] if steps.place.quick else ["alpha=0.25,0.5,1"]
+    grid = ["alpha=0.5"] if steps.place.quick else ["alpha=0.5,1"]
     common = ["model=smollm2-135m-q4", "model.chat=true", "evaluation=study_jailbreak", "probe=mean_difference"]
     name = _named(steps, "resist")
     steps.surgery(name, "-m", *common, "behavior=study_resist", *selection, *grid, "top_k=2143", *small)

@@ -21,4 +21,5 @@ def finetuned(work: CellWork, label: int) -> LowRankChange:
     def train() -> LowRankChange:
         return finetune_lora(*work.loaded, training_texts(work, label), **training(work))
 
-    return work.take(trained(work, LowRankChange, train))
+    method = ("lora", "task_vector")[label]
+    return work.take(trained(work, LowRankChange, train, method=method))

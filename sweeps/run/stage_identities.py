@@ -1,6 +1,7 @@
 """What each stage's result depends on: the keys of the store."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sweeps.cell.cell import Cell, renders_chat
@@ -45,16 +46,17 @@ def probe_identity(cell: Cell, method: str, layer: int | None = None) -> dict[st
     }
 
 
-def trained_identity(cell: Cell, probe_fingerprint: str | None = None) -> dict[str, Any]:
+def trained_identity(cell: Cell, method: str, probe_fingerprint: str | None = None) -> dict[str, Any]:
     """Of what a method trains, weights or the factors of their change; alpha only says how much of it is taken.
 
     Args:
+        method: that trains it, with the numbers of the cell's own.
         probe_fingerprint: of the probe it is trained against, and so of the tokens whose states it reads; None for
             methods that look at the texts alone.
     """
     return _model_identity(cell, "trained", cell.subject_fingerprint) | {
         "texts": cell.texts_identity(),
-        "method": cell.settings.method.identity(),
+        "method": replace(cell.settings.method, name=method).identity(),
         **({"pairs": cell.pairs_fingerprint} if cell.pairs_fingerprint else {}),
         "probe": probe_fingerprint,
         "split": [cell.settings.probe.test_share, cell.settings.seed],

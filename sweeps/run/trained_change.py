@@ -21,7 +21,13 @@ class _Change(Protocol):
 C = TypeVar("C", bound=_Change)
 
 
-def trained(work: CellWork, kind: type[C], train: Callable[[], C], probe_fingerprint: str | None = None) -> Stage[C]:
+def trained(
+    work: CellWork,
+    kind: type[C],
+    train: Callable[[], C],
+    probe_fingerprint: str | None = None,
+    method: str | None = None,
+) -> Stage[C]:
     """What a method trains on the model that is edited, shared by all alphas.
 
     Args:
@@ -29,6 +35,7 @@ def trained(work: CellWork, kind: type[C], train: Callable[[], C], probe_fingerp
         kind: of the change, which reads it from its file.
         train: trains it, on `work.loaded`.
         probe_fingerprint: of the probe it is trained against; None for methods that look at the texts alone.
+        method: the one among several that train the same, which they then share; None for the cell's own.
     """
 
     def make(folder: Path) -> None:
@@ -36,7 +43,8 @@ def trained(work: CellWork, kind: type[C], train: Callable[[], C], probe_fingerp
             change = train()
         change.save(folder / FILE)
 
-    return Stage(NAME, trained_identity(work.cell, probe_fingerprint), make, lambda folder: kind.load(folder / FILE))
+    identity = trained_identity(work.cell, method or work.cell.settings.method.name, probe_fingerprint)
+    return Stage(NAME, identity, make, lambda folder: kind.load(folder / FILE))
 
 
 def training_texts(work: CellWork, label: int) -> list[str]:

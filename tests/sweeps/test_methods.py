@@ -272,6 +272,12 @@ def test_what_looks_at_texts_alone_is_trained_once_however_states_are_averaged(
     assert len(results()) == 2 and len(list((tmp_path / "outputs/store/trained").glob("*/trained.safetensors"))) == 1
 
 
+def test_methods_that_train_the_same_share_what_was_trained(surgery, arguments, results, tmp_path) -> None:
+    ran = surgery(*arguments, "-m", "method=task_vector,contrastive_decoding,lora", "method.rank=2")
+    assert ran.code == 0, ran.err
+    assert len(results()) == 3 and len(list((tmp_path / "outputs/store/trained").glob("*/trained.safetensors"))) == 2
+
+
 def test_a_setting_of_training_is_refused_for_a_method_that_does_not_train(surgery, arguments) -> None:
     ran = surgery(*arguments, "method=feature_subtraction", "method.lr=1e-2")
     assert ran.code == 1
