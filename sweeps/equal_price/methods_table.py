@@ -32,7 +32,7 @@ def _line(row: AtPrice, found: MethodComparison) -> list[str]:
     of_base = CANT_TELL if told.like_base else f"{number(told.value - found.base, signed=True)}"
     compared = ["-", "-", "-"]
     if against is not None:
-        compared = [_difference(row), f"{against.adjusted:.2g}", against.word]
+        compared = [_difference(row), _p_value(against.adjusted), against.word]
     return [*start, setting, value, of_base, *paid, *compared]
 
 
@@ -40,6 +40,12 @@ def _difference(row: AtPrice) -> str:
     assert row.against is not None, "it was compared"
     low, high = number(row.against.low, signed=True), number(row.against.high, signed=True)
     return f"{number(row.against.difference, signed=True)} ({low} to {high})"
+
+
+def _p_value(p: float) -> str:
+    """A p-value to two digits, or to as many as show on which side of the limit it lies: 0.0504 and not 0.05."""
+    told = (f"{p:.{digits}g}" for digits in range(2, 17))
+    return next((text for text in told if (float(text) <= SIGNIFICANT) == (p <= SIGNIFICANT)), repr(p))
 
 
 def explanation(found: MethodComparison) -> list[str]:
@@ -111,7 +117,7 @@ def as_latex(found: MethodComparison) -> str:
             cells.append(
                 f"${against.difference:+.3f}$ (${against.low:+.3f}$, ${against.high:+.3f}$)" if against else "--"
             )
-            cells.append(f"{against.adjusted:.2g}" if against else "--")
+            cells.append(_p_value(against.adjusted) if against else "--")
         body.append(" & ".join(cells) + r" \\")
     note = f"95 % intervals in brackets; dagger: the base's {found.base:.3f} is not in the interval"
     return tabular(note, "llrrr", heads, body)

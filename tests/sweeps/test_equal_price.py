@@ -264,6 +264,13 @@ def test_the_table_is_told_in_words_csv_and_latex(found: MethodComparison) -> No
     assert latex.count(r" \\") == len(found.rows) + 1
 
 
+@pytest.mark.parametrize(("p", "told"), [(0.0504, "0.0504"), (0.050004, "0.050004"), (0.05, "0.05"), (0.0496, "0.05")])
+def test_a_p_value_never_shows_on_the_wrong_side_of_the_limit(found: MethodComparison, p: float, told: str) -> None:
+    row = next(row for row in found.rows if row.against is not None)
+    _, [line] = lines(replace(found, rows=[replace(row, against=replace(row.against, adjusted=p))]))
+    assert line[-2] == told
+
+
 def test_the_chart_has_each_methods_front_with_its_bands(found: MethodComparison) -> None:
     [price] = [one for one in found.prices if one.name == "perplexity"]
     marks = {mark.name: mark for mark in frontier_chart(found, price).marks if mark.name}
