@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from evaluation.engines.engine import engine_of
 from evaluation.harness.lm_eval_run import TaskRun, is_task, load_tasks, registered_names, run_tasks, task_versions
 from evaluation.harness.task_folder import TaskFolder, read_task_folder
-from evaluation.inputs.named_files import file_digest, folder_digests
+from evaluation.inputs.named_files import file_digest
 from evaluation.measurements.measurement import JSON, Half, Measurement
 from surgery.errors import InputError
 from surgery.tokens.chat import require_template
@@ -107,13 +107,13 @@ class LmEval:
 
     def identity(self) -> dict[str, JSON]:
         """The tasks, a folder's whole content, the data they name, the settings and lm-eval's version."""
-        folder, found = self._folder(), self._read_folder()
+        found = self._read_folder()
         data = () if found is None else found.data_files
         return {
             "kind": "lm_eval",
             "tasks": list(self._names()),
             "renamed": dict(self._renamed()),
-            "folder": None if folder is None else dict(folder_digests(folder)),
+            "folder": None if found is None else dict(found.digests),
             "data_files": [file_digest(path) for path in data],
             "limit": self.limit,
             "num_fewshot": self.num_fewshot,
@@ -126,7 +126,7 @@ class LmEval:
             **({} if self.sampled is None else {"sampled": self.sampled}),
             **({} if self.metric is None else {"metric": self.metric}),
             **({} if self.max_new_tokens is None else {"max_new_tokens": self.max_new_tokens}),
-            **({"versions": dict(task_versions(self._names()))} if self.versions and folder is None else {}),
+            **({"versions": dict(task_versions(self._names()))} if self.versions and found is None else {}),
         }
 
     def metric_names(self) -> list[str]:
@@ -190,10 +190,9 @@ class LmEval:
         return sorted(measured, key=lambda one: one.name != wanted)
 
     def _loaded(self) -> "dict[str, Task]":
-        folder = self._folder()
-        self._read_folder()
-        contents = () if folder is None else tuple(folder_digests(folder).items())
-        return load_tasks(folder, contents, self._names(), self.num_fewshot, self.max_new_tokens)
+        found = self._read_folder()
+        contents = () if found is None else tuple(found.digests.items())
+        return load_tasks(self._folder(), contents, self._names(), self.num_fewshot, self.max_new_tokens)
 
     def _folder(self) -> Path | None:
         if self.folder is not None:

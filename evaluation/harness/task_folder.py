@@ -1,13 +1,15 @@
 """A folder of lm-eval tasks, read without running anything that is in it."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from evaluation.inputs.named_files import read_text
+from evaluation.inputs.named_files import file_digest, folder_digests, read_text
 from surgery.errors import InputError
 
 _WHAT = "the task file"
@@ -23,12 +25,32 @@ class TaskFolder:
         groups: names of groups and tags, sorted.
         runs_code: the first file that names Python to be run (`!function`), if any.
         data_files: local files that tasks name outside their YAML.
+        digests: {path within the folder: SHA-256} of all its files, wherever the folder lies. Of a task that names
+            others, by `include` or as data, it is of what all of them say and not of where they are.
     """
 
     tasks: tuple[str, ...]
     groups: tuple[str, ...]
     runs_code: Path | None
     data_files: tuple[Path, ...]
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _TaskFile:
+    """A YAML with what it includes.
+
+    Attributes:
+        config: as lm-eval merges them.
+        includes: whether it names others.
+        naming_code: the files among them that name Python to be run.
+        code: that Python, where it is a file beside them.
+    """
+
+    config: dict[str, Any]
+    includes: bool
+    naming_code: tuple[Path, ...]
+    code: tuple[Path, ...]
 
 
 # A loader of its own, that reads `!function name` as the name.
@@ -49,10 +71,12 @@ def read_task_folder(folder: str | Path) -> TaskFolder:
     homes: dict[str, Path] = {}
     groups: set[str] = set()
     data_files: list[Path] = []
-    runs_code: Path | None = None
+    naming_code: list[Path] = []
+    digests = folder_digests(folder)
     for path in sorted(folder.rglob("*.yaml")):
-        config, code = _merged(path, ())
-        runs_code = runs_code or code
+        file = _read(path, ())
+        config, data = file.config, []
+        naming_code += file.naming_code
         tags = config.get("tag") or []
         groups.update([tags] if isinstance(tags, str) else tags)
         name = config.get("task")
@@ -62,17 +86,22 @@ def read_task_folder(folder: str | Path) -> TaskFolder:
             if name in homes:
                 raise InputError(f"the task '{name}' is in '{homes[name]}' and in '{path}'; give one another name")
             homes[name] = path
-            data_files += _data_files(name, config)
+            data = _data_files(name, config)
+            data_files += data
+        if file.includes or data:
+            digests[path.relative_to(folder).as_posix()] = _digest(file, data)
     if not homes:
         raise InputError(f"the task folder '{folder}' holds no task; each needs a .yaml file with 'task: NAME'")
-    return TaskFolder(tuple(sorted(homes)), tuple(sorted(groups)), runs_code, tuple(data_files))
+    first = naming_code[0] if naming_code else None
+    return TaskFolder(tuple(sorted(homes)), tuple(sorted(groups)), first, tuple(data_files), digests)
 
 
-def _merged(path: Path, within: tuple[Path, ...]) -> tuple[dict[str, Any], Path | None]:
-    """The YAML with its includes, as lm-eval merges them; and a file among them that names code."""
+def _read(path: Path, within: tuple[Path, ...]) -> _TaskFile:
     text = read_text(path, _WHAT)
     try:
-        code = path if any(getattr(event, "tag", None) == "!function" for event in yaml.parse(text)) else None
+        functions = [
+            str(getattr(event, "value", "")) for event in yaml.parse(text) if getattr(event, "tag", None) == "!function"
+        ]
         config = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -81,14 +110,36 @@ def _merged(path: Path, within: tuple[Path, ...]) -> tuple[dict[str, Any], Path 
         raise InputError(f"{_WHAT} '{path}' is not YAML{place}: {reason}") from None
     if not isinstance(config, dict):
         raise InputError(f"{_WHAT} '{path}' holds no 'key: value' lines; an lm-eval task needs them")
+    modules = {path.parent / f"{name.rpartition('.')[0].replace('.', '/')}.py" for name in functions}
+    naming_code = [path] if functions else []
+    code = [module for module in sorted(modules) if module.is_file()]
     merged: dict[str, Any] = {}
-    for included in _included(path, config.pop("include", None)):
-        if included in within or included == path:
-            raise InputError(f"{_WHAT} '{path}' includes itself, by way of '{included}'")
-        below, code_below = _merged(included, (*within, path))
-        merged |= below
-        code = code or code_below
-    return merged | config, code
+    included = list(_included(path, config.pop("include", None)))
+    for one in included:
+        if one in within or one == path:
+            raise InputError(f"{_WHAT} '{path}' includes itself, by way of '{one}'")
+        below = _read(one, (*within, path))
+        merged |= below.config
+        naming_code += below.naming_code
+        code += below.code
+    return _TaskFile(merged | config, bool(included), tuple(naming_code), tuple(code))
+
+
+def _digest(file: _TaskFile, data: list[Path]) -> str:
+    """SHA-256 of what a task says, with files' contents in place of their paths."""
+
+    def content(entry: Any) -> Any:
+        if isinstance(entry, dict):
+            return {split: content(one) for split, one in entry.items()}
+        if isinstance(entry, list):
+            return [content(one) for one in entry]
+        return file_digest(entry) if Path(entry) in data else entry
+
+    said = file.config | {"code": [file_digest(path) for path in file.code]}
+    if data:
+        options = said["dataset_kwargs"]
+        said["dataset_kwargs"] = options | {"data_files": content(options["data_files"])}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _included(path: Path, include: str | list[str] | None) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from made_metrics import assert_named_beforehand
 
 from evaluation.comparison.compare import compare
@@ -314,6 +315,33 @@ def test_data_that_can_not_be_loaded_are_an_input_error(model: Any, tokenizer: A
     with pytest.raises(InputError, match="'choosing' or its data can't be loaded") as raised:
         LmEval(["choosing"], folder=task_folder).measure(model, tokenizer)
     assert "\n" not in str(raised.value)
+
+
+def test_the_identity_is_the_same_wherever_the_files_lie_and_another_when_an_included_one_changes(
+    task_folder: Path, tmp_path: Path
+) -> None:
+    def laid(place: Path, questions: str = "", common: str = "", code: str = "") -> Path:
+        """Tasks in `place` that name files of its parent: their data, what they include and the code in that."""
+        place.mkdir(parents=True)
+        data, base = place.parent / "q.jsonl", place.parent / "base.yaml"
+        data.write_text((task_folder / "choosing.jsonl").read_text() + questions)
+        text = CHOICE_TASK.format(name="base", data="unused").replace(
+            "doc_to_target: gold", "doc_to_target: !function f.gold"
+        )
+        base.write_text(text + common)
+        (place.parent / "f.py").write_text(f"def gold(doc):\n    return doc['gold']{code}\n")
+        task = {"include": str(base), "task": "choosing", "dataset_kwargs": {"data_files": {"test": str(data)}}}
+        (place / "choosing.yaml").write_text(yaml.safe_dump(task))
+        return place
+
+    def known(place: Path) -> dict[str, Any]:
+        return LmEval(place, trust_task_code=True).identity()
+
+    here, there = laid(tmp_path / "a" / "tasks"), laid(tmp_path / "b" / "c" / "tasks")
+    assert (here / "choosing.yaml").read_text() != (there / "choosing.yaml").read_text()
+    assert known(here) == known(there)
+    for number, changed in enumerate(({"questions": "{}\n"}, {"common": "num_fewshot: 0\n"}, {"code": " + 0"})):
+        assert known(laid(tmp_path / f"changed{number}" / "tasks", **changed)) != known(here), changed
 
 
 def test_the_identity_is_of_the_content(task_folder: Path, tmp_path: Path) -> None:
