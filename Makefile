@@ -99,7 +99,7 @@ check: $(VENV)/.installed-dev ## run the linters, the type checker and the impor
 real-data: install ## run the tests that use real models and texts in ../shared
 	$(BIN)/python -m pytest -m real_data
 
-real: install ## an hour of the study on real models, the next one when given again; tables go to outputs/study/results
+real: install ## the study on real models; what an hour leaves goes on when given again; tables: outputs/study/results
 	$(BIN)/python -m validation.study
 
 real-quick: install ## a part of each of the study's steps, to see that they run; its tables go to outputs/study/quick

@@ -1,6 +1,6 @@
 """Runs the study: `python -m validation.study [--quick]`. What is there already is not run again.
 
-It takes an hour where a processor multiplies in bfloat16. When the hour is over, the cell that is running is dropped
+It takes less than an hour where a processor multiplies in bfloat16. When the hour is over, the cell that is running is dropped
 and the tables of what is there are written; the same command goes on. Every step is a command that anybody can type;
 each is printed before it runs, and stands beside its numbers in the results. What a later step needs of an earlier one,
 the chosen cell, is read from the records by the sweep's own rule.
@@ -35,12 +35,11 @@ VARIANTS = (
     "ours,random_region,highest_subtracted,layer_first,layer_middle,layer_last_but_one,layer_last,"
     "without_quarter_1,without_quarter_2,without_quarter_3,without_quarter_4"
 )
-# Of Table 2; DPO alone would take a quarter of the hour.
-METHODS = "surgery,feature_subtraction,lora,task_vector,contrastive_decoding"
+METHODS = "surgery,feature_subtraction,lora,task_vector,contrastive_decoding,dpo"  # of Table 2
 COMPONENTS = "gate_proj,up_proj,down_proj,q_proj,k_proj,v_proj,o_proj"
 
 # For measuring; tables and figures take the rest of an hour.
-MINUTES = 54.0
+MINUTES = 56.0
 
 # What a quick run looks at: enough to see that everything runs, too little to tell anything.
 QUICK = ["evaluation.limit=6", "behavior.limit=60", "evaluation.text=wikitext2_quick.txt"]
@@ -231,8 +230,8 @@ def jailbreaks(steps: Steps) -> None:
     alpha = best.keys["alpha"] if best else 0.5
     for number, behavior in ((3, "study_resist"), (4, "study_surrender")):
         rest = [f"behavior={behavior}", f"behavior.preset.alpha={alpha}", "top_k=2143"]
-        # Table 3 sets LoRA and task vector beside it; Table 4 has the one row.
-        rest += ["method=surgery"] if number == 4 or steps.place.quick else ["method=surgery,lora,task_vector"]
+        # Table 3 sets others beside it; Table 4 has the one row.
+        rest += ["method=surgery"] if number == 4 or steps.place.quick else ["method=surgery,lora,task_vector,wanda"]
         steps.surgery(_named(steps, f"table{number}"), f"experiment=paper/table{number}", *common, *rest, *small)
         if steps.place.quick:
             break
