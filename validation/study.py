@@ -1,6 +1,6 @@
 """Runs the study: `python -m validation.study [--quick]`. What is there already is not run again.
 
-It takes less than an hour where a processor multiplies in bfloat16. When the hour is over, the cell that is running is dropped
+It takes less than an hour where a processor multiplies in bfloat16. After an hour, the cell that is running is dropped
 and the tables of what is there are written; the same command goes on. Every step is a command that anybody can type;
 each is printed before it runs, and stands beside its numbers in the results. What a later step needs of an earlier one,
 the chosen cell, is read from the records by the sweep's own rule.
