@@ -25,8 +25,8 @@ class TaskFolder:
         groups: names of groups and tags, sorted.
         runs_code: the first file that names Python to be run (`!function`), if any.
         data_files: local files that tasks name outside their YAML.
-        digests: {path within the folder: SHA-256} of all its files, wherever the folder lies. Of a task that names
-            others, by `include` or as data, it is of what all of them say and not of where they are.
+        digests: {path within the folder: SHA-256} of all its files, wherever the folder lies. Of a task that includes
+            files from outside it, or names its data, it is of what all of them say and not of where they are.
     """
 
     tasks: tuple[str, ...]
@@ -42,13 +42,13 @@ class _TaskFile:
 
     Attributes:
         config: as lm-eval merges them.
-        includes: whether it names others.
+        included: the other files.
         naming_code: the files among them that name Python to be run.
         code: that Python, where it is a file beside them.
     """
 
     config: dict[str, Any]
-    includes: bool
+    included: tuple[Path, ...]
     naming_code: tuple[Path, ...]
     code: tuple[Path, ...]
 
@@ -88,7 +88,7 @@ def read_task_folder(folder: str | Path) -> TaskFolder:
             homes[name] = path
             data = _data_files(name, config)
             data_files += data
-        if file.includes or data:
+        if data or any(folder.resolve() not in one.resolve().parents for one in file.included):
             digests[path.relative_to(folder).as_posix()] = _digest(file, data)
     if not homes:
         raise InputError(f"the task folder '{folder}' holds no task; each needs a .yaml file with 'task: NAME'")
@@ -114,15 +114,16 @@ def _read(path: Path, within: tuple[Path, ...]) -> _TaskFile:
     naming_code = [path] if functions else []
     code = [module for module in sorted(modules) if module.is_file()]
     merged: dict[str, Any] = {}
-    included = list(_included(path, config.pop("include", None)))
-    for one in included:
+    included: list[Path] = []
+    for one in _included(path, config.pop("include", None)):
         if one in within or one == path:
             raise InputError(f"{_WHAT} '{path}' includes itself, by way of '{one}'")
         below = _read(one, (*within, path))
         merged |= below.config
+        included += [one, *below.included]
         naming_code += below.naming_code
         code += below.code
-    return _TaskFile(merged | config, bool(included), tuple(naming_code), tuple(code))
+    return _TaskFile(merged | config, tuple(included), tuple(naming_code), tuple(code))
 
 
 def _digest(file: _TaskFile, data: list[Path]) -> str:
