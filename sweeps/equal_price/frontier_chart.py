@@ -30,7 +30,8 @@ def frontier_chart(found: MethodComparison, price: Price) -> Chart:
     for place, (method, front) in enumerate(fronts.items()):
         # In the order of what they cost here; they were ranked by what they cost on the other half.
         drawn = sorted(((cost, told) for cost, told in front if cost <= price.most), key=itemgetter(0))
-        dearer = f" ({len(front) - len(drawn)} dearer settings not drawn)" if len(drawn) < len(front) else ""
+        beyond = len(front) - len(drawn)
+        dearer = f" ({beyond} dearer setting{'s' * (beyond > 1)} not drawn)" if beyond else ""
         marks.append(
             Points(
                 method + dearer,
