@@ -35,7 +35,8 @@ VARIANTS = (
     "ours,random_region,highest_subtracted,layer_first,layer_middle,layer_last_but_one,layer_last,"
     "without_quarter_1,without_quarter_2,without_quarter_3,without_quarter_4"
 )
-METHODS = "surgery,feature_subtraction,lora,task_vector,contrastive_decoding,dpo"  # of Table 2
+# Of Table 2; what trains longest goes first.
+METHODS = "dpo,surgery,feature_subtraction,lora,task_vector,contrastive_decoding"
 COMPONENTS = "gate_proj,up_proj,down_proj,q_proj,k_proj,v_proj,o_proj"
 
 # For measuring; tables and figures take the rest of an hour.
