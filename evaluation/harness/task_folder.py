@@ -43,13 +43,13 @@ class _TaskFile:
     Attributes:
         config: as lm-eval merges them.
         included: the other files.
-        naming_code: the files among them that name Python to be run.
+        runs_code: the first file among them that names Python to be run, if any.
         code: that Python, where it is a file beside them.
     """
 
     config: dict[str, Any]
     included: tuple[Path, ...]
-    naming_code: tuple[Path, ...]
+    runs_code: Path | None
     code: tuple[Path, ...]
 
 
@@ -71,12 +71,12 @@ def read_task_folder(folder: str | Path) -> TaskFolder:
     homes: dict[str, Path] = {}
     groups: set[str] = set()
     data_files: list[Path] = []
-    naming_code: list[Path] = []
-    digests = folder_digests(folder)
+    runs_code: Path | None = None
+    digests, home = folder_digests(folder), folder.resolve()
     for path in sorted(folder.rglob("*.yaml")):
         file = _read(path, ())
         config, data = file.config, []
-        naming_code += file.naming_code
+        runs_code = runs_code or file.runs_code
         tags = config.get("tag") or []
         groups.update([tags] if isinstance(tags, str) else tags)
         name = config.get("task")
@@ -88,12 +88,11 @@ def read_task_folder(folder: str | Path) -> TaskFolder:
             homes[name] = path
             data = _data_files(name, config)
             data_files += data
-        if data or any(folder.resolve() not in one.resolve().parents for one in file.included):
+        if data or any(home not in one.resolve().parents for one in file.included):
             digests[path.relative_to(folder).as_posix()] = _digest(file, data)
     if not homes:
         raise InputError(f"the task folder '{folder}' holds no task; each needs a .yaml file with 'task: NAME'")
-    first = naming_code[0] if naming_code else None
-    return TaskFolder(tuple(sorted(homes)), tuple(sorted(groups)), first, tuple(data_files), digests)
+    return TaskFolder(tuple(sorted(homes)), tuple(sorted(groups)), runs_code, tuple(data_files), digests)
 
 
 def _read(path: Path, within: tuple[Path, ...]) -> _TaskFile:
@@ -111,7 +110,7 @@ def _read(path: Path, within: tuple[Path, ...]) -> _TaskFile:
     if not isinstance(config, dict):
         raise InputError(f"{_WHAT} '{path}' holds no 'key: value' lines; an lm-eval task needs them")
     modules = {path.parent / f"{name.rpartition('.')[0].replace('.', '/')}.py" for name in functions}
-    naming_code = [path] if functions else []
+    runs_code = path if functions else None
     code = [module for module in sorted(modules) if module.is_file()]
     merged: dict[str, Any] = {}
     included: list[Path] = []
@@ -121,9 +120,9 @@ def _read(path: Path, within: tuple[Path, ...]) -> _TaskFile:
         below = _read(one, (*within, path))
         merged |= below.config
         included += [one, *below.included]
-        naming_code += below.naming_code
+        runs_code = runs_code or below.runs_code
         code += below.code
-    return _TaskFile(merged | config, tuple(included), tuple(naming_code), tuple(code))
+    return _TaskFile(merged | config, tuple(included), runs_code, tuple(code))
 
 
 def _digest(file: _TaskFile, data: list[Path]) -> str:
