@@ -27,6 +27,8 @@ MARKERS = {
 }
 # More names would lie over the marks: they are written below.
 MOST_INSIDE = 5
+# Of those, so many rows have room in a picture's size; for each further one it grows, in inches.
+ROWS_IN_SIZE, ROW = 4, 0.2
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 
 
@@ -79,6 +81,8 @@ def save_charts(
                     continue
                 if len(named["labels"]) > MOST_INSIDE or any(isinstance(mark, Grid) for mark in chart.marks):
                     figure.legend(**named, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+                    rows = math.ceil(len(named["labels"]) / 2)
+                    figure.set_figheight(size[1] + ROW * max(rows - ROWS_IN_SIZE, 0))
                 else:
                     axes.legend(**named, frameon=False, fontsize=9)
         # Else each file has it laid out anew, which takes as long as drawing it.

@@ -2,10 +2,12 @@
 
 from operator import itemgetter
 
-from sweeps.charts.chart import Axis, Chart, Level, Mark, Points
+from sweeps.charts.chart import Axis, Chart, Dash, Level, Mark, Points
 from sweeps.charts.palette import BASE, SERIES, SOFT, SYMBOLS
 from sweeps.equal_price.comparison import MethodComparison
 from sweeps.equal_price.prices import Price
+
+LINES: tuple[Dash, ...] = ("solid", "dash", "dot")
 
 
 def frontier_charts(found: MethodComparison) -> dict[str, Chart]:
@@ -38,9 +40,9 @@ def frontier_chart(found: MethodComparison, price: Price) -> Chart:
                 tuple(price.axis(cost) for cost, _ in drawn),
                 tuple(told.value for _, told in drawn),
                 SERIES[place % len(SERIES)],
-                # Colours come round again; the symbols are then others.
+                # Colours come round again; symbols and lines are then others.
                 symbol=SYMBOLS[(place + place // len(SERIES)) % len(SYMBOLS)],
-                joined="solid",
+                joined=LINES[place // len(SERIES) % len(LINES)],
                 y_intervals=tuple((told.low, told.high) for _, told in drawn),
                 cells=tuple(told.cells[0] for _, told in drawn),
             )

@@ -1,6 +1,7 @@
 """A figure is said once: what matplotlib draws and what plotly is given are the same numbers and the same words."""
 
 import math
+import re
 from collections.abc import Iterator
 from html import unescape
 from itertools import chain
@@ -202,6 +203,19 @@ def test_words_are_drawn_as_they_are(tmp_path: Path) -> None:
     assert svg.name == "_b_x__red_b_.svg"
     # Matplotlib writes the characters of every text it draws as shapes, and the text as a comment.
     assert f"<!-- {HOSTILE} -->" in unescape(svg.read_text())
+
+
+def test_many_names_below_take_no_room_from_the_chart(tmp_path: Path) -> None:
+    def height(names: int) -> float:
+        """Of the field within the axes, in points."""
+        marks = tuple(Points(f"name {one}", (1, 2), (one, one), "#000000") for one in range(names))
+        save_charts(tmp_path, f"{names}", [Chart(Axis("across"), Axis("toxicity/toxic_rate (lower is better)"), marks)])
+        field = re.search(r'id="patch_2">\s*<path d="([^"]+)"', (tmp_path / f"{names}.svg").read_text())
+        assert field
+        down = [float(y) for _, y in re.findall(r"[ML] (\S+) (\S+)", field[1])]
+        return max(down) - min(down)
+
+    assert height(18) == pytest.approx(height(8), rel=0.02)
 
 
 def test_equal_parts_are_said_once_and_read_back_whole() -> None:
