@@ -147,6 +147,10 @@ class Steps:
             "SURGERY_MODELS": str(models_folder()),
             # Workers that wait for each other should not burn the cores they wait for.
             "OMP_WAIT_POLICY": "PASSIVE",
+            # Memory that was freed stays the process's own, where glibc gives each large tensor back to the system,
+            # which fills the next one's pages with zeros. Logits of a large vocabulary are many; it takes more memory.
+            "MALLOC_MMAP_MAX_": "0",
+            "MALLOC_TRIM_THRESHOLD_": str(2**34),
         }
         return {**os.environ, **ours}
 
