@@ -12,6 +12,7 @@ from sweeps.charts.palette import NEUTRAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MARKERS = {
     "circle": "o",
@@ -76,15 +77,7 @@ def save_charts(
             figure.legend(**named, loc="outside upper center", ncols=4, frameon=False, fontsize=9, title=heading)
         else:
             for axes, chart in zip(panels, charts, strict=True):
-                named = _legend(axes, chart)
-                if not named["labels"]:
-                    continue
-                if len(named["labels"]) > MOST_INSIDE or any(isinstance(mark, Grid) for mark in chart.marks):
-                    figure.legend(**named, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-                    rows = math.ceil(len(named["labels"]) / 2)
-                    figure.set_figheight(size[1] + ROW * max(rows - ROWS_IN_SIZE, 0))
-                else:
-                    axes.legend(**named, frameon=False, fontsize=9)
+                _add_legend(figure, axes, chart)
         # Else each file has it laid out anew, which takes as long as drawing it.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -123,7 +116,19 @@ def draw(axes: "Axes", chart: Chart) -> None:
         axes.figure.colorbar(_mapped(chart.scale), ax=axes, label=chart.scale.label)
 
 
-def _legend(axes: "Axes", chart: Chart) -> dict[str, list[Any]]:
+def _add_legend(figure: "Figure", axes: "Axes", chart: Chart) -> None:
+    """A chart's own legend: within the axes where it is short, else below, where the figure grows with it."""
+    named = _legend(axes, chart)
+    count = len(named["labels"])
+    if count > MOST_INSIDE or (count and any(isinstance(mark, Grid) for mark in chart.marks)):
+        figure.legend(**named, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+        further = max(math.ceil(count / 2) - ROWS_IN_SIZE, 0)
+        figure.set_figheight(figure.get_figheight() + ROW * further)
+    elif count:
+        axes.legend(**named, frameon=False, fontsize=9)
+
+
+def _legend(axes: "Axes", chart: Chart) -> dict[str, Any]:
     """What was drawn under which name, in the order of the marks."""
     drawn = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     names = [mark.name for mark in chart.marks if not isinstance(mark, Grid) and mark.name in drawn]
