@@ -103,6 +103,7 @@
   }
   function draw(place, figure, otherwise) {
     place.classList.toggle("empty", !figure);
+    place.style.height = "";
     if (!figure) {
       Plotly.purge(place);
       place.textContent = otherwise;
@@ -113,7 +114,6 @@
     // A legend takes its rows from the chart: more than two get room of their own.
     const names = figure.data.filter((trace) => trace.name && trace.showlegend !== false).length;
     const rows = Math.ceil(names / Math.max(1, Math.floor(place.clientWidth / 220)));
-    place.style.height = "";
     if (rows > 2) place.style.height = `${place.clientHeight + 20 * (rows - 2)}px`;
     Plotly.react(place, figure.data.map((trace) => pointed(trace, figure.metrics)), themed(figure.layout), CONFIG);
     place.removeAllListeners("plotly_click");
