@@ -14,6 +14,7 @@ from sweeps.run.workbench import Workbench
 from sweeps.store.store import Store
 from sweeps.suggest.bracket import RISES, Bracket
 from sweeps.suggest.bracket_stage import NAME, bracket_identity, bracket_stage, read_bracket, require_alpha_of
+from sweeps.terminal.cell_tables import console
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def suggestions(experiments: Sequence[Experiment], store_folder: Path, progress:
     Args:
         experiments: the cells; those that differ in the size of alpha alone have one bracket.
         store_folder: where brackets, and what they rest on, are kept.
-        progress: show bars.
+        progress: show a bar for each that is searched for; else one line.
 
     Raises:
         InputError: for a method without an alpha.
@@ -81,10 +82,13 @@ def _there(store: Store, experiment: Experiment) -> Path:
 
 
 def _find(missing: Sequence[Experiment], store: Store, progress: bool) -> None:
-    bench = Workbench(store, missing, progress)
-    for experiment in missing:
+    bench, to = Workbench(store, missing, progress), console(stderr=True)
+    for number, experiment in enumerate(missing, 1):
         cell = experiment.cell
         title = f"layer={cell.layer} top_k={cell.top_k}" if cell.settings.method.needs.region else f"layer={cell.layer}"
+        title += f", {number} of {len(missing)}"
+        if not progress:
+            to.print(f"looking for alphas by perplexity: {title}", markup=False, highlight=False, soft_wrap=True)
         with tqdm(desc=title, unit="alpha", disable=not progress, leave=False) as bar:
 
             def on_reading(alpha: float, bar: "tqdm[None]" = bar) -> None:

@@ -128,6 +128,8 @@ def test_what_is_suggested_is_what_a_cell_measures_and_is_found_once(
     asked = [*arguments, "alpha_unit=unit", "-m", "top_k=8,40", "suggest=true"]
     told = surgery(*asked)
     assert told.code == 0, told.err
+    # No terminal: each search, which can take minutes, is told as it begins.
+    assert re.findall(r"looking for .* top_k=(\d+), (\d of \d)", told.err) == [("8", "1 of 2"), ("40", "2 of 2")]
     assert not (tmp_path / "outputs" / "runs").exists()
     commands = [line.strip() for line in told.out.splitlines() if line.strip().startswith("surgery -m")]
     found = [json.loads(file.read_text()) for file in (tmp_path / "outputs" / "store").glob("bracket/*/bracket.json")]
@@ -149,6 +151,7 @@ def test_what_is_suggested_is_what_a_cell_measures_and_is_found_once(
     monkeypatch.setattr("sweeps.run.workbench.load_model", not_again)
     again = sweeps("suggest", *asked[: len(arguments) + 1], "top_k=8,40")
     assert again.code == 0, again.err
+    assert "looking for" not in again.err
     assert again.out.replace("-m ", "") == told.out.replace("-m ", "")
 
 
