@@ -172,6 +172,10 @@ def _by_strength(measured: Sequence[Pooled], verdicts: Mapping[str, Verdict]) ->
         others = " ".join(f"{name}={row.keys[name]}" for name in swept if name in row.keys)
         if _size(row):
             groups.setdefault((others, -1 if _alpha(row) < 0 else 1), []).append(row)
+    # As in a search: alphas differ, but hardly ever between cells that are alike otherwise.
+    lone = [len(group) == 1 for group in groups.values()]
+    if len(lone) > 1 and sum(lone) > len(lone) / 2 and len({_alpha(row) for row in measured}) > 1:
+        return []
     alike: dict[_Sort, list[str]] = {}
     for (others, sign), group in sorted(groups.items()):
         if (sort := _sort(group, sign, verdicts)) is not None:

@@ -101,6 +101,15 @@ def test_other_keys_are_told_apart_where_their_alphas_differ_and_together_where_
     assert sorted(map(tried, apart)) == [[2.4, 2.8, 3.4], [4.8, 5.7, 6.7]]
 
 
+def test_a_search_whose_cells_differ_in_all_keys_is_counted_and_gets_no_alphas_for_each() -> None:
+    weak = [cell(f"w{rows}", 20, 20, top_k=rows, alpha=rows / 8) for rows in (10, 20, 30)]
+    [sentence] = said(*weak, cell("b", 20, 20, 9.0, top_k=40, alpha=9.0))
+    assert sentence == "of 4 cells 1 broke the text, 3 changed nothing"
+    # A grid of one alpha is told what to try with each size of the region.
+    [small, large] = said(cell("a", 20, 20, top_k=8), cell("c", 20, 20, 9.0, top_k=40))
+    assert small.startswith("with top_k=40") and large.startswith("with top_k=8")
+
+
 def test_where_the_order_of_alphas_tells_nothing_cells_are_counted() -> None:
     [sentence] = said(cell("a", 20, 0, 9.0, alpha=1.0), cell("b", 20, 20, alpha=2.0), cell("c", 20, 20, alpha=4.0))
     assert sentence == "of 3 cells 1 broke the text, 2 changed nothing"
