@@ -1,6 +1,7 @@
 """Why a sweep has no good cell, and what to try: said from what was measured on the selection half alone."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -172,16 +173,16 @@ def _by_strength(measured: Sequence[Pooled], verdicts: Mapping[str, Verdict]) ->
         others = " ".join(f"{name}={row.keys[name]}" for name in swept if name in row.keys)
         if _size(row):
             groups.setdefault((others, -1 if _alpha(row) < 0 else 1), []).append(row)
+    cells = Counter(others for (others, _), group in groups.items() for _ in group)
     # As in a search: alphas differ, but hardly ever between cells that are alike otherwise.
-    lone = [len(group) == 1 for group in groups.values()]
+    lone = [count == 1 for count in cells.values()]
     if len(lone) > 1 and sum(lone) > len(lone) / 2 and len({_alpha(row) for row in measured}) > 1:
         return []
     alike: dict[_Sort, list[str]] = {}
     for (others, sign), group in sorted(groups.items()):
         if (sort := _sort(group, sign, verdicts)) is not None:
             alike.setdefault(sort, []).append(others)
-    every = {others for others, _ in groups}
-    told = [str(sort) if len(of) == len(every) else f"{_named(of)}: {sort}" for sort, of in alike.items()]
+    told = [str(sort) if len(of) == len(cells) else f"{_named(of)}: {sort}" for sort, of in alike.items()]
     return told[:_TOLD] + [f"{len(told) - _TOLD} more sorts of cells differ from these"] * (len(told) > _TOLD)
 
 

@@ -108,6 +108,9 @@ def test_a_search_whose_cells_differ_in_all_keys_is_counted_and_gets_no_alphas_f
     # A grid of one alpha is told what to try with each size of the region.
     [small, large] = said(cell("a", 20, 20, top_k=8), cell("c", 20, 20, 9.0, top_k=40))
     assert small.startswith("with top_k=40") and large.startswith("with top_k=8")
+    # So are one alpha of each sign, which are no search.
+    signs = said(cell("a", 20, 20, alpha=-1.0), cell("b", 20, 20, alpha=3.0))
+    assert sorted(map(tried, signs)) == [[-2, -4, -8], [6, 12, 24]]
 
 
 def test_where_the_order_of_alphas_tells_nothing_cells_are_counted() -> None:
