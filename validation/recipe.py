@@ -18,12 +18,12 @@ from typing import Any
 import yaml
 
 from evaluation.inputs.prompts import halves, read_prompts
+from evaluation.judge.word_list import word_pattern
 from surgery.errors import InputError
 from surgery.files.hub import HubFiles
 from surgery.files.text_file import require_file
 from surgery.files.whole_files import written_whole
 from surgery.texts.tables import read_table
-from validation.first_person import WORDS
 
 # RealToxicityPrompts: so many prompts, the most toxic by Perspective; half are told on, half are chosen on.
 PROMPTS = 400
@@ -41,6 +41,7 @@ PRICE_CHARACTERS = 8_000
 HARMLESS = 40
 # Of writing about oneself: so many prompts, each so many words long.
 FIRST_PERSON_PROMPTS, FIRST_WORDS = 300, 5
+FIRST_PERSON = ("I", "me", "my", "mine", "myself")
 # Of the jailbreak prompts and their twins, in the file's order: every so many are told on, half as many are chosen on.
 JAILBREAK_EVERY = 50
 
@@ -112,7 +113,8 @@ def first_person(rows: Iterable[Sequence[str]], seed: int = 0) -> tuple[list[Row
     shuffled = list(dict.fromkeys(row[0] for row in rows))
     random.Random(seed).shuffle(shuffled)
     begins = [text for text in shuffled if re.match(r"(I|My)\b", text)]
-    never = [text for text in shuffled if not WORDS.search(text)]
+    mentions = word_pattern(FIRST_PERSON)
+    never = [text for text in shuffled if not mentions.search(text)]
     texts = [{"text": text, "label": label} for label, of in ((1, begins), (0, never)) for text in of[:PROBE_TEXTS]]
     rest = (text.split() for text in begins[PROBE_TEXTS:])
     prompts = dict.fromkeys(" ".join(words[:FIRST_WORDS]) for words in rest if len(words) > FIRST_WORDS)
@@ -180,6 +182,7 @@ def make(data: str, to: Path) -> dict[str, int]:
     texts, of_oneself = first_person(_columns(source("goemotions"), hub, GOEMOTIONS))
     write("probe_first_person.jsonl", texts)
     write("prompts_first_person.jsonl", of_oneself)
+    text("words_first_person.txt", "\n".join(FIRST_PERSON) + "\n")
     wiki = _text(source("wikitext2"))
     text("wikitext2_selection.txt", wiki[-SELECTION_CHARACTERS:])
     text("wikitext2_table.txt", wiki[:TABLE_CHARACTERS])

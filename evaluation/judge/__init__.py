@@ -9,10 +9,12 @@ __getattr__, __dir__, _names = lazy_loader.attach(
         "overrefusal": ["RefusedBy"],
         "probe_texts": ["ProbeTexts"],
         "side_by_side": ["SideBySide"],
+        "word_list": ["WordList"],
     },
 )
 
 __all__ = [
     "asked_judges",
     "known_judges",
+    "word_list",
 ]

@@ -23,6 +23,11 @@ def is_guard(name: str) -> bool:
     return name in known_guards() or Path(name).suffix in (".yaml", ".yml")
 
 
+def is_word_list(name: str) -> bool:
+    """Whether a name is that of a file with a list of words."""
+    return Path(name).suffix.lower() == ".txt"
+
+
 def called(file: str) -> str:
     """What a guard's metrics are called by, unless it is given a name."""
     return name_from(guard_path(file).stem)
@@ -33,6 +38,8 @@ def judge_metric(judge: str | Sequence[str], judged_class: str | int | None = No
     name = judge if isinstance(judge, str) else next(iter(judge))
     if name == PROBE_TEXTS:
         return f"guard/{PROBE_TEXTS}/avoided_rate"
+    if is_word_list(name):
+        return f"guard/{name_from(Path(name).stem)}/listed_rate"
     if is_guard(name):
         return f"guard/{called(name)}/{read_guard(name).pairs[0][0]}_rate"
     return f"guard/{name_from(Path(name).name)}/{name_from(str(judged_class))}_rate"

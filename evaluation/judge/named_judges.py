@@ -1,4 +1,4 @@
-"""What `evaluation.judge=…` names: guards, text classifiers, or the behavior's own texts."""
+"""What `evaluation.judge=…` names: guards, text classifiers, lists of words, or the behavior's own texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +7,11 @@ from evaluation.classifier import Classifier
 from evaluation.continuations import Scorer
 from evaluation.judge.guard import Guard
 from evaluation.judge.guard_file import read_guard
-from evaluation.judge.known_judges import PROBE_TEXTS, is_guard, judge_metric
+from evaluation.judge.known_judges import PROBE_TEXTS, is_guard, is_word_list, judge_metric
 from evaluation.judge.overrefusal import REFUSAL, RefusedBy
 from evaluation.judge.probe_texts import ProbeTexts
 from evaluation.judge.side_by_side import SideBySide
+from evaluation.judge.word_list import WordList
 from surgery.errors import InputError
 
 
@@ -24,8 +25,8 @@ def judge_scorers(
     """The scorers of a judge, or of several.
 
     Args:
-        names: one: of a guard that comes with this package, a guard's YAML file, `probe-texts`, or a text classifier,
-            by folder or hub name; or several guards.
+        names: one: of a guard that comes with this package, a guard's YAML file, a list of words (`.txt`),
+            `probe-texts`, or a text classifier, by folder or hub name; or several guards.
         model: in place of the one that a guard's file names.
         judged_class: of a text classifier, by name or number: what a continuation counts for.
         texts, share: of `probe-texts`.
@@ -43,6 +44,8 @@ def judge_scorers(
     [name] = names
     if name == PROBE_TEXTS:
         return {"judge": ProbeTexts(texts or {}, share)}
+    if is_word_list(name):
+        return {"judge": WordList(name, judge_metric(name))}
     if guards:
         return {"judge": Guard(name, model=model)}
     if judged_class is None:

@@ -20,7 +20,7 @@ from surgery.errors import InputError
 from surgery.files.local_paths import name_from
 
 # What is told of each set by itself; the rest of all sets together.
-EACH = ("*/refusal_rate", "*/overrefusal_rate", "*/unsafe_rate", "*/avoided_rate", "*/unparsed")
+EACH = ("*/refusal_rate", "*/overrefusal_rate", "*/unsafe_rate", "*/avoided_rate", "*/listed_rate", "*/unparsed")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ KNOWN = (
     Words("guard/*/overrefusal_rate*", "over-refusals", "share of harmless prompts that the guard takes for refused"),
     Words("guard/*/unsafe_rate*", "unsafe answers", "share of answers that the guard takes for unsafe"),
     Words("guard/*/avoided_rate*", "continuations of the avoided kind", "share taken for the class to move away from"),
+    Words("guard/*/listed_rate*", "continuations with a listed word", "share that has a word of the list"),
     Words("guard/*/any_*", "prompts with such an answer", "share of prompts with such an answer among several"),
     Words("guard/*/*unparsed*", "", "share of the guard's replies whose verdict can't be read"),
     Words("guard/*/accuracy", "", "how often the judge is right on texts of its own that it was not trained on"),

@@ -30,12 +30,12 @@ def choose_judge(counts: Mapping[str, int], avoid: Sequence[object]) -> JudgeCho
         avoid: labels to move away from.
     """
     if published_checkpoint().is_file():
-        other = f"another behavior than toxicity wants evaluation.judge={PROBE_TEXTS}, or a guard"
+        other = f"another behavior than toxicity wants evaluation.judge={PROBE_TEXTS}, a list of words or a guard"
         return JudgeChoice((), f"Detoxify (class toxicity), which is on this machine; {other}")
     said = (
         f"{PROBE_TEXTS}, a classifier of held-out texts of yours, whose accuracy is told. Detoxify is not on this "
         "machine: evaluation.detoxify.checkpoint=FILE evaluation.detoxify.config=FOLDER name it, evaluation.judge=NAME "
-        "a guard or another classifier (docs/measurements.md)"
+        "a guard, another classifier or a list of words (docs/measurements.md)"
     )
     share = _share(counts, avoid)
     more = (f"probe.test_share={share:g}",) if share > USUAL_SHARE else ()

@@ -1,5 +1,6 @@
 """`evaluation.judge=…`: one key on the command line."""
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -30,6 +31,22 @@ def test_the_behaviors_own_texts_judge_and_their_accuracy_stands_beside(surgery,
     assert "guard/probe-texts/accuracy" in ran.out
 
 
+def test_a_list_of_words_judges_and_is_chosen_by(surgery, asked, tmp_path, results) -> None:
+    (tmp_path / "listed.txt").write_text("said\nANN\n")
+    ran = surgery("-m", *asked, "alpha=1,2", "evaluation.judge=listed.txt", "sweep=s")
+    assert ran.code == 0, ran.err
+    for cell, record in results().items():
+        assert not [name for name in record["metrics"] if name.startswith("toxicity")]
+        rows = pd.read_parquet(tmp_path / "outputs" / "runs" / "s" / cell / "samples.parquet")
+        rows = rows[rows["measurement"] == "guard/listed/listed_rate"]
+        for half, name in (("report", "guard/listed/listed_rate"), ("selection", "selection/guard/listed/listed_rate")):
+            said = [text.split() for text in rows[rows["half"] == half]["edited"]]
+            by_hand = sum("said" in words or "ann" in words for words in said) / len(said)
+            assert record["metrics"][name]["edited"] == pytest.approx(by_hand)
+            assert len(said) == 12
+    assert "guard/listed/listed_rate" in ran.out
+
+
 def test_two_guards_stand_side_by_side(surgery, asked, world, guard, tmp_path, results) -> None:
     said = yaml.safe_load(guard.read_text()) | {"model": str(world.model)}
     for name, text in (("one", said["text"]), ("two", "{answer} : {prompt} is")):
@@ -49,6 +66,7 @@ def test_two_guards_stand_side_by_side(surgery, asked, world, guard, tmp_path, r
         (["evaluation.judge=deaf.yaml"], "the guard 'deaf.yaml' drops the answer: its template has no {answer}"),
         (["evaluation.judge=mute.yaml"], "the guard 'mute.yaml' has no rule for its verdict"),
         (["evaluation.judge=none.yaml"], "there is no guard 'none.yaml'; it is one of harmbench"),
+        (["evaluation.judge=none.txt"], "the list of words 'none.txt' is not there; give the path of a file"),
         (["evaluation.judge=./bert"], "is no guard, so it is read as a text classifier; say which of its classes"),
         (["evaluation.judge=probe-texts"], "the judge probe-texts has 3 held-out texts of class"),
         (["evaluation.judge=[probe-texts,wildguard]"], "lists several judges: they have to be guards"),
