@@ -148,9 +148,9 @@ def _alphas_to_try(experiment: Experiment) -> tuple[float, ...]:
         sizes = sorted(bracket.readings, key=abs)
         alphas = tuple(dict.fromkeys((sizes[0], sizes[len(sizes) // 2], sizes[-1])))
     rises = ", ".join(f"{alpha:g} ({bracket.rise(alpha):+.1%})" for alpha in alphas)
-    console().print(
-        f"alphas by perplexity alone, of {bracket.text} ({bracket.base:.3f}): {rises}", markup=False, soft_wrap=True
-    )
+    # Of a part of the text: its perplexity is another one than that of the whole, which the cells tell.
+    read = f"{bracket.text} ({bracket.tokens:,} tokens, {bracket.base:.3f} without an edit)"
+    console().print(f"alphas by perplexity alone, of {read}: {rises}", markup=False, soft_wrap=True)
     return alphas
 
 

@@ -151,7 +151,8 @@ def test_three_names_are_a_sweep_over_alphas_that_perplexity_tells(world, tmp_pa
     assert found is not None
     given = dict(argument.split("=", 1) for argument in found if "=" in argument)
     assert found[0] == "-m"
-    [told] = re.findall(r"^alphas by perplexity alone, of .* \([\d.]+\): (.*)$", said, re.MULTILINE)
+    line = r"^alphas by perplexity alone, of .* \([\d,]+ tokens, [\d.]+ without an edit\): (.*)$"
+    [told] = re.findall(line, said, re.MULTILINE)
     tried = [float(alpha) for alpha in given["alpha"].split(",")]
     assert tried == [float(alpha) for alpha in re.findall(r"([\d.e-]+) \([+-]", told)]
     assert len(tried) > 1 and tried == sorted(tried)
