@@ -13,6 +13,7 @@ from sweeps.charts.palette import NEUTRAL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 MARKERS = {
     "circle": "o",
@@ -79,7 +80,7 @@ def save_charts(
             for axes, chart in zip(panels, charts, strict=True):
                 _add_legend(figure, axes, chart)
         # Else each file has it laid out anew, which takes as long as drawing it.
-        figure.draw_without_rendering()
+        _lay_out(figure)
         figure.set_layout_engine("none")
         for kind in ("png", "svg"):
             path = folder / f"{stem}.{kind}"
@@ -114,6 +115,26 @@ def draw(axes: "Axes", chart: Chart) -> None:
         axes.set_title(chart.title, fontsize=11)
     if chart.scale and chart.scale.label and axes.figure is not None:
         axes.figure.colorbar(_mapped(chart.scale), ax=axes, label=chart.scale.label)
+
+
+def _lay_out(figure: "Figure") -> None:
+    """Finds the places of everything; words of an axis that would be cut off get a second line, or are smaller."""
+    figure.draw_without_rendering()
+    labels = [label for axes in figure.axes for label in (axes.xaxis.label, axes.yaxis.label)]
+    if long := [label for label in labels if _share_of_room(figure, label) > 1]:
+        for label in long:
+            label.set_text(label.get_text().replace(" (", "\n(", 1))
+        figure.draw_without_rendering()
+    for label in long:
+        label.set_fontsize(float(label.get_fontsize()) / max(_share_of_room(figure, label), 1))
+
+
+def _share_of_room(figure: "Figure", label: "Text") -> float:
+    """How long an axis's words are, of what there is on both sides of their middle before the picture ends."""
+    box, end = label.get_window_extent(), figure.bbox
+    along, whole = ((box.y0, box.y1), end.y1) if label.get_rotation() else ((box.x0, box.x1), end.x1)
+    middle = sum(along) / 2
+    return float((along[1] - along[0]) / (1.9 * min(middle, whole - middle)))
 
 
 def _add_legend(figure: "Figure", axes: "Axes", chart: Chart) -> None:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
@@ -216,6 +217,18 @@ def test_many_names_below_take_no_room_from_the_chart(tmp_path: Path) -> None:
         return max(down) - min(down)
 
     assert height(18) == pytest.approx(height(8), rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["rate", "guard/words_first_person/listed_rate", "guard/" + "long_name" * 12])
+def test_the_words_of_an_axis_are_never_cut_off(tmp_path: Path, name: str) -> None:
+    marks = tuple(Points(f"name {number}", (1.0, 2.0), (1.0, 2.0), "#ff0000") for number in range(6))
+    chart = Chart(Axis("x"), Axis(f"{name} (lower is better)"), marks)
+    picture, _ = save_charts(tmp_path, "long", [chart])
+    drawn = imread(picture)[..., :3]
+    for edge in (drawn[:2], drawn[-2:], drawn[:, :2], drawn[:, -2:]):
+        assert (edge == 1).all()
+    # The words are there: dark at the left, where nothing else is.
+    assert (drawn[:, : drawn.shape[1] // 20] < 0.5).any()
 
 
 def test_equal_parts_are_said_once_and_read_back_whole() -> None:
