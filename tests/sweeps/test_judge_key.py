@@ -69,6 +69,15 @@ def test_two_guards_stand_side_by_side(surgery, asked, world, guard, tmp_path, r
         (["evaluation.judge=none.txt"], "the list of words 'none.txt' is not there; give the path of a file"),
         (["evaluation.judge=./bert"], "is no guard, so it is read as a text classifier; say which of its classes"),
         (["evaluation.judge=probe-texts"], "the judge probe-texts has 3 held-out texts of class"),
+        (
+            ["evaluation.judge=probe-texts", "evaluation.judge_model=./bert"],
+            "is for guards, and evaluation.judge=probe-",
+        ),
+        (
+            ["evaluation.judge=none.txt", "evaluation.judge_class=1"],
+            "judge_class=1 is for text classifiers, and evalua",
+        ),
+        (["evaluation.judge_model=./bert"], "evaluation.judge_model=./bert is given and no judge; name it with"),
         (["evaluation.judge=[probe-texts,wildguard]"], "lists several judges: they have to be guards"),
     ],
 )
