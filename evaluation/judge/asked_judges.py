@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.continuations import Scorer
-from evaluation.judge.known_judges import judge_names
-from surgery.errors import InputError
+from evaluation.judge.known_judges import judge_names, require_used
 
 
 def asked_judges(
@@ -18,12 +17,11 @@ def asked_judges(
     """(the judges of continuations, those of over-refusal); none without a judge.
 
     Args, and InputErrors raised: see `evaluation.judge.named_judges.judge_scorers`; one more for a model or a class
-    without a judge, which would leave the usual judge in its place.
+    that no judge would use.
     """
-    if not (names := judge_names(judge)):
-        for key, value in (("judge_model", model), ("judge_class", judged_class)):
-            if value is not None:
-                raise InputError(f"evaluation.{key}={value} is given and no judge; name it with evaluation.judge=NAME")
+    names = judge_names(judge)
+    require_used(names, model, judged_class)
+    if not names:
         return {}, {}
     # What guards need brings torch, and takes seconds.
     from evaluation.judge.named_judges import judge_scorers, overrefusal_judges

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.judge.guard_file import guard_path, known_guards, read_guard
+from surgery.errors import InputError
 from surgery.files.local_paths import name_from
 
 PROBE_TEXTS = "probe-texts"
@@ -26,6 +27,25 @@ def is_guard(name: str) -> bool:
 def is_word_list(name: str) -> bool:
     """Whether a name is that of a file with a list of words."""
     return Path(name).suffix.lower() == ".txt"
+
+
+def _is_classifier(name: str) -> bool:
+    """Whether a name can only be that of a text classifier, by folder or hub name."""
+    return not (name == PROBE_TEXTS or is_word_list(name) or is_guard(name))
+
+
+def require_used(names: Sequence[str], model: str | None, judged_class: str | int | None) -> None:
+    """Raises InputError for a judge's model or class that no judge named would use."""
+    for key, value, of, uses in (
+        ("judge_model", model, "guards", is_guard),
+        ("judge_class", judged_class, "text classifiers", _is_classifier),
+    ):
+        if value is None:
+            continue
+        if not names:
+            raise InputError(f"evaluation.{key}={value} is given and no judge; name it with evaluation.judge=NAME")
+        if (name := next((one for one in names if not uses(one)), None)) is not None:
+            raise InputError(f"evaluation.{key}={value} is for {of}, and evaluation.judge={name} is none; leave it out")
 
 
 def called(file: str) -> str:

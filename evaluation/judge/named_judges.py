@@ -32,11 +32,8 @@ def judge_scorers(
         texts, share: of `probe-texts`.
 
     Raises:
-        InputError: for a classifier without a class, judges side by side that are no guards, and a model or a class
-            that such a judge has no use for.
+        InputError: for a classifier without a class, and judges side by side that are no guards.
     """
-    for name in names:
-        _require_used(name, model, judged_class)
     guards = [name for name in names if is_guard(name)]
     if len(names) > 1:
         if len(guards) < len(names) or model is not None:
@@ -57,17 +54,6 @@ def judge_scorers(
             "with evaluation.judge_class=NAME"
         )
     return {"judge": Classifier(name, {judge_metric(name, judged_class): judged_class}, pair=True)}
-
-
-def _require_used(name: str, model: str | None, judged_class: str | int | None) -> None:
-    """Raises InputError for a key that would be ignored."""
-    classifier = not (is_guard(name) or is_word_list(name) or name == PROBE_TEXTS)
-    for key, value, of, used in (
-        ("judge_model", model, "guards", is_guard(name)),
-        ("judge_class", judged_class, "text classifiers", classifier),
-    ):
-        if value is not None and not used:
-            raise InputError(f"evaluation.{key}={value} is for {of}, and evaluation.judge={name} is none; leave it out")
 
 
 def overrefusal_judges(judges: Mapping[str, Scorer]) -> dict[str, Scorer]:
