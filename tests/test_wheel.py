@@ -34,7 +34,7 @@ def test_a_wheel_finds_its_configs_and_its_toy_world_from_any_folder(tmp_path: P
     assert str(site) in run("import sweeps, toyworld, conf; print(sweeps.__file__, toyworld.__file__, conf.__file__)")
     surgery = "import sys; sys.argv = ['surgery', {}]; from sweeps.commands.surgery_command import main; main()"
     planned = run(surgery.format("'dry_run=true'"))
-    assert "1 cells would run" in planned
+    assert "cells that would run: 1;" in planned
     ran = run(surgery.format("'evaluation=none', 'tracking=none', 'behavior.limit=40'"))
     assert "48 of 5504 rows by lowest cosine" in ran
     assert list(foreign.glob("outputs/runs/toyworld-toyworld_toxicity/*/result.json"))

@@ -161,7 +161,7 @@ def _tell_the_rest(
         )
     for name, count in zip(names, pairing.alone, strict=True):
         if count:
-            to.print(f"{count} cells of {name} have no counterpart", markup=False)
+            to.print(f"cells of {name} without a counterpart: {count}", markup=False)
     if pairing.ambiguous:
         to.print(
             f"{len(pairing.ambiguous)} cells share their keys with another of their sweep and are left out: "

@@ -31,7 +31,7 @@ def sync(
     waiting, note = unsent(records, folder), Note.load(folder)
     page = folder / PAGE
     if not waiting and (not page.is_file() or (note is not None and note.sent)):
-        to.print(f"all {len(records)} cells were sent before")
+        to.print(f"nothing to send, cells sent before: {len(records)}")
         return
     require_destination(project, entity, "then the same command again")
     where = Destination(entity or None, project or None)
@@ -43,15 +43,12 @@ def sync(
     except Timeout:
         raise InputError(f"another command is sending '{name}' now") from None
     before = len(records) - len(waiting)
-    to.print(f"sent {sent.count} of {len(records)} cells" + (f"; {before} were sent before" if before else ""))
+    to.print(f"sent {sent.count} of {len(records)} cells" + (f", {before} before" if before else ""))
     if reported:
         to.print("sent the report")
     if sent.address:
         to.print(sent.address, markup=False, soft_wrap=True)
     if sent.failed:
-        raise InputError(
-            f"{len(sent.failed)} cells were not sent ({', '.join(sent.failed)}): {sent.reason}; "
-            "the same command goes on with them"
-        )
+        raise InputError(f"not sent: {', '.join(sent.failed)} ({sent.reason}); the same command goes on from there")
     if reported is False:
         raise InputError("W&B did not take the report; the same command tries again")

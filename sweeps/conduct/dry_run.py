@@ -37,7 +37,7 @@ def show_plan(plan: Plan, models: ModelReading, following: int = 0) -> None:
     for what in damaged:
         to.print(f"{what}; its cell counts as not run", markup=False, soft_wrap=True)
     named, steps = plan.swept, PlannedSteps(plan.experiments, models, Store(plan.store_folder))
-    table = Table(title=f"{len(plan.experiments)} cells of sweep {plan.sweep}", title_justify="left")
+    table = Table(title=f"cells of sweep {plan.sweep}: {len(plan.experiments)}", title_justify="left")
     for column in ("cell", *named, *(["step"] if steps else []), "would"):
         table.add_column(column)
     waiting = plan.waiting(kept)
@@ -61,7 +61,7 @@ def show_plan(plan: Plan, models: ModelReading, following: int = 0) -> None:
     # What follows is alike in all but what it starts from, so it is reckoned as these are.
     counted = [*map(plan.experiment, waiting), *plan.experiments[:1] * following]
     told = estimate(counted, plan.output_dir, to_make)
-    to.print(f"{len(counted)} cells would run; {told + '; ' if told else ''}nothing was run", soft_wrap=True)
+    to.print(f"cells that would run: {len(counted)}; {told + '; ' if told else ''}nothing was run", soft_wrap=True)
 
 
 def _show_stages(plan: Plan) -> dict[str, int]:

@@ -129,7 +129,7 @@ def test_pairs_measured_alike_are_shown_and_the_others_left_out_by_name(sweeps) 
     assert "1 of 2 pairs with equal keys are left out, since each was measured in two ways" in ran.out
     assert f"(evaluation.limit is 5 in a and 6 in b): {two.cell} and {other.cell}" in ran.out
     assert list(pd.read_csv("rows.csv")["cell_a"]) == [one.cell]
-    assert "no counterpart" not in ran.out
+    assert "without a counterpart" not in ran.out
 
 
 def test_cells_of_two_protocols_are_paired_and_chosen_each_with_its_own(sweeps) -> None:

@@ -45,7 +45,7 @@ def test_the_estimate_says_of_what_it_is_and_what_is_not_in_it(surgery, argument
     replace(record, seconds={"region": 30.0, "base": 500.0, "edited": 30.0, "record": 0.0}).save(folder / record.cell)
     again = surgery(*arguments, "-m", "top_k=4,8,16", "dry_run=true").out
     assert (
-        "2 cells would run; about 2 min, at 60 s a cell as in 1 earlier cell here; not in it: loading the model"
+        "cells that would run: 2; about 2 min, at 60 s a cell as in 1 earlier cell here; not in it: loading the model"
         in again
     )
     assert "to make;" not in again.splitlines()[-1]
@@ -67,7 +67,7 @@ def test_a_dry_run_keeps_the_cells_that_a_run_would_keep(surgery, arguments, tmp
     damaged.write_bytes(damaged.read_bytes()[:-1])
     dry = surgery(*cells, "dry_run=true")
     assert dry.code == 0, dry.err
-    assert "its cell counts as not run" in dry.out and "1 cells would run" in dry.out
+    assert "its cell counts as not run" in dry.out and "cells that would run: 1;" in dry.out
     ran = surgery(*cells)
     assert ran.code == 0 and "1 of 2 cells are finished already" in ran.err
 

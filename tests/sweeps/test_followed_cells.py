@@ -48,7 +48,7 @@ def test_its_record_tells_a_command_that_makes_it_alone(cells) -> None:
 def test_dry_run_counts_the_cells_that_follow(surgery, arguments, tmp_path) -> None:
     ran = surgery(*arguments, *GRID, "dry_run=true")
     assert ran.code == 0, ran.err
-    assert "1 more follow these" in " ".join(ran.out.split()) and "2 cells would run" in ran.out
+    assert "1 more follow these" in " ".join(ran.out.split()) and "cells that would run: 2;" in ran.out
     assert not (tmp_path / "outputs").exists()
 
 

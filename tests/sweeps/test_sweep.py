@@ -191,16 +191,16 @@ def test_an_interrupt_drops_the_cell_in_flight_and_says_how_to_go_on(arguments, 
 def test_dry_run_shows_cells_and_stages_and_runs_nothing(surgery, arguments, calls, tmp_path) -> None:
     ran = surgery(*arguments, *GRID, "dry_run=true")
     assert ran.code == 0
-    assert "4 cells of sweep tiny-texts" in ran.out
+    assert "cells of sweep tiny-texts: 4" in ran.out
     assert "hidden_states: 1 to make, 0 to reuse" in ran.out
-    assert "4 cells would run" in ran.out
+    assert "cells that would run: 4;" in ran.out
     assert calls == {"load": 0, "measure": 0, "states": 0}
     assert not list(tmp_path.iterdir())
     assert surgery(*arguments, "-m", "alpha=-1", "top_k=4,8").code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
     ran = surgery(*arguments, *GRID, "dry_run=true")
     assert "hidden_states: 0 to make, 1 to reuse" in ran.out
-    assert "2 cells would run" in ran.out
+    assert "cells that would run: 2;" in ran.out
     assert ran.out.count("be kept: done") == 2
 
 

@@ -43,7 +43,7 @@ def test_runs_logged_offline_are_sent_once_with_tags_project_and_entity(cells, s
     assert (report.group, report.project, report.artifacts) == ("grid", "proof", {"report"})
     assert "sent the report" in ran.out
     before = {name: run.uploads for name, run in account.cells.items()}
-    assert "all 2 cells were sent before" in sweeps("sync", "grid").out
+    assert "nothing to send, cells sent before: 2" in sweeps("sync", "grid").out
     assert {name: run.uploads for name, run in account.cells.items()} == before
 
 
@@ -74,11 +74,11 @@ def test_a_cell_that_the_server_refused_is_named_and_sent_by_the_next_call(cells
     account.refused = {notes[refused]["id"]}
     ran = sweeps("sync", "grid")
     assert ran.code == 1
-    assert f"1 cells were not sent ({refused})" in ran.err
+    assert f"not sent: {refused} (" in ran.err
     assert set(account.cells) == {notes[other]["id"]}
     account.refused = set()
     ran = sweeps("sync", "grid")
-    assert "sent 1 of 2 cells; 1 were sent before" in ran.out
+    assert "sent 1 of 2 cells, 1 before" in ran.out
     assert {run.uploads for run in account.cells.values()} == {1}
 
 
