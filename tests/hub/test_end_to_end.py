@@ -98,7 +98,7 @@ def test_every_behavior_of_the_paper_is_read_by_its_own_name(whole_hub: Hub, sur
     behaviors = f"behavior={','.join(PAPER_BEHAVIORS)}"
     ran = surgery("-m", f"model.path={LLAMA}", behaviors, "evaluation=none", "sweep=all", "top_k=8", "dry_run=true")
     assert ran.code == 0, ran.err
-    assert "5 cells" in ran.out
+    assert "cells of sweep all: 5" in ran.out
     for name in ("monology/jigsaw", "google-research-datasets/go_emotions", "declare-lab/HarmfulQA"):
         assert whole_hub.fetched(f"datasets/{name}")
 
