@@ -164,8 +164,7 @@ def _tell_the_rest(
             to.print(f"cells of {name} without a counterpart: {count}", markup=False)
     if pairing.ambiguous:
         to.print(
-            f"{len(pairing.ambiguous)} cells share their keys with another of their sweep and are left out: "
-            + ", ".join(pairing.ambiguous),
+            "cells left out, since another cell of their sweep has the same keys: " + ", ".join(pairing.ambiguous),
             soft_wrap=True,
         )
     if not rows:

@@ -118,7 +118,7 @@ def _write_report(plan: Plan, records: dict[str, Record]) -> None:
     console().print(f"report:  {path}", markup=False, soft_wrap=True)
     track_report(plan, path, lambda text: console(stderr=True).print(text, markup=False, style="yellow"))
     if others := len(records) - len(shown):
-        console().print(f"{others} cells of this sweep that were measured in another way are not in it", markup=False)
+        console().print(f"cells not in it, since they were measured in another way: {others}", markup=False)
 
 
 def _write_outputs_readme(output_dir: Path) -> None:

@@ -224,9 +224,9 @@ def _notes(
     ended = {kind: sum(record.status == kind for record in records) for kind in ("failed", "pruned")}
     ended["pruned"] -= sum(map(len, dear.values()))
     if any(ended.values()):
-        yield f"{', '.join(f'{count} cells {kind}' for kind, count in ended.items() if count)} and are not compared"
+        yield f"cells not compared: {', '.join(f'{kind} {count}' for kind, count in ended.items() if count)}"
     if broken := len(every) - len(sound(every)):
-        yield f"{broken} cells broke the text and are never picked"
+        yield f"cells never picked, since they broke the text: {broken}"
     for price in prices:
         if not all(price.has_selection_half(row.metrics) for row in every):
             yield f"{price.name} has no selection half: cells are held to this price on all of its samples"

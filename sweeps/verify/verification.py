@@ -77,7 +77,7 @@ def check_table(sweep: Path, records: Sequence[Record]) -> Check:
     return check
 
 
-def check_versions(records: Iterable[Record]) -> Check:
+def check_versions(records: Sequence[Record]) -> Check:
     """Holds the recorded versions against the installed ones."""
     check, installed = Check("versions"), versions()
     differing: dict[tuple[str, str], int] = {}
@@ -88,7 +88,7 @@ def check_versions(records: Iterable[Record]) -> Check:
                 differing[package, recorded] = differing.get((package, recorded), 0) + 1
     for (package, recorded), count in differing.items():
         now = installed.get(package, "not installed")
-        check.wrong.append(f"{package}: {recorded} made {count} cells, {now} is installed")
+        check.wrong.append(f"{package}: {recorded} in {count} of {len(records)} records, {now} is installed")
     return check
 
 

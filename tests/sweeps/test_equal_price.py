@@ -169,8 +169,8 @@ def test_cells_that_broke_the_text_and_cells_that_did_not_end_are_said(tmp_path:
     failed = Record("ffffffffffff", "failed", error="why", keys={"method": "lora"})
     found = compared_methods([*records, failed], tmp_path, RULE)
     assert at(found, "kl", 0.05, "surgery").told.keys == {"alpha": 2.0}
-    assert any("1 cells broke the text" in note for note in found.notes)
-    assert any("1 cells failed" in note for note in found.notes)
+    assert any("cells never picked, since they broke the text: 1" in note for note in found.notes)
+    assert any("cells not compared: failed 1" in note for note in found.notes)
     assert any("not have the same number of cells: surgery 2, lora 1" in note for note in found.notes)
 
 
@@ -189,7 +189,7 @@ def test_cells_that_were_given_up_are_counted_and_said(tmp_path: Path) -> None:
     # What another search gave up for another reason is not said to have been dear.
     dominated = Record("dddddddddddd", "pruned", error="it is dominated", keys={"method": "lora"})
     notes = " ".join(compared_methods([*records, dominated], tmp_path, RULE).notes)
-    assert "any price: 2 of caa, 1 of surgery" in notes and "1 cells pruned and are not compared" in notes
+    assert "any price: 2 of caa, 1 of surgery" in notes and "cells not compared: pruned 1" in notes
     # Also where all cells but those of one method were.
     alone = compared_methods([one for one in records if one.keys["method"] != "lora"], tmp_path, RULE, against="caa")
     assert {row.method for row in alone.rows} == {"surgery", "caa"} and alone.comparisons == 0

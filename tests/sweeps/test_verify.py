@@ -73,7 +73,7 @@ def test_other_versions_are_named(grid, sweeps) -> None:
     rewrite(folder, versions={**Record.load(folder).versions, "torch": "1.0"})
     ran = sweeps("verify", "grid")
     assert ran.code == 1
-    assert "versions: torch: 1.0 made 1 cells" in ran.out
+    assert "versions: torch: 1.0 in 1 of 2 records, " in ran.out
 
 
 def test_other_texts_another_model_and_missing_files_are_told_apart(grid, sweeps, tmp_path, world) -> None:
