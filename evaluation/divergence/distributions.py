@@ -129,11 +129,15 @@ def read_answers(
         row = torch.repeat_interleave(torch.tensor(sizes))
         column = torch.cat([torch.arange(len(prompts[i]) - 1, len(ids)) for i, ids in zip(indices, rows, strict=True)])
         place = torch.cat([starts[i] + torch.arange(len(answers[i])) for i in indices])
-        pieces, done = [], 0
+        whole: list[torch.Tensor] = []
+        done = 0
         for logits in position_logits(model, padded(model, rows, "right", pad=0), row, column):
-            pieces.append(of_piece(logits, place[done : done + len(logits)]))
+            here = slice(done, done + len(logits))
+            made = of_piece(logits, place[here])
+            whole = whole or [part.new_empty((len(place), *part.shape[1:])) for part in made]
+            for tensor, part in zip(whole, made, strict=True):
+                tensor[here] = part
             done += len(logits)
-        whole = [torch.cat(parts) for parts in zip(*pieces, strict=True)]
         return list(zip(*(tensor.split(sizes) for tensor in whole), strict=True))
 
     lengths = [len(prompt) + len(answer) - 1 for prompt, answer in zip(prompts, answers, strict=True)]

@@ -109,14 +109,16 @@ def _losses_of_batch(model: "PreTrainedModel", pieces: Sequence[list[int]], scor
         [torch.arange(len(piece) - count, len(piece)) - 1 for piece, count in zip(pieces, scored, strict=True)]
     )
     targets = torch.cat([torch.tensor(piece[-count:]) for piece, count in zip(pieces, scored, strict=True)])
-    losses: list[torch.Tensor] = []
+    losses = torch.empty(len(targets), dtype=torch.float64)
     done = 0
     # A causal model never looks at what is right of a token, so padding there is of no account.
     for logits in position_logits(model, padded(model, pieces, "right", pad=0), rows, columns):
-        target = targets[done : done + len(logits)].to(logits.device)
-        losses.append(torch.nn.functional.cross_entropy(logits.float(), target, reduction="none").double().cpu())
+        here = slice(done, done + len(logits))
+        losses[here] = torch.nn.functional.cross_entropy(
+            logits.float(), targets[here].to(logits.device), reduction="none"
+        )
         done += len(logits)
-    return [float(some.sum()) for some in torch.cat(losses).split(list(scored))]
+    return [float(some.sum()) for some in losses.split(list(scored))]
 
 
 def _batch_seed(seed: int, indices: list[int]) -> int:

@@ -126,7 +126,8 @@ class ModelInMemory(ReadsAsMeasured, HFLM):  # type: ignore[misc]
         places, where = torch.unique(torch.stack((rows, columns)), dim=1, return_inverse=True)
         width = max(map(len, inputs))
         ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in inputs], device=self.device)
-        likelihoods, greedy = [], []
+        likelihood = torch.empty(len(targets), dtype=self.softmax_dtype or self.model.dtype)
+        is_greedy = torch.empty(len(targets), dtype=torch.bool)
         with torch.no_grad():
             reached = 0
             for logits in position_logits(self.model, {"input_ids": ids}, *places):
@@ -134,10 +135,8 @@ class ModelInMemory(ReadsAsMeasured, HFLM):  # type: ignore[misc]
                 here = ((where >= reached) & (where < reached + len(logits))).nonzero().flatten()
                 local = (where[here] - reached).to(values.device)
                 target = targets[here].to(values.device)
-                likelihoods.append((here, values[local, target].cpu()))
-                greedy.append((values.argmax(-1)[local] == target).cpu())
+                likelihood[here] = values[local, target].cpu()
+                is_greedy[here] = (values.argmax(-1)[local] == target).cpu()
                 reached += len(logits)
-        placed = torch.cat([here for here, _ in likelihoods]).argsort()
-        likelihood = torch.cat([some for _, some in likelihoods])[placed].split(sizes)
-        is_greedy = torch.cat(greedy)[placed].split(sizes)
-        return [(float(one.sum()), bool(other.all())) for one, other in zip(likelihood, is_greedy, strict=True)]
+        asked_of = zip(likelihood.split(sizes), is_greedy.split(sizes), strict=True)
+        return [(float(one.sum()), bool(other.all())) for one, other in asked_of]
