@@ -47,9 +47,8 @@ def position_logits(
     On a CPU, what was made at once is handed out a few positions at a time.
 
     What is kept of a piece is best written into a tensor that was made beforehand. Small tensors that stay between the
-    large ones that are freed can hinder the C library from giving that memory out again: glibc 2.36 finds no room for
-    an aligned block where one of the same size was. In 5 of 14 processes, perplexity by Gemma 3 270M held 3.6 to
-    5.2 GiB in place of 1.4 then.
+    large ones that are freed can hinder the C library from giving that memory out again: glibc 2.36 took new memory
+    for each piece in 5 of 14 processes, so that perplexity by Gemma 3 270M held 3.6 to 5.2 GiB in place of 1.4.
 
     Args:
         inputs: `input_ids` and what goes with them, each [b, t].

@@ -167,11 +167,11 @@ class Guard:
             inputs = padded(model, [rows[i] for i in indices], "right", 0)
             last = torch.tensor([len(rows[i]) - 1 for i in indices])
             pieces = position_logits(model, inputs, torch.arange(len(indices)), last)
-            found, done = torch.empty(len(indices), len(tokens), dtype=torch.float64), 0
+            shares, done = torch.empty(len(indices), len(tokens), dtype=torch.float64), 0
             for logits in pieces:
-                found[done : done + len(logits)] = logits.float().softmax(-1)[:, tokens]
+                shares[done : done + len(logits)] = logits.float().softmax(-1)[:, tokens]
                 done += len(logits)
-            return found
+            return shares
 
         found = np.zeros((len(rows), len(tokens)))
         with evaluation_mode(model):
