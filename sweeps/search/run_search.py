@@ -75,8 +75,11 @@ def _run(searches: Sequence[Search], executor: Executor) -> dict[str, Record]:
 def _ask_and_hear(searches: Sequence[Search], conductor: Conductor) -> None:
     for search in searches:
         search.know(conductor.records.values())
+    again = {"failed"} if searches[0].first.retry_failed else set()
+    # A cell that ran when the process was killed was asked for, too, and is yet to end.
+    ended = {cell for cell, record in conductor.records.items() if record.status not in again}
     asked = set().union(*(search.study.asked() for search in searches))
-    conductor.finished(asked, set().union(*(search.cells() for search in searches)))
+    conductor.finished(asked & ended, set().union(*(search.cells() for search in searches)))
     batch = searches[0].settings.batch
     while True:
         room = conductor.slots * batch - conductor.open

@@ -3,6 +3,7 @@
 import csv
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -261,6 +262,19 @@ def test_a_killed_search_goes_on_to_the_cells_of_an_undisturbed_one(surgery, arg
     assert surgery(*given).code == 0
     whole = {r.cell: r.metrics for r in load_records(tmp_path / "undisturbed" / "runs" / "tiny-texts")}
     assert {r.cell: r.metrics for r in load_records(tmp_path / FOLDER)} == whole
+
+
+def test_a_cell_that_ran_when_the_process_was_killed_had_not_ended(arguments, command, tmp_path) -> None:
+    fault = f"{{_target_: faults.Fault, how: kill, rows: 8, log: {tmp_path / 'log'}, times: 1}}"
+    kept = [argument for argument in arguments if not argument.startswith("evaluation.")]
+    given = [*kept, "evaluation=none", f"+evaluation.measurements.fault={fault}", *SEARCH, "alpha=1", "top_k=4,8,12"]
+    given += ["hydra.sweeper.directions={rows_changed: minimize}", "hydra.sweeper.n_trials=3"]
+    counts = []
+    for code in (-signal.SIGKILL, 0):
+        ran = command("surgery", *given, env=WITH_FAULTS)
+        assert ran.code == code, ran.err
+        counts += re.findall(r"^\[(\d)/3\]", ran.err, re.MULTILINE)
+    assert counts == ["1", "2", "3"]
 
 
 @pytest.mark.slow
