@@ -7,7 +7,7 @@ some positions at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -46,9 +46,7 @@ def position_logits(
     logits in this way as in one pass is tried on a few tokens, once; of one that does not, all logits are made at once.
     On a CPU, what was made at once is handed out a few positions at a time.
 
-    What is kept of a piece is best written into a tensor that was made beforehand. Small tensors that stay between the
-    large ones that are freed can hinder the C library from giving that memory out again: glibc 2.36 took new memory
-    for each piece in 5 of 14 processes, so that perplexity by Gemma 3 270M held 3.6 to 5.2 GiB in place of 1.4.
+    Whoever keeps something of each piece writes it into a tensor made beforehand, see `read_positions`.
 
     Args:
         inputs: `input_ids` and what goes with them, each [b, t].
@@ -59,6 +57,35 @@ def position_logits(
             yield from logits.split(max(1, CACHED // (4 * logits.shape[-1])))
         else:
             yield logits
+
+
+def read_positions(
+    model: PreTrainedModel,
+    inputs: Mapping[str, torch.Tensor],
+    rows: torch.Tensor,
+    columns: torch.Tensor,
+    of_piece: Callable[[torch.Tensor, slice], Sequence[torch.Tensor]],
+) -> list[torch.Tensor]:
+    """What is made of the logits of n positions: tensors [n, …] on the CPU.
+
+    Each is one tensor that pieces are written into. Small tensors that stay between the large ones that are freed can
+    hinder the C library from giving that memory out again: when each piece's own were kept, glibc 2.36 took new memory
+    for every piece in 5 of 14 processes, so that perplexity by Gemma 3 270M held 3.6 to 5.2 GiB in place of 1.4.
+
+    Args:
+        inputs, rows, columns: see `position_logits`.
+        of_piece: makes tensors [m, …] of the logits [m, vocabulary] of m positions, and of which of the n these are.
+    """
+    whole: list[torch.Tensor] = []
+    done = 0
+    for logits in position_logits(model, inputs, rows, columns):
+        here = slice(done, done + len(logits))
+        made = of_piece(logits, here)
+        whole = whole or [part.new_empty((len(rows), *part.shape[1:]), device="cpu") for part in made]
+        for tensor, part in zip(whole, made, strict=True):
+            tensor[here] = part
+        done += len(logits)
+    return whole
 
 
 def _made(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.inputs.model_input import evaluation_mode, padded
-from evaluation.position_logits import position_logits
+from evaluation.position_logits import read_positions
 from surgery.files.tensor_file import read_tensors, save_tensors
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import run_in_batches
@@ -129,15 +129,8 @@ def read_answers(
         row = torch.repeat_interleave(torch.tensor(sizes))
         column = torch.cat([torch.arange(len(prompts[i]) - 1, len(ids)) for i, ids in zip(indices, rows, strict=True)])
         place = torch.cat([starts[i] + torch.arange(len(answers[i])) for i in indices])
-        whole: list[torch.Tensor] = []
-        done = 0
-        for logits in position_logits(model, padded(model, rows, "right", pad=0), row, column):
-            here = slice(done, done + len(logits))
-            made = of_piece(logits, place[here])
-            whole = whole or [part.new_empty((len(place), *part.shape[1:])) for part in made]
-            for tensor, part in zip(whole, made, strict=True):
-                tensor[here] = part
-            done += len(logits)
+        inputs = padded(model, rows, "right", pad=0)
+        whole = read_positions(model, inputs, row, column, lambda logits, here: of_piece(logits, place[here]))
         return list(zip(*(tensor.split(sizes) for tensor in whole), strict=True))
 
     lengths = [len(prompt) + len(answer) - 1 for prompt, answer in zip(prompts, answers, strict=True)]

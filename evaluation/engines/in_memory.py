@@ -13,7 +13,7 @@ from evaluation.harness.lm_eval_batches import run_within_budgets
 from evaluation.harness.lm_eval_run import TaskRun
 from evaluation.inputs.model_input import evaluation_mode, padded
 from evaluation.measurements.measurement import JSON
-from evaluation.position_logits import position_logits
+from evaluation.position_logits import read_positions
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import run_in_batches
 
@@ -109,15 +109,13 @@ def _losses_of_batch(model: "PreTrainedModel", pieces: Sequence[list[int]], scor
         [torch.arange(len(piece) - count, len(piece)) - 1 for piece, count in zip(pieces, scored, strict=True)]
     )
     targets = torch.cat([torch.tensor(piece[-count:]) for piece, count in zip(pieces, scored, strict=True)])
-    losses = torch.empty(len(targets), dtype=torch.float64)
-    done = 0
+
+    def of_piece(logits: torch.Tensor, here: slice) -> list[torch.Tensor]:
+        target = targets[here].to(logits.device)
+        return [torch.nn.functional.cross_entropy(logits.float(), target, reduction="none").double()]
+
     # A causal model never looks at what is right of a token, so padding there is of no account.
-    for logits in position_logits(model, padded(model, pieces, "right", pad=0), rows, columns):
-        here = slice(done, done + len(logits))
-        losses[here] = torch.nn.functional.cross_entropy(
-            logits.float(), targets[here].to(logits.device), reduction="none"
-        )
-        done += len(logits)
+    (losses,) = read_positions(model, padded(model, pieces, "right", pad=0), rows, columns, of_piece)
     return [float(some.sum()) for some in losses.split(list(scored))]
 
 

@@ -18,7 +18,7 @@ from evaluation.judge.guard_file import LEAST, UNPARSED, GuardFile, read_guard
 from evaluation.judge.guard_model import Loaded, check_rendering, digests, encoded, load_guard, places, tokenizer_of
 from evaluation.judge.known_judges import called
 from evaluation.measurements.measurement import JSON
-from evaluation.position_logits import position_logits
+from evaluation.position_logits import read_positions
 from surgery.errors import InputError
 from surgery.states.batch_budget import BatchBudget
 from surgery.states.batching import run_in_batches
@@ -166,11 +166,13 @@ class Guard:
         def run(indices: list[int]) -> "torch.Tensor":
             inputs = padded(model, [rows[i] for i in indices], "right", 0)
             last = torch.tensor([len(rows[i]) - 1 for i in indices])
-            pieces = position_logits(model, inputs, torch.arange(len(indices)), last)
-            shares, done = torch.empty(len(indices), len(tokens), dtype=torch.float64), 0
-            for logits in pieces:
-                shares[done : done + len(logits)] = logits.float().softmax(-1)[:, tokens]
-                done += len(logits)
+            (shares,) = read_positions(
+                model,
+                inputs,
+                torch.arange(len(indices)),
+                last,
+                lambda logits, _: [logits.float().softmax(-1)[:, tokens].double()],
+            )
             return shares
 
         found = np.zeros((len(rows), len(tokens)))
