@@ -44,6 +44,8 @@ class Study:
         sampler: makes a sampler from a seed. It is made anew for each trial, so that a study which was stopped goes
             on as if it had not been.
         seed: of the whole search.
+        lag: a trial is named from what those say that were asked for at least so many places before it, however many
+            more have ended. So what it is does not depend on which of those that run at once ends first.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Study:
         objectives: Sequence[Objective],
         sampler: "Callable[[int], optuna.samplers.BaseSampler]",
         seed: int,
+        lag: int,
     ) -> None:
         import optuna
 
@@ -62,6 +65,7 @@ class Study:
         self._space = space
         self._make_sampler = sampler
         self._seed = seed
+        self._lag = lag
         self._owner = f"search-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
         self._alive = FileLock(lock_file(folder, self._owner))
         self._alive.acquire()
@@ -70,7 +74,8 @@ class Study:
             storage=optuna.storages.JournalStorage(open_journal(folder / JOURNAL)),
             study_name=sha256(canonical_json(identity).encode()).hexdigest()[:12],
             directions=["minimize" if one.lowest else "maximize" for one in objectives],
-            sampler=sampler(seed),
+            # Names nothing itself.
+            sampler=optuna.samplers.RandomSampler(seed),
             load_if_exists=True,
         )
 
@@ -97,23 +102,45 @@ class Study:
         """The last trial of a cell; None when there is none."""
         return next((trial for trial in reversed(self.trials()) if trial.user_attrs.get(CELL) == cell), None)
 
-    def feasible(self) -> list[tuple[float, ...]]:
-        """The values of all trials that ended well and meet the conditions."""
+    def feasible(self, number: int) -> list[tuple[float, ...]]:
+        """The values of the trials known to one of this number that ended well and meet the conditions."""
         from optuna.trial import TrialState
 
-        done = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
+        done = [trial for trial in self._known(number) if trial.state == TrialState.COMPLETE]
         return [tuple(t.values) for t in done if all(far <= 0 for far in t.constraints.values())]
+
+    def waits(self) -> bool:
+        """Whether a trial that the next one is to know still runs in this process."""
+        running = [trial for trial in self._known() if not trial.state.is_finished()]
+        return any(trial.user_attrs.get(OWNER) == self._owner for trial in running)
 
     def ask(self) -> tuple[int, list[str]]:
         """A new trial: its number, and the overrides of its cell."""
-        # What a kill cut off before it had a cell counts for nothing.
-        place = sum(CELL in trial.user_attrs for trial in self.trials())
-        self._study.sampler = self._make_sampler(self._seed * SEEDS_APART + place)
-        trial = self._study.ask()
-        overrides = self._space.suggest(trial)
-        trial.set_user_attr(OVERRIDES, overrides)
-        trial.set_user_attr(OWNER, self._owner)
-        return trial.number, overrides
+        import optuna
+        from optuna.trial import TrialState, create_trial
+
+        if self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            again = self._study.ask()
+            overrides = self._space.suggest(again)
+            again.set_user_attr(OVERRIDES, overrides)
+            again.set_user_attr(OWNER, self._owner)
+            return again.number, overrides
+        sampler = self._make_sampler(self._seed * SEEDS_APART + len(self._placed()))
+        past = optuna.create_study(directions=self._study.directions, sampler=sampler)
+        past.add_trials([trial for trial in self._known() if trial.state.is_finished()])
+        named = past.ask()
+        overrides = self._space.suggest(named)
+        found = past.trials[-1]
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.RUNNING,
+                params=found.params,
+                distributions=found.distributions,
+                system_attrs=found.system_attrs,
+                user_attrs={OVERRIDES: overrides, OWNER: self._owner},
+            )
+        )
+        return self.trials()[-1].number, overrides
 
     def ask_again(self, trial: "FrozenTrial") -> None:
         """Has a trial that ended be asked for once more, before any new one."""
@@ -153,10 +180,11 @@ class Study:
         self._study.tell(number, values, state)
 
     def tell_like(self, number: int, other: "FrozenTrial") -> None:
-        """A trial is a cell that another one was: it ends as that did, or as failed where that still runs."""
+        """A trial is a cell that another one was: it ends as that did, or as failed where that is not known to it."""
         from optuna.trial import TrialState
 
-        state = other.state if other.state.is_finished() else TrialState.FAIL
+        known = any(trial.number == other.number for trial in self._known(number))
+        state = other.state if known and other.state.is_finished() else TrialState.FAIL
         self.tell(number, state, other.values if state == TrialState.COMPLETE else None, other.constraints)
 
     def add(self, cell: str, place: Place, values: Sequence[float], far: Mapping[str, float]) -> None:
@@ -172,6 +200,16 @@ class Study:
                 constraints=dict(far),
             )
         )
+
+    def _placed(self) -> "list[FrozenTrial]":
+        """Those that have a cell, in the order they were asked for; what a kill cut off before counts for nothing."""
+        return [trial for trial in self.trials() if CELL in trial.user_attrs]
+
+    def _known(self, number: int | None = None) -> "list[FrozenTrial]":
+        """What the trial of this number, else the next one, is to know, of which some may still run."""
+        placed = self._placed()
+        place = len(placed) if number is None else sum(trial.number < number for trial in placed)
+        return placed[: max(0, place - self._lag + 1)]
 
     def _note(self, number: int, name: str, value: str) -> None:
         self._trial(number).set_user_attr(name, value)

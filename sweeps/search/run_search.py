@@ -58,7 +58,7 @@ def _run(searches: Sequence[Search], executor: Executor) -> dict[str, Record]:
             conductor = start(replace(first, experiments=()), executor, sum(one.settings.n_trials for one in searches))
             try:
                 for search in searches:
-                    search.open_study()
+                    search.open_study(conductor.slots * search.settings.batch)
                     opened.append(search)
                 _ask_and_hear(searches, conductor)
             finally:

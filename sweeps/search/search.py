@@ -153,15 +153,21 @@ class Search:
         if said := unmeasured(named, one.evaluators, one.probe_loss):
             raise InputError(said)
 
-    def open_study(self) -> None:
-        """Opens the study in the sweep's folder."""
+    def open_study(self, at_once: int) -> None:
+        """Opens the study in the sweep's folder.
+
+        Args:
+            at_once: how many cells run at once. With one, each is named from all before it. With more, half as many
+                again may be asked for before a slow one is waited for.
+        """
         settings = self.settings
         self.materials.keep.move_to(self.first.store_folder)
 
         def sampler(seed: int) -> "BaseSampler":
             return make_sampler(settings.sampler, seed, settings.first_trials)
 
-        self.study = Study(self.first.sweep_folder, self.space, self.objectives, sampler, settings.seed)
+        lag = at_once + at_once // 2
+        self.study = Study(self.first.sweep_folder, self.space, self.objectives, sampler, settings.seed, lag)
 
     def know(self, records: Iterable[Record]) -> None:
         """Takes up cells of the sweep that ended well and are in the space, whoever ran them."""
@@ -183,7 +189,7 @@ class Search:
                 self.study.add(record.cell, place, values, violations(record.metrics, self.conditions))
 
     def propose(self, count: int) -> Plan | None:
-        """A plan of at most so many cells that have not ended; None when there are no more to ask for.
+        """A plan of at most so many cells that have not ended; None when there are no more to ask for now.
 
         What processes that died have left comes first.
         """
@@ -195,7 +201,12 @@ class Search:
                 self._numbers[trial.user_attrs[CELL]] = trial.number
             asked = self.study.asked()
             in_vain = 0
-            while len(chosen) < count and (len(asked) < self.settings.n_trials or self._again) and in_vain < PATIENCE:
+            while (
+                len(chosen) < count
+                and (len(asked) < self.settings.n_trials or self._again)
+                and in_vain < PATIENCE
+                and not self.study.waits()
+            ):
                 number, overrides = self.study.ask()
                 composed = self._compose(overrides)
                 cell = self._cell(composed)
@@ -214,7 +225,8 @@ class Search:
         if not chosen:
             return None
         plan = make_plan(list(chosen.values()), self.materials)
-        return replace(plan, choice=self.choice, pruning=self._pruning(tuple(self.study.feasible())), told=self.told)
+        rivals = self.study.feasible(min(self._numbers[cell] for cell in chosen))
+        return replace(plan, choice=self.choice, pruning=self._pruning(tuple(rivals)), told=self.told)
 
     def ended(self, record: Record) -> None:
         """A cell that was proposed has ended.

@@ -1,6 +1,7 @@
 """A measurement that goes wrong when the edit touches a given number of rows; found through PYTHONPATH by workers."""
 
 import os
+import random
 import signal
 import time
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ class Fault:
     """Measures the rows changed; with `rows` of them it raises, is killed, or gives no number.
 
     Attributes:
-        how: raise, kill, no_number or slow.
+        how: raise, kill, no_number; or slow and uneven, whatever the rows: a while, or a while by chance.
         rows: of the edit that it happens to.
         log: a file that gets a line for every measurement of an edited model, and before it happens.
         times: how often it happens.
@@ -68,6 +69,8 @@ class Fault:
                 value = float("nan")
         if self.how == "slow" and changed:
             time.sleep(0.4)
+        if self.how == "uneven" and changed:
+            time.sleep(random.choice((0, 1.5)))
         return [Measurement("rows_changed", "report", ("one",), np.array([value]))]
 
 

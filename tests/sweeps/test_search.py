@@ -12,8 +12,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.trial import TrialState
 
 from sweeps.records.record import load_records
+from sweeps.results.giving_up import Objective
+from sweeps.search.optuna_study import Study
+from sweeps.search.sampler import make_sampler
+from sweeps.search.search_space import SearchSpace
 
 SURGERY = str(Path(sys.executable).parent / "surgery")
 SEARCH = ("-m", "hydra/sweeper=optuna", "hydra.sweeper.startup=3")
@@ -312,6 +318,56 @@ def test_two_workers_are_kept_busy(arguments, command, tmp_path) -> None:
     # As one ends the other one runs.
     assert "1 running" in ran.err
     assert len(cells(tmp_path / FOLDER)) == 6
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])
+def test_which_cell_ends_first_does_not_change_what_is_asked_for(sampler, tmp_path) -> None:
+    given = OverridesParser.create().parse_overrides(["alpha=interval(-2,2)", "layer=a,b,c"])
+
+    def search(chance: random.Random, folder: str, best: float = 0.7) -> list[list[str]]:
+        study = Study(
+            tmp_path / folder,
+            SearchSpace.parse(given, None),
+            [Objective("far", True)],
+            lambda seed: make_sampler(sampler, seed, 4),
+            seed=0,
+            lag=6,
+        )
+        asked: list[list[str]] = []
+        running: list[int] = []
+        while len(asked) < 16 or running:
+            while len(asked) < 16 and len(running) < 4 and not study.waits():
+                number, overrides = study.ask()
+                study.is_cell(number, f"cell {number}")
+                asked.append(overrides)
+                running.append(number)
+            number = running.pop(chance.randrange(len(running)))
+            alpha = float(asked[number][0].removeprefix("alpha="))
+            study.tell(number, TrialState.COMPLETE, [abs(alpha - best)], {"near": alpha - 1})
+        study.close()
+        return asked
+
+    once = search(random.Random(1), "once")
+    assert search(random.Random(2), "again") == once
+    # What ended long enough before is learned from.
+    elsewhere = search(random.Random(1), "elsewhere", best=-0.7)
+    assert elsewhere[:6] == once[:6]
+    assert elsewhere[6:] != once[6:]
+
+
+@pytest.mark.slow
+def test_a_search_by_two_workers_is_repeatable(arguments, command, tmp_path) -> None:
+    in_workers = [argument for argument in arguments if not argument.startswith(("hydra.launcher", "evaluation."))]
+    uneven = f"+evaluation.measurements.slow={{_target_: faults.Fault, how: uneven, rows: 0, log: {tmp_path / 'log'}}}"
+    goal = ("hydra.sweeper.directions={rows_changed: minimize}", "hydra.sweeper.n_trials=9", "hydra.launcher.workers=2")
+    found = []
+    for folder in ("once", "again"):
+        given = ("evaluation=none", uneven, *SEARCH, *SPACE, *goal, f"output_dir={folder}")
+        ran = command("surgery", *in_workers, *given, env=WITH_FAULTS)
+        assert ran.code == 0, ran.err
+        found.append({r.cell: r.metrics for r in load_records(tmp_path / folder / "runs" / "tiny-texts")})
+    assert len(found[0]) == 9
+    assert found[0] == found[1]
 
 
 @pytest.mark.slow
