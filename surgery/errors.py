@@ -1,4 +1,4 @@
-"""The one exception a person is meant to read."""
+"""The exception and the warning that a person is meant to read."""
 
 import re
 from collections.abc import Iterator
@@ -17,6 +17,13 @@ class InputError(ValueError):
     """What was given can't be used: one sentence with what was given, what is possible and what to do.
 
     The commands print it without a traceback and exit with 1.
+    """
+
+
+class SurgeryWarning(UserWarning):
+    """Something that a person should know of a result that stands: one sentence.
+
+    The commands print it without the line of Python that it was raised in.
     """
 
 

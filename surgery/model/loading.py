@@ -45,6 +45,11 @@ def _require_place(place: object) -> None:
         ) from None
     if named.type == "cpu":
         return
+    if named.type == "mps":
+        raise InputError(
+            f"model.device={place}: Apple's GPUs have no float64, which losses and the size of an edit are summed in; "
+            "use model.device=cpu"
+        )
     there, kind = _count(named.type), named.type.upper()
     if not there:
         raise InputError(f"model.device={place}, but no {kind} device is here; use model.device=cpu or auto")

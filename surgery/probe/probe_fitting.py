@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from surgery.errors import InputError
+from surgery.errors import InputError, SurgeryWarning
 from surgery.probe.probe import Probe
 from surgery.states.pooled_tokens import Pooling
 from surgery.texts.text_split import same_texts, split_texts
@@ -89,7 +89,7 @@ def _regression(features: Array, labels: NDArray[np.integer[Any]]) -> LogisticRe
         model = LogisticRegression(max_iter=STEPS).fit(features, labels)
     if model.n_iter_.max() >= STEPS:
         what = f"the logistic probe stopped after {STEPS:,} steps, before its optimum; its accuracy is in the record"
-        warnings.warn(what, stacklevel=2)
+        warnings.warn(what, SurgeryWarning, stacklevel=2)
     return model
 
 

@@ -136,8 +136,6 @@ def total_memory(device: torch.device) -> int:
     import torch
 
     module = torch.get_device_module(device)
-    if device.type == "mps":
-        return int(module.recommended_max_memory())
     return int(module.get_device_properties(device).total_memory)
 
 

@@ -80,6 +80,7 @@ def test_a_dry_run_keeps_the_cells_that_a_run_would_keep(surgery, arguments, tmp
         ("cuda", 1, None), ({"model": 0, "lm_head": "cuda:1"}, 2, None),
         ("cuda:1", 1, "of CUDA devices there is here cuda:0"),
         ({"model": 2}, 2, "of CUDA devices there is here cuda:0 to cuda:1"),
+        ("mps", 1, "have no float64"), ({"model": "mps:0"}, 1, "use model.device=cpu"),
         ("xpu", 1, "no XPU device is here"), ("meta", 1, "no META device is here"),
         *((what, 1, "is no device; it is auto, cpu,") for what in
           ("gpu", "CUDA", "cuda:-1", "", -1, None, 1.5, True, {"model": None}, {"model": []})),

@@ -1,9 +1,12 @@
-"""What torch warns of is told without the stack of its C++ functions."""
+"""Warnings are told in a sentence: ours without a line of Python, torch's without the stack of its C++ functions."""
 
 import warnings
 
 import pytest
+import torch
 
+from surgery.errors import SurgeryWarning
+from surgery.probe import probe_fitting
 from sweeps.terminal.library_output import quiet_libraries
 
 FRAMES = """mkldnn_matmul failed, switching to BLAS gemm:could not create a memory object
@@ -24,3 +27,15 @@ def test_a_warning_of_torch_ends_before_its_frames(
     assert "Exception raised" not in shown
     other = warnings.formatwarning(UserWarning("two\nlines"), UserWarning, "somewhere.py", 3)
     assert "two\nlines" in other
+
+
+def test_a_warning_of_ours_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(probe_fitting, "STEPS", 2)
+    quiet_libraries()
+    states = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(SurgeryWarning) as told:
+        probe_fitting.fit_probe(states, torch.arange(40) % 2, "logistic")
+    one = told[0]
+    shown = warnings.formatwarning(one.message, one.category, one.filename, one.lineno)
+    assert shown == "the logistic probe stopped after 2 steps, before its optimum; its accuracy is in the record\n"
