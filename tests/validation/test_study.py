@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.records.record import Record
-from validation import study
+from validation import steps, study
 from validation.fetch import NotThere
 
 
@@ -76,15 +76,15 @@ def test_models_are_computed_in_float32_where_products_in_bfloat16_are_slow(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
-    monkeypatch.setattr(study, "lacks_instructions", lambda _: lacks)
-    assert study.machine() == (dtype, 2)
+    monkeypatch.setattr(steps, "lacks_instructions", lambda _: lacks)
+    assert steps.machine() == (dtype, 2)
     ran: list[tuple[str, ...]] = []
-    monkeypatch.setattr(study.Steps, "_run", lambda _, *words, **__: ran.append(words))
-    steps = study.Steps(study.Place("hub", tmp_path, tmp_path, tmp_path, *study.machine()), deadline=0.0)
-    steps.surgery("study-report", "alpha=1")
-    steps.search("study-search", "alpha=1")
+    monkeypatch.setattr(steps.Steps, "_run", lambda _, *words, **__: ran.append(words))
+    ours = steps.Steps(steps.Place("hub", tmp_path, tmp_path, tmp_path, *steps.machine()), deadline=0.0)
+    ours.surgery("study-report", "alpha=1")
+    ours.search("study-search", "alpha=1")
     assert all(f"model.dtype={dtype}" in words for words in ran)
-    # A search asks for one cell after another, so that it names the same ones again.
+    # A search asks for one cell after another, so that it learns from each.
     assert ["hydra.launcher.workers=2" in words for words in ran] == [True, False]
 
 
