@@ -41,6 +41,25 @@ def rows(arguments: list[str], log: Path, *more: str) -> list[str]:
     return [*kept, "evaluation=none", f"+evaluation.measurements.rows={target}", *more]
 
 
+def until_a_cell_has_ended(given: list[str], folder: Path, longer: float = 0.0) -> None:
+    """Runs `surgery` so long, and a few seconds longer, and kills it."""
+    process = subprocess.Popen(
+        [SURGERY, *given],
+        cwd=folder,
+        env={**os.environ, **WITH_FAULTS},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("["):
+            break
+    time.sleep(longer)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
@@ -254,17 +273,7 @@ def test_a_killed_search_goes_on_to_the_cells_of_an_undisturbed_one(surgery, arg
     assert surgery(*given, "output_dir=undisturbed").code == 0
     chance = random.Random(0)
     for _ in range(3):
-        process = subprocess.Popen(
-            [SURGERY, *given], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stderr is not None
-        # Until a cell has ended, and a little longer.
-        for line in process.stderr:
-            if line.startswith("["):
-                break
-        time.sleep(chance.uniform(0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        until_a_cell_has_ended(given, tmp_path, chance.uniform(0, 0.3))
     assert surgery(*given).code == 0
     whole = {r.cell: r.metrics for r in load_records(tmp_path / "undisturbed" / "runs" / "tiny-texts")}
     assert {r.cell: r.metrics for r in load_records(tmp_path / FOLDER)} == whole
@@ -356,14 +365,15 @@ def test_which_cell_ends_first_does_not_change_what_is_asked_for(sampler, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_search_by_two_workers_is_repeatable(arguments, command, tmp_path) -> None:
+def test_a_search_by_two_workers_is_repeatable_even_when_it_was_killed(arguments, command, tmp_path) -> None:
     in_workers = [argument for argument in arguments if not argument.startswith(("hydra.launcher", "evaluation."))]
     uneven = f"+evaluation.measurements.slow={{_target_: faults.Fault, how: uneven, rows: 0, log: {tmp_path / 'log'}}}"
     goal = ("hydra.sweeper.directions={rows_changed: minimize}", "hydra.sweeper.n_trials=9", "hydra.launcher.workers=2")
+    given = [*in_workers, "evaluation=none", uneven, *SEARCH, *SPACE, *goal]
+    until_a_cell_has_ended([*given, "output_dir=killed"], tmp_path)
     found = []
-    for folder in ("once", "again"):
-        given = ("evaluation=none", uneven, *SEARCH, *SPACE, *goal, f"output_dir={folder}")
-        ran = command("surgery", *in_workers, *given, env=WITH_FAULTS)
+    for folder in ("undisturbed", "killed"):
+        ran = command("surgery", *given, f"output_dir={folder}", env=WITH_FAULTS)
         assert ran.code == 0, ran.err
         found.append({r.cell: r.metrics for r in load_records(tmp_path / folder / "runs" / "tiny-texts")})
     assert len(found[0]) == 9
