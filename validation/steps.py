@@ -1,6 +1,7 @@
 """Runs the study's commands, in the time there is, and keeps how long each took."""
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -54,11 +55,13 @@ class Steps:
     Attributes:
         deadline: on the monotonic clock; what measures is stopped then.
         seconds: {step: how long}.
+        peak: what the largest process held, in GiB, and the step that it was of.
     """
 
     place: Place
     deadline: float
     seconds: dict[str, float] = field(default_factory=dict)
+    peak: tuple[float, str] = (0.0, "")
 
     def search(self, name: str, *arguments: str) -> None:
         """A sweep called `name` of one cell after another, as `surgery` has it."""
@@ -107,6 +110,9 @@ class Steps:
                 raise TimeIsUp(line) from None
             finally:
                 self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+                # Of all that ended so far, processes of processes among them, in KiB.
+                held = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+                self.peak = max(self.peak, (held, name), key=lambda one: one[0])
         if process.returncode:
             raise InputError(f"this ended with {process.returncode}: {line}")
         return said or ""

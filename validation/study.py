@@ -9,7 +9,6 @@ the chosen cell, is read from the records by the sweep's own rule.
 import argparse
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -184,8 +183,8 @@ def run(place: Place, parts: Sequence[str], minutes: float) -> None:
 
 def _write(steps: Steps, began: float) -> None:
     place = steps.place
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, largest process {peak:.1f} GiB"
+    held, step = steps.peak
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, largest process {held:.1f} GiB, in {step}"
     pages = report.pages(place.output, place.quick, steps.sweeps)
     pages["times"] = report.times(steps.seconds, time.monotonic() - began, machine)
     if place.data != "hub":
