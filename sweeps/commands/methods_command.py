@@ -9,9 +9,10 @@ from rich.console import Console
 from surgery.files.whole_files import written_whole
 from sweeps.charts.pictures import save_charts
 from sweeps.commands.options import Csv, Latex, Markdown, Maximize, Minimize, Name, Output, Protocol, rule_given
-from sweeps.equal_price.comparison import MethodComparison, compared_methods
+from sweeps.equal_price.comparison import compared_methods
 from sweeps.equal_price.frontier_chart import frontier_charts
 from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines
+from sweeps.equal_price.told import MethodComparison
 from sweeps.records.sweep import Sweep
 from sweeps.report.write import FIGURES
 from sweeps.results.protocols import measured_alike

@@ -5,4 +5,5 @@ __all__ = [
     "frontier_chart",
     "methods_table",
     "prices",
+    "told",
 ]

@@ -7,13 +7,13 @@ one with the best behavior there is its setting at this price. All that is told 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from evaluation.comparison.compare import band, compare
 from evaluation.comparison.significance import holm_adjusted
 from evaluation.measurements.measurement import Half, Measurement
 from surgery.errors import InputError
 from sweeps.equal_price.prices import Price, measured_prices
+from sweeps.equal_price.told import SIGNIFICANT, Against, AtPrice, MethodComparison, Told, Word
 from sweeps.records.choice import Choice
 from sweeps.records.metric import key_of
 from sweeps.records.metric_names import nearest_metrics
@@ -25,98 +25,8 @@ from sweeps.results.giving_up import TOO_DEAR
 from sweeps.results.pooling import Pooled, averaged, pool
 
 REFERENCE = "surgery"
-SIGNIFICANT = 0.05
-Word = Literal["better", "worse", "can't tell"]
 # The cells of the reference, and those of another method.
 _Pair = tuple[tuple[str, ...], tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Told:
-    """The setting of a method, on the report half.
-
-    Attributes:
-        cells: it was measured as; several where seeds are pooled.
-        keys: its setting.
-        value, low, high: the behavior, and its bootstrapped 95 % interval over prompts.
-        n: how many prompts.
-        paid: {price: what it costs}, where that was measured on the report half.
-        like_base: whether the base's own value lies in the interval.
-    """
-
-    cells: tuple[str, ...]
-    keys: Mapping[str, Any]
-    value: float
-    low: float
-    high: float
-    n: int
-    paid: Mapping[str, float | None]
-    like_base: bool
-
-
-@dataclass(frozen=True)
-class Against:
-    """The reference against another method, paired on prompts.
-
-    Attributes:
-        difference, low, high: reference − other, with its paired 95 % interval.
-        p: two-sided, of no difference.
-        adjusted: by Holm's procedure over all different pairs of cells that are told.
-        word: what that says of the reference.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p: float
-    adjusted: float
-    word: Word
-
-
-@dataclass(frozen=True)
-class AtPrice:
-    """A method at a price: its setting, None where no cell is within the price; and the reference against it."""
-
-    price: Price
-    level: float
-    method: str
-    told: Told | None
-    against: Against | None
-
-    @property
-    def within(self) -> str:
-        """`perplexity +5 %`."""
-        return f"{self.price.name} {self.price.written(self.level)}"
-
-
-@dataclass(frozen=True)
-class MethodComparison:
-    """What a sweep says of its methods.
-
-    Attributes:
-        behavior: the metric that is compared.
-        lowest: whether low values of it are the good ones.
-        base: the unedited model's value on the report half.
-        reference: the method that others are compared with.
-        cells: {method: how many of its cells are done, or were given up since they cost more than any price}.
-        prices: that were measured.
-        rows: by price, level, method.
-        fronts: {(price, method): settings from the cheapest on, each better than all cheaper ones on the selection
-            half}.
-        comparisons: how many different pairs of cells were compared.
-        notes: what has to be said, in sentences.
-    """
-
-    behavior: str
-    lowest: bool
-    base: float
-    reference: str
-    cells: Mapping[str, int]
-    prices: tuple[Price, ...]
-    rows: tuple[AtPrice, ...]
-    fronts: Mapping[tuple[str, str], tuple[Told, ...]]
-    comparisons: int
-    notes: tuple[str, ...]
 
 
 def compared_methods(

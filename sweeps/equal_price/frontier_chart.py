@@ -4,8 +4,8 @@ from operator import itemgetter
 
 from sweeps.charts.chart import Axis, Chart, Dash, Level, Mark, Points
 from sweeps.charts.palette import BASE, SERIES, SOFT, SYMBOLS
-from sweeps.equal_price.comparison import MethodComparison
 from sweeps.equal_price.prices import Price
+from sweeps.equal_price.told import MethodComparison
 
 LINES: tuple[Dash, ...] = ("solid", "dash", "dot")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
-from sweeps.equal_price.comparison import SIGNIFICANT, AtPrice, MethodComparison
+from sweeps.equal_price.told import SIGNIFICANT, AtPrice, MethodComparison
 from sweeps.records.numbers import number
 from sweeps.terminal.latex_text import escaped, tabular
 

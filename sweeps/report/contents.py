@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from surgery.errors import InputError
-from sweeps.equal_price.comparison import MethodComparison, compared_methods, methods_of
+from sweeps.equal_price.comparison import compared_methods, methods_of
+from sweeps.equal_price.told import MethodComparison
 from sweeps.findings.metric_words import explained
 from sweeps.findings.one_sentence import in_one_sentence
 from sweeps.findings.qualification import qualification

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sweeps.charts.chart import Chart
 from sweeps.charts.pictures import save_charts
-from sweeps.equal_price.comparison import MethodComparison
 from sweeps.equal_price.frontier_chart import frontier_charts
+from sweeps.equal_price.told import MethodComparison
 from sweeps.report.contents import Contents
 from sweeps.report.drawn_sweep import DrawnSweep, measured
 from sweeps.report.key_charts import curve_chart, held_rows, map_chart, map_keys

@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sweeps.equal_price.comparison import MethodComparison
 from sweeps.equal_price.methods_table import explanation, lines
+from sweeps.equal_price.told import MethodComparison
 from sweeps.records.numbers import number
 from sweeps.report.contents import Contents
 from sweeps.report.page_charts import PageChart, page_charts

@@ -6,8 +6,8 @@ from typing import Any
 
 from sweeps.charts.chart import Chart
 from sweeps.charts.plotly_figure import plotly_figure
-from sweeps.equal_price.comparison import MethodComparison
 from sweeps.equal_price.frontier_chart import frontier_chart
+from sweeps.equal_price.told import MethodComparison
 from sweeps.report.drawn_sweep import DrawnSweep, Row
 from sweeps.report.key_charts import curve_chart, held_keys, held_rows, map_chart, map_keys
 from sweeps.report.region_charts import cosines_chart, layers_chart, time_chart

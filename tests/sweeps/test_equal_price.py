@@ -13,9 +13,10 @@ from scipy.stats import binomtest
 
 from evaluation.measurements.measurement import Measurement
 from surgery.errors import InputError
-from sweeps.equal_price.comparison import AtPrice, MethodComparison, compared_methods
+from sweeps.equal_price.comparison import compared_methods
 from sweeps.equal_price.frontier_chart import frontier_chart
 from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines
+from sweeps.equal_price.told import AtPrice, MethodComparison
 from sweeps.records.choice import Choice
 from sweeps.records.metric import Metric
 from sweeps.records.record import CONFIG, SAMPLES, Record, load_records
