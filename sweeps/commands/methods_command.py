@@ -11,7 +11,7 @@ from sweeps.charts.pictures import save_charts
 from sweeps.commands.options import Csv, Latex, Markdown, Maximize, Minimize, Name, Output, Protocol, rule_given
 from sweeps.equal_price.comparison import compared_methods
 from sweeps.equal_price.frontier_chart import frontier_charts
-from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines
+from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines, overview
 from sweeps.equal_price.told import MethodComparison
 from sweeps.records.sweep import Sweep
 from sweeps.report.write import FIGURES
@@ -49,10 +49,16 @@ def methods(
 
 
 def show_methods(found: MethodComparison, to: Console, markdown: bool = False) -> None:
-    """Prints the table and what it means."""
+    """Prints the values of all methods, the table with everything, and what they mean."""
     from rich.markup import escape
     from rich.table import Table
 
+    heads, body = overview(found)
+    table = Table(*map(escape, heads))
+    for line in body:
+        table.add_row(*map(escape, line))
+    print_table(table, to, markdown)
+    to.print()
     heads, body = lines(found)
     table = Table()
     for place, head in enumerate(heads):

@@ -11,6 +11,26 @@ from sweeps.terminal.latex_text import escaped, tabular
 
 NO_CELL = "no cell"
 CANT_TELL = "can't tell"
+LIKE_BASE, ABOVE_REFERENCE, BELOW_REFERENCE = "≈", "▲", "▽"
+
+
+def overview(found: MethodComparison) -> tuple[list[str], list[list[str]]]:
+    """Heads and lines of the values alone: a method each, its cells, and a column for each price."""
+    rows = {(row.within, row.method): row for row in found.rows}
+    prices = list(dict.fromkeys(row.within for row in found.rows))
+    body = [["base", "", *[number(found.base)] * len(prices)]]
+    for method, cells in found.cells.items():
+        body.append([method, str(cells), *(_marked(rows[at, method]) for at in prices)])
+    return [found.behavior, "cells", *prices], body
+
+
+def _marked(row: AtPrice) -> str:
+    if row.told is None:
+        return NO_CELL
+    signs = {"worse": ABOVE_REFERENCE, "better": BELOW_REFERENCE}
+    like_base = LIKE_BASE if row.told.like_base else ""
+    differs = signs.get(row.against.word, "") if row.against else ""
+    return " ".join(filter(None, [number(row.told.value), like_base, differs]))
 
 
 def lines(found: MethodComparison) -> tuple[list[str], list[list[str]]]:
@@ -56,9 +76,10 @@ def explanation(found: MethodComparison) -> list[str]:
         + ", ".join(f"{method} {count}" for method, count in found.cells.items()),
         f"each setting has the {best} {found.behavior} of its method's cells within the price, on the selection half; "
         "every number is of the report half, with a bootstrapped interval over prompts",
-        f"'{CANT_TELL}' from the base: the base's own value is in the interval",
+        f"'{CANT_TELL}' from the base, {LIKE_BASE}: the base's own value is in the interval",
         f"differences are paired on prompts; a method is better or worse where p is at most {SIGNIFICANT} after Holm's "
-        f"correction for {found.comparisons} different comparisons",
+        f"correction for {found.comparisons} different comparisons; {ABOVE_REFERENCE} better than {found.reference}, "
+        f"{BELOW_REFERENCE} worse, no sign: {CANT_TELL}",
     ]
     return [*told, *found.notes]
 

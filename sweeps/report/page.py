@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sweeps.equal_price.methods_table import explanation, lines
+from sweeps.equal_price.methods_table import explanation, lines, overview
 from sweeps.equal_price.told import MethodComparison
 from sweeps.records.numbers import number
 from sweeps.report.contents import Contents
@@ -52,12 +52,16 @@ def _with_minus(text: str) -> str:
 
 
 def _methods(found: MethodComparison | str | None) -> dict[str, Any]:
-    """The heads and lines of their table, each line with the cell it tells of; and what is said below it."""
+    """Their values; the heads and lines of the whole table, each line with the cell it tells of; what is said below."""
     if not isinstance(found, MethodComparison):
         return {"methods": None, "about_methods": [f"Methods are not compared: {found}."] if found else []}
     heads, body = lines(found)
     told = [row.told.cells[0] if row.told else None for row in found.rows]
-    return {"methods": (heads, list(zip(told, body, strict=True))), "about_methods": explanation(found)}
+    return {
+        "overview": overview(found),
+        "methods": (heads, list(zip(told, body, strict=True))),
+        "about_methods": explanation(found),
+    }
 
 
 def _data(contents: Contents, charted: Mapping[str, PageChart]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from evaluation.measurements.measurement import Measurement
 from surgery.errors import InputError
 from sweeps.equal_price.comparison import compared_methods
 from sweeps.equal_price.frontier_chart import frontier_chart
-from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines
+from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines, overview
 from sweeps.equal_price.told import AtPrice, MethodComparison
 from sweeps.records.choice import Choice
 from sweeps.records.metric import Metric
@@ -242,6 +242,25 @@ def test_a_price_has_to_be_there_and_one_model_alone(tmp_path: Path) -> None:
         compared_methods([*records, other], tmp_path, RULE)
 
 
+def test_the_overview_has_a_line_for_each_method_and_a_column_for_each_price(
+    found: MethodComparison, tmp_path: Path
+) -> None:
+    heads, body = overview(found)
+    prices = ["perplexity +2 %", "perplexity +5 %", "perplexity +10 %", "kl 0.05 nats", "kl 0.1 nats", "kl 0.2 nats"]
+    assert heads == [RATE, "cells", *prices]
+    assert [line[:2] for line in body] == [["base", ""], ["surgery", "4"], ["directional_ablation", "1"], ["lora", "1"]]
+    by_method = {line[0]: dict(zip(heads, line, strict=True)) for line in body}
+    assert set(by_method["base"].values()) == {"base", "", "0.750"}
+    assert by_method["surgery"]["perplexity +5 %"] == "0.438"
+    assert by_method["directional_ablation"]["perplexity +2 %"] == "no cell"
+    # Its own interval holds the base's rate, and surgery is better.
+    assert by_method["directional_ablation"]["perplexity +5 %"] == "0.725 ≈ ▽"
+    _, turned = overview(compared_methods(made(tmp_path), tmp_path, RULE, against="lora"))
+    assert turned[1] == ["lora", "1", "0.738 ≈", "0.738 ≈", "0.738 ≈", *["no cell"] * 3]
+    surgery = next(line for line in turned if line[0] == "surgery")
+    assert surgery[heads.index("perplexity +5 %")] == "0.438 ▲"
+
+
 def test_the_table_is_told_in_words_csv_and_latex(found: MethodComparison) -> None:
     heads, body = lines(found)
     assert all(len(line) == len(heads) for line in body)
@@ -308,7 +327,8 @@ def test_the_command_writes_all_of_it_and_says_bad_input_in_a_line(
     made(Path("outputs/runs/x"))
     ran = sweeps("methods", "x", "--csv", "m.csv", "--latex", "m.tex", "--markdown")
     assert ran.code == 0, ran.err
-    assert ran.out.startswith("| at most"), "what reads Markdown ends a table at a line of blanks"
+    assert ran.out.startswith("| toxicity/toxic_rate"), "what reads Markdown ends a table at a line of blanks"
+    assert "\n\n| at most" in ran.out, "two tables"
     told = [" ".join(line.split()) for line in ran.out.splitlines()]
     assert any(line.startswith("| perplexity +5 % | lora | the one there is | 0.738 (") for line in told)
     assert len(Path("m.csv").read_text().splitlines()) == 6 * 3 + 1
