@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ MARKERS = {
 MOST_INSIDE = 5
 # Of those, so many rows have room in a picture's size; for each further one it grows, in inches.
 ROWS_IN_SIZE, ROW = 4, 0.2
+# Characters of a name that an inch holds, and how many a mark takes.
+AN_INCH, A_MARK = 14, 6
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 
 
@@ -140,11 +143,13 @@ def _share_of_room(figure: "Figure", label: "Text") -> float:
 def _add_legend(figure: "Figure", axes: "Axes", chart: Chart) -> None:
     """A chart's own legend: within the axes where it is short, else below, where the figure grows with it."""
     named = _legend(axes, chart)
-    count = len(named["labels"])
-    if count > MOST_INSIDE or (count and any(isinstance(mark, Grid) for mark in chart.marks)):
-        figure.legend(**named, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-        further = max(math.ceil(count / 2) - ROWS_IN_SIZE, 0)
-        figure.set_figheight(figure.get_figheight() + ROW * further)
+    count, across = len(named["labels"]), AN_INCH * figure.get_figwidth()
+    columns = 2 if max(map(len, named["labels"]), default=0) + A_MARK <= across / 2 else 1
+    if count > MOST_INSIDE or columns == 1 or (count and any(isinstance(mark, Grid) for mark in chart.marks)):
+        named["labels"] = [textwrap.fill(label, int(across) - A_MARK) for label in named["labels"]]
+        figure.legend(**named, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+        rows = math.ceil(sum(label.count("\n") + 1 for label in named["labels"]) / columns)
+        figure.set_figheight(figure.get_figheight() + ROW * max(rows - ROWS_IN_SIZE, 0))
     elif count:
         axes.legend(**named, frameon=False, fontsize=9)
 

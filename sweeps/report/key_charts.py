@@ -151,6 +151,27 @@ def _grid(at: Mapping[tuple[float, float], Row], xs: Sequence[float], ys: Sequen
     return Grid(values, ids, texts if len(squares) <= MOST_NUMBERS else ())
 
 
+def _told_apart(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, list[Row]]:
+    """Rows of the same values of all keys, called by no more of them than tell these groups from each other.
+
+    The method is one, since what else differs follows from it; then whichever key tells the most apart.
+    """
+    values = [{key: row["keys"].get(key) for key in keys} for row in rows]
+
+    def parts(some: Sequence[str]) -> int:
+        return len({tuple(str(one[key]) for key in some) for one in values})
+
+    taken = [key for key in keys if key == "method"]
+    while parts(taken) < parts(keys):
+        taken.append(max((key for key in keys if key not in taken), key=lambda key: parts([*taken, key])))
+    taken.sort(key=keys.index)
+    groups: dict[str, list[Row]] = {}
+    for row, one in zip(rows, values, strict=True):
+        named = " ".join(f"{key}={one[key]}" for key in taken if one[key] is not None)
+        groups.setdefault(named, []).append(row)
+    return groups
+
+
 def curve_chart(sweep: DrawnSweep, metric: str, key: str) -> Chart | None:
     """A metric over one swept number, a line for each of what else was swept, with 95 % intervals and the base.
 
@@ -160,10 +181,7 @@ def curve_chart(sweep: DrawnSweep, metric: str, key: str) -> Chart | None:
         None where no cell measured it.
     """
     rows = [row for row in measured(sweep.rows, metric) if key in row["keys"]]
-    beside = [other for other in sweep.differing if other != key]
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(" ".join(f"{other}={row['keys'].get(other)}" for other in beside), []).append(row)
+    groups = _told_apart(rows, [other for other in sweep.differing if other != key])
     if not groups:
         return None
     lines = {"": rows} if len(groups) > MOST_LINES else groups

@@ -231,6 +231,20 @@ def test_the_words_of_an_axis_are_never_cut_off(tmp_path: Path, name: str) -> No
     assert (drawn[:, : drawn.shape[1] // 20] < 0.5).any()
 
 
+@pytest.mark.parametrize("count", [2, 6])
+def test_long_names_are_never_cut_off(tmp_path: Path, count: int) -> None:
+    names = [f"line {number} " + " ".join(f"key{key}=value" for key in range(18)) for number in range(count)]
+    marks = tuple(Points(name, (1.0, 2.0), (1.0, 2.0), "#ff0000") for name in names)
+    picture, written = save_charts(tmp_path, "long", [Chart(Axis("x"), Axis("y"), marks)])
+    drawn = imread(picture)[..., :3]
+    for edge in (drawn[:2], drawn[-2:], drawn[:, :2], drawn[:, -2:]):
+        assert (edge == 1).all()
+    field = re.search(r'id="patch_2">\s*<path d="([^"]+)"', written.read_text())
+    assert field
+    down = [float(y) for _, y in re.findall(r"[ML] (\S+) (\S+)", field[1])]
+    assert max(down) - min(down) > 150, "and there is room for what is drawn"
+
+
 def test_equal_parts_are_said_once_and_read_back_whole() -> None:
     column = tuple(range(100, 150))
     value = {"a": {"x": column, "y": column, "title": "t"}, "b": [{"x": column}, None, "short", [1, 2]]}

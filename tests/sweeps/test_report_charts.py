@@ -89,6 +89,24 @@ def test_the_intervals_of_the_chosen_cell_are_drawn(made_sweep: Path) -> None:
         assert ends == pytest.approx((max(low, 0.0), high), rel=1e-4)
 
 
+def test_a_line_is_called_by_no_more_keys_than_tell_it_from_the_others(made_sweep: Path) -> None:
+    done = [one for one in load_records(made_sweep) if one.status == "done"][:4]
+    settings = [
+        {"method": "surgery", "layer": 1, "probe": "adam", "method.rank": None},
+        {"method": "surgery", "layer": 2, "probe": "adam", "method.rank": None},
+        {"method": "lora", "probe": None, "method.rank": 4},
+        {"method": "lora", "probe": None, "method.rank": 4},
+    ]
+    records = [
+        replace(one, keys={**one.keys, **keys, "top_k": 8, "alpha": float(place)})
+        for place, (one, keys) in enumerate(zip(done, settings, strict=True))
+    ]
+    chart = curve_chart(drawn(made_sweep, records, {"minimize": RATE}), STORY, "alpha")
+    assert chart is not None
+    lines = {mark.name: mark.x for mark in chart.marks if isinstance(mark, Points)}
+    assert lines == {"method=surgery layer=1": (0.0,), "method=surgery layer=2": (1.0,), "method=lora": (2.0, 3.0)}
+
+
 def test_limits_of_the_rule_are_lines_where_the_axes_reach_them(made_sweep: Path) -> None:
     base = record(made_sweep, "c2-8").metrics[STORY].base
     for chart, axis in (
