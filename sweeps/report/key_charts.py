@@ -151,25 +151,30 @@ def _grid(at: Mapping[tuple[float, float], Row], xs: Sequence[float], ys: Sequen
     return Grid(values, ids, texts if len(squares) <= MOST_NUMBERS else ())
 
 
-def _told_apart(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, list[Row]]:
-    """Rows of the same values of all keys, called by no more of them than tell these groups from each other.
+def _by_values(rows: Sequence[Row], keys: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(str(row["keys"].get(key)) for key in keys), []).append(row)
+    return groups
+
+
+def _named(groups: Mapping[tuple[str, ...], list[Row]], keys: Sequence[str]) -> dict[str, list[Row]]:
+    """Groups by the values of keys, called by no more of these than tell them from each other.
 
     The method is one, since what else differs follows from it; then whichever key tells the most apart.
     """
-    values = [{key: row["keys"].get(key) for key in keys} for row in rows]
 
-    def parts(some: Sequence[str]) -> int:
-        return len({tuple(str(one[key]) for key in some) for one in values})
+    def parts(places: Sequence[int]) -> int:
+        return len({tuple(values[place] for place in places) for values in groups})
 
-    taken = [key for key in keys if key == "method"]
-    while parts(taken) < parts(keys):
-        taken.append(max((key for key in keys if key not in taken), key=lambda key: parts([*taken, key])))
-    taken.sort(key=keys.index)
-    groups: dict[str, list[Row]] = {}
-    for row, one in zip(rows, values, strict=True):
-        named = " ".join(f"{key}={one[key]}" for key in taken if one[key] is not None)
-        groups.setdefault(named, []).append(row)
-    return groups
+    taken = [place for place, key in enumerate(keys) if key == "method"]
+    while parts(taken) < len(groups):
+        left = (place for place in range(len(keys)) if place not in taken)
+        taken.append(max(left, key=lambda place: parts([*taken, place])))
+    return {
+        " ".join(f"{keys[place]}={values[place]}" for place in sorted(taken) if values[place] != str(None)): group
+        for values, group in groups.items()
+    }
 
 
 def curve_chart(sweep: DrawnSweep, metric: str, key: str) -> Chart | None:
@@ -181,10 +186,12 @@ def curve_chart(sweep: DrawnSweep, metric: str, key: str) -> Chart | None:
         None where no cell measured it.
     """
     rows = [row for row in measured(sweep.rows, metric) if key in row["keys"]]
-    groups = _told_apart(rows, [other for other in sweep.differing if other != key])
-    if not groups:
+    if not rows:
         return None
-    lines = {"": rows} if len(groups) > MOST_LINES else groups
+    beside = [other for other in sweep.differing if other != key]
+    groups = _by_values(rows, beside)
+    told_apart = len(groups) <= MOST_LINES
+    lines = _named(groups, beside) if told_apart else {"": rows}
     axis = metric_axis(sweep, metric, rows)
     marks: list[Mark] = [*rule_levels(sweep, metric, axis, "y")]
     marks += [
@@ -200,7 +207,7 @@ def curve_chart(sweep: DrawnSweep, metric: str, key: str) -> Chart | None:
                 SERIES[index],
                 SYMBOLS[index],
                 size=6,
-                joined="solid" if lines is groups else None,
+                joined="solid" if told_apart else None,
                 y_intervals=intervals(sweep, group, metric),
                 cells=cells(group),
             )

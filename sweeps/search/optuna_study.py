@@ -96,7 +96,11 @@ class Study:
 
     def asked(self) -> set[str]:
         """The cells that searches have asked for; those that were there before are not among them."""
-        return {t.user_attrs[CELL] for t in self.trials() if CELL in t.user_attrs and IMPORTED not in t.user_attrs}
+        return {trial.user_attrs[CELL] for trial in self._placed() if IMPORTED not in trial.user_attrs}
+
+    def cells(self) -> set[str]:
+        """All cells that stand behind trials."""
+        return {trial.user_attrs[CELL] for trial in self._placed()}
 
     def of_cell(self, cell: str) -> "FrozenTrial | None":
         """The last trial of a cell; None when there is none."""

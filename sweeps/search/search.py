@@ -263,7 +263,7 @@ class Search:
 
     def cells(self) -> set[str]:
         """All cells that stand behind the study's trials."""
-        return {trial.user_attrs[CELL] for trial in self.study.trials() if CELL in trial.user_attrs}
+        return self.study.cells()
 
     def _cell(self, composed: Composed) -> str:
         return plan_cell(composed, self.materials).cell.id
