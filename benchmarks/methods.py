@@ -4,10 +4,10 @@
         [--threads 2]
 
 The toy world, `tracking=none`, `--cells` of each method. The bare work of a cell is the calls of the models that
-measuring it makes (`sweep.py` says which), made again right after it, and training as often as it was done. It is set
-against all that the command takes from the end of its first cell to the end of its last, asking the samplers, probes,
-rankings, the store and records with it. Goal: at most 1.15. How often was trained, beside how many settings train
-otherwise, and how often the language model was loaded, are told.
+measuring it makes (`bare_calls.py` says which), made again right after it, and training as often as it was done. It is
+set against all that the command takes from the end of its first cell to the end of its last, asking the samplers,
+probes, rankings, the store and records with it. Goal: at most 1.15. How often was trained, beside how many settings
+train otherwise, and how often the language model was loaded, are told.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from sweep import Times, calls_of_a_cell, run_all
+from bare_calls import Times, calls_of_a_cell, run_all
 from timing import timed
 
 from surgery.files.temporary_folder import TemporaryFolder

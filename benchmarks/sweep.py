@@ -22,23 +22,20 @@ import argparse
 import datetime
 import os
 import platform
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bare_calls import Times, calls_of_a_cell, run_all
+from shell_script import shell_script
+from sweep_plan import ALPHAS, SIZES, compose
 from timing import timed
 
 import toyworld
 from surgery.files.temporary_folder import TemporaryFolder
 
-ALPHAS, SIZES = (1, 1.5, 2, 2.5, 3, 4), (32, 48, 128, 256)
 # Of a real model: weak enough to leave it a language model.
 REAL = ("alpha_unit=unit", "evaluation.choose.minimize=toxicity/toxic_rate")
 
@@ -60,106 +57,6 @@ def of_real_model(given: argparse.Namespace) -> list[str]:
         f"evaluation.detoxify.config={judge}/config",
         *REAL,
     ]
-
-
-def compose(arguments: list[str]) -> Any:
-    """The plan of a command."""
-    from hydra import initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.types import RunMode
-
-    from sweeps.config import resolvers
-    from sweeps.config.composition import compose_jobs
-    from sweeps.plan.planner import make_plan
-
-    resolvers.register()
-    GlobalHydra.instance().clear()
-    with initialize_config_module("conf", version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        master = loader.load_configuration("config", arguments, run_mode=RunMode.MULTIRUN)
-        jobs = [[*arguments, f"alpha={alpha}", f"top_k={size}"] for alpha in ALPHAS for size in SIZES]
-        return make_plan(compose_jobs(loader, master, jobs))
-
-
-@contextmanager
-def recorded_calls() -> Iterator[list[Callable[[], Any]]]:
-    """Collects the outermost calls of models, as functions that make them again."""
-    import torch
-    from transformers import GenerationMixin
-
-    from evaluation import position_logits
-
-    calls: list[Callable[[], Any]] = []
-    inside = 0
-    plain_logits = position_logits.position_logits
-
-    def logits(*args: Any) -> Iterator[Any]:
-        """Logits in pieces are one call, whatever passes they take."""
-        nonlocal inside
-        calls.append(lambda: [None for _ in plain_logits(*args)])
-        pieces = plain_logits(*args)
-        while True:
-            inside += 1
-            try:
-                piece = next(pieces)
-            except StopIteration:
-                return
-            finally:
-                inside -= 1
-            yield piece
-
-    plain_call, plain_generate = torch.nn.Module.__call__, GenerationMixin.generate
-
-    def recorder(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            nonlocal inside
-            settings = getattr(self, "generation_config", None)
-            if not inside:
-                calls.append(lambda: _again(original, self, args, kwargs, settings))
-            inside += 1
-            try:
-                return original(self, *args, **kwargs)
-            finally:
-                inside -= 1
-
-        return call
-
-    torch.nn.Module.__call__, GenerationMixin.generate = recorder(plain_call), recorder(plain_generate)
-    # Whoever has the function by its name.
-    modules: list[Any] = [
-        module
-        for name, module in sys.modules.items()
-        if name.startswith("evaluation.") and getattr(module, "position_logits", None) is plain_logits
-    ]
-    for module in modules:
-        module.position_logits = logits
-    try:
-        yield calls
-    finally:
-        for module in modules:
-            module.position_logits = plain_logits
-        torch.nn.Module.__call__, GenerationMixin.generate = plain_call, plain_generate
-
-
-def _again(original: Callable[..., Any], model: Any, args: Any, kwargs: Any, settings: Any) -> Any:
-    """Makes a call again with the generation settings that the model had then."""
-    if settings is None:
-        return original(model, *args, **kwargs)
-    now, model.generation_config = model.generation_config, settings
-    try:
-        return original(model, *args, **kwargs)
-    finally:
-        model.generation_config = now
-
-
-@dataclass
-class Times:
-    """Of a cell and of the bare calls after it: seconds, and seconds that the processor's cores worked."""
-
-    cell: float
-    cell_worked: float
-    bare: float = float("nan")
-    bare_worked: float = float("nan")
 
 
 def measure_sweep(arguments: list[str], cells: int) -> tuple[list[Times], dict[str, float]]:
@@ -206,82 +103,6 @@ def told(times: list[Times]) -> str:
     )
 
 
-def run_all(calls: list[Callable[[], Any]]) -> None:
-    """Makes recorded calls again."""
-    for call in calls:
-        call()
-
-
-def calls_of_a_cell(plan: Any, executor: Any) -> list[Callable[[], Any]]:
-    """The outermost calls of models that measuring the first cell of a plan makes, unedited."""
-    from sweeps.run.measurements import probe_losses
-    from sweeps.run.probe_stage import behavior_probe
-    from sweeps.run.states_stage import hidden_states
-    from sweeps.run.workbench import CellWork
-
-    work = CellWork(executor._runner._bench, plan.experiments[0])
-    probe = behavior_probe(work, hidden_states(work))
-    with recorded_calls() as calls:
-        for evaluator in work.experiment.evaluators.values():
-            evaluator.measure(*work.loaded)
-        probe_losses(work, probe)
-    return list(calls)
-
-
-def shell_script(folder: Path, limit: int, cells: int, again: bool) -> float:
-    """Seconds that a fresh process for each step takes for some cells."""
-    plan = compose([f"output_dir={folder}", "tracking=none", f"evaluation.limit={limit}"])
-    start = time.perf_counter()
-    for index in range(cells):
-        names = list(plan.experiments[index].evaluators)
-        steps = ["probe" if again else "probe-once", "edit", *(f"measure:{name}" for name in names)]
-        for step in steps:
-            arguments = ["--step", step, "--cell", str(index), "--folder", str(folder), "--limit", str(limit)]
-            subprocess.run([sys.executable, __file__, *arguments], check=True)
-    return time.perf_counter() - start
-
-
-def one_step(step: str, index: int, folder: Path, limit: int) -> None:
-    """A step of the shell script, in its own process."""
-    from surgery import Edit, Probe, collect_hidden_states, fit_probe, load_model, rank_rows
-    from sweeps.terminal.library_output import quiet_libraries
-
-    quiet_libraries()
-    experiment = compose([f"output_dir={folder}", "tracking=none", f"evaluation.limit={limit}"]).experiments[index]
-    settings, layer = experiment.cell.settings, experiment.cell.layer
-    if step.startswith("probe"):
-        model, tokenizer = load_model(settings.model.path)
-        numbers = settings.probe
-        for _ in range(int(numbers.epochs or 1) if step == "probe" else 1):
-            states = collect_hidden_states(
-                model, tokenizer, experiment.texts.texts, [layer], max_length=settings.behavior.max_length
-            )
-        fit_probe(
-            states[layer],
-            experiment.texts.labels,
-            "adam",
-            lr=numbers.lr,
-            epochs=numbers.epochs,
-            weight_decay=numbers.weight_decay,
-            test_share=numbers.test_share,
-            layer=layer,
-        ).save(folder / "probe.safetensors")
-    elif step == "edit":
-        model, tokenizer = load_model(settings.model.path)
-        direction = Probe.load(folder / "probe.safetensors").direction(1)
-        edit = Edit(
-            direction, settings.alpha, rank_rows(model, direction).lowest(experiment.cell.top_k), settings.alpha_unit
-        )
-        with edit.applied_to(model):
-            model.save_pretrained(folder / "edited")
-        tokenizer.save_pretrained(folder / "edited")
-    else:
-        model, tokenizer = load_model(str(folder / "edited"))
-        evaluator = experiment.evaluators[step.removeprefix("measure:")]
-        evaluator.prepare()
-        evaluator.measure(model, tokenizer)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=len(ALPHAS) * len(SIZES))
@@ -293,9 +114,6 @@ def main() -> None:
         parser.add_argument(option, type=Path)
     parser.add_argument("--dtype", default="auto", help="of a real model")
     parser.add_argument("--labelled", type=int, default=400, help="labelled texts of a real model's probe at most")
-    parser.add_argument("--step", help=argparse.SUPPRESS)
-    parser.add_argument("--cell", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.model is not None and None in (given.prompts, given.text, given.texts):
         parser.error("--model needs --prompts, --text and --texts")
@@ -304,9 +122,6 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(given.threads)
-    if given.step:
-        one_step(given.step, given.cell, given.folder, given.limit)
-        return
     print(
         f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, "
         f"{given.threads} threads, {given.cells} cells, {given.limit} prompts"
