@@ -100,6 +100,48 @@ def arguments(world: World) -> list[str]:
     ]
 
 
+@pytest.fixture(scope="session")
+def toy_judge() -> list[str]:
+    """The toy world's scorer, to judge another model."""
+    import toyworld
+
+    scorer = Path(toyworld.__file__).parent / "assets" / "scorer"
+    return [
+        f"evaluation.detoxify.checkpoint={scorer / 'checkpoint.ckpt'}",
+        f"evaluation.detoxify.config={scorer / 'config'}",
+    ]
+
+
+@pytest.fixture
+def judged(world: World, toy_judge: list[str]) -> list[str]:
+    """An experiment that continues prompts; the model is left to the test."""
+    return [
+        f"behavior.path={world.texts}",
+        f"evaluation.prompts={world.prompts}",
+        *toy_judge,
+        *("tracking=none", "hydra.launcher.workers=0", "sweep=s", "top_k=20"),
+    ]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a small disk, or changes the options of the one that is mounted."""
+    place, mounted = tmp_path / "disk", False
+    place.mkdir()
+
+    def mount(options: str) -> Path:
+        nonlocal mounted
+        given = f"remount,{options}" if mounted else options
+        subprocess.run(["mount", "-t", "tmpfs", "-o", given, "tmpfs", str(place)], check=True)
+        mounted = True
+        return place
+
+    yield mount
+    if mounted:
+        # Lazily: what a failed command had open may still be referred to by its traceback.
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Runs a command's entry point in this process, as its program would."""

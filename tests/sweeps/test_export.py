@@ -127,15 +127,8 @@ def test_a_base_that_changed_and_an_edit_that_was_tampered_with_are_refused(swee
     assert not (tmp_path / "out").exists()
 
 
-def test_best_picks_on_the_selection_half_by_any_rule(surgery, sweeps, arguments, world, results) -> None:
-    import toyworld
-
-    scorer = Path(toyworld.__file__).parent / "assets" / "scorer"
-    judged = [
-        f"evaluation.prompts={world.prompts}",
-        f"evaluation.detoxify.checkpoint={scorer / 'checkpoint.ckpt'}",
-        f"evaluation.detoxify.config={scorer / 'config'}",
-    ]
+def test_best_picks_on_the_selection_half_by_any_rule(surgery, sweeps, arguments, toy_judge, world, results) -> None:
+    judged = [f"evaluation.prompts={world.prompts}", *toy_judge]
     assert surgery(*arguments, *judged, "-m", "alpha=-3,1,4", "top_k=40").code == 0
     measured = {cell: record["metrics"]["selection/toxicity/mean"] for cell, record in results().items()}
     for goal, pick, sign in (("--minimize", min, -1), ("--maximize", max, 1)):

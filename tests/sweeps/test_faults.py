@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,26 +22,6 @@ def table(output_dir: Path) -> list[dict[str, str]]:
     with open(output_dir / SWEEP / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     return [{key: value for key, value in row.items() if not key.startswith("seconds")} for row in rows]
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a small disk, or changes the options of the one that is mounted."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = False
-
-    def mount(options: str) -> Path:
-        nonlocal mounted
-        given = f"remount,{options}" if mounted else options
-        subprocess.run(["mount", "-t", "tmpfs", "-o", given, "tmpfs", str(place)], check=True)
-        mounted = True
-        return place
-
-    yield mount
-    if mounted:
-        # Lazily: what a failed command had open may still be referred to by its traceback.
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def size(folder: Path) -> int:

@@ -30,11 +30,8 @@ HOSTILE_PROMPT = "[red]ann[/red] \x1b[31m said"
 
 
 @pytest.fixture
-def measured(world: Any, arguments: list[str], tmp_path: Path) -> list[str]:
+def measured(world: Any, arguments: list[str], toy_judge: list[str], tmp_path: Path) -> list[str]:
     """A whole experiment with prompts, a scorer and tasks."""
-    import toyworld
-
-    scorer = Path(toyworld.__file__).parent / "assets" / "scorer"
     tasks = tmp_path / "tasks"
     tasks.mkdir()
     for name, word in (("mine", "and"), ("other", "to")):
@@ -51,8 +48,7 @@ def measured(world: Any, arguments: list[str], tmp_path: Path) -> list[str]:
         "top_k=40",
         "sweep=two",
         f"evaluation.prompts={world.prompts}",
-        f"evaluation.detoxify.checkpoint={scorer / 'checkpoint.ckpt'}",
-        f"evaluation.detoxify.config={scorer / 'config'}",
+        *toy_judge,
         f"evaluation.tasks={tasks}",
         "evaluation.max_new_tokens=3",
     ]

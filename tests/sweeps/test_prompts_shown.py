@@ -34,21 +34,6 @@ def variant(world, tmp_path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture
-def judged(world) -> list[str]:
-    """An experiment that continues prompts."""
-    import toyworld
-
-    scorer = Path(toyworld.__file__).parent / "assets" / "scorer"
-    return [
-        f"behavior.path={world.texts}",
-        f"evaluation.prompts={world.prompts}",
-        f"evaluation.detoxify.checkpoint={scorer / 'checkpoint.ckpt'}",
-        f"evaluation.detoxify.config={scorer / 'config'}",
-        *("tracking=none", "hydra.launcher.workers=0", "sweep=s", "top_k=20"),
-    ]
-
-
 def samples(tmp_path: Path) -> dict[str, pd.DataFrame]:
     """Of each cell: the continuations."""
     found = {

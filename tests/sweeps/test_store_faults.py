@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,24 +65,6 @@ def test_what_a_killed_process_was_making_is_made_by_the_next(tmp_path: Path) ->
     assert log.read_text().split() == ["0", "0"]
     assert sorted(path.name for path in (root / "stage").iterdir())[0] == ".locks"
     assert len(list((root / "stage").iterdir())) == 2
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a small disk, or changes the options of the one that is mounted."""
-    place, mounted = tmp_path / "disk", False
-    place.mkdir()
-
-    def mount(options: str) -> Path:
-        nonlocal mounted
-        given = f"remount,{options}" if mounted else options
-        subprocess.run(["mount", "-t", "tmpfs", "-o", given, "tmpfs", str(place)], check=True)
-        mounted = True
-        return place
-
-    yield mount
-    if mounted:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_a_full_disk_leaves_the_store_as_it_was(disk: Callable[[str], Path]) -> None:

@@ -52,20 +52,6 @@ def chat_model(world, tmp_path: Path) -> Callable[..., str]:
 
 
 @pytest.fixture
-def asked(world) -> list[str]:
-    import toyworld
-
-    scorer = Path(toyworld.__file__).parent / "assets" / "scorer"
-    return [
-        f"behavior.path={world.texts}",
-        f"evaluation.prompts={world.prompts}",
-        f"evaluation.detoxify.checkpoint={scorer / 'checkpoint.ckpt'}",
-        f"evaluation.detoxify.config={scorer / 'config'}",
-        *("tracking=none", "hydra.launcher.workers=0", "sweep=s", "top_k=20"),
-    ]
-
-
-@pytest.fixture
 def composed(monkeypatch: pytest.MonkeyPatch) -> list[Composed]:
     """What the command would have run."""
     kept: list[Composed] = []
@@ -82,10 +68,10 @@ def composed(monkeypatch: pytest.MonkeyPatch) -> list[Composed]:
     ],
 )
 def test_what_can_not_be_asked_is_one_line_before_a_model_is_loaded(
-    surgery, chat_model, asked, monkeypatch, tmp_path, template: str, keys: str, said: str
+    surgery, chat_model, judged, monkeypatch, tmp_path, template: str, keys: str, said: str
 ) -> None:
     monkeypatch.setattr("surgery.model.weights.AutoModelForCausalLM", None)
-    ran = surgery(chat_model(template), *keys.split(" "), *asked)
+    ran = surgery(chat_model(template), *keys.split(" "), *judged)
     assert ran.code == 1
     assert len(ran.err.splitlines()) == 1, ran.err
     assert said in ran.err
@@ -127,17 +113,17 @@ def test_a_chat_model_without_its_template_and_a_base_model_with_one_are_told(
     assert said is None or said in told[0]
 
 
-def test_a_dry_run_tells_it_by_where_the_model_itself_stops(surgery, chat_model, asked) -> None:
+def test_a_dry_run_tells_it_by_where_the_model_itself_stops(surgery, chat_model, judged) -> None:
     model = chat_model(HYBRID.replace("</s>", "<pad>"), {"eos_token_id": [0, 2]})
-    ran = surgery(model, "dry_run=true", *asked)
+    ran = surgery(model, "dry_run=true", *judged)
     assert ran.code == 0, ran.err
     assert "as chat models do, but its prompts go without the template" in " ".join(ran.out.split())
 
 
 def test_what_is_asked_of_a_template_is_part_of_the_cell_and_the_default_is_not(
-    surgery, chat_model, asked, composed
+    surgery, chat_model, judged, composed
 ) -> None:
-    assert surgery(chat_model(), "model.chat=true", *asked).code == 0
+    assert surgery(chat_model(), "model.chat=true", *judged).code == 0
     [values], materials = [one.values for one in composed], Materials()
 
     def cell(**model: Any) -> Any:
@@ -234,8 +220,8 @@ def test_a_system_prompt_is_an_intervention_that_changes_no_weight(chat_model, t
         compare(one, other)
 
 
-def test_a_system_prompt_is_a_method_for_chat_models(surgery, chat_model, asked) -> None:
-    ran = surgery(chat_model(), "method=system_prompt", *asked)
+def test_a_system_prompt_is_a_method_for_chat_models(surgery, chat_model, judged) -> None:
+    ran = surgery(chat_model(), "method=system_prompt", *judged)
     assert (ran.code, len(ran.err.splitlines())) == (1, 1)
     assert "gives the chat template a system prompt, but no prompts go through it" in ran.err
     with pytest.raises(ValueError, match="system is no setting of method=surgery"):
@@ -244,10 +230,10 @@ def test_a_system_prompt_is_a_method_for_chat_models(surgery, chat_model, asked)
 
 @pytest.mark.slow
 def test_a_model_that_is_asked_to_be_good_is_measured_like_an_edited_one(
-    surgery, sweeps, chat_model, asked, results
+    surgery, sweeps, chat_model, judged, results
 ) -> None:
     keys = [chat_model(), "model.chat=true", "method=system_prompt", "method.system=ann is a kind person"]
-    ran = surgery(*keys, *asked)
+    ran = surgery(*keys, *judged)
     assert ran.code == 0, ran.err
     [(cell, record)] = results().items()
     assert record["keys"]["method.system"] == "ann is a kind person"
@@ -266,8 +252,8 @@ def test_a_model_that_is_asked_to_be_good_is_measured_like_an_edited_one(
 
 
 @pytest.mark.slow
-def test_a_system_prompt_is_shown_recorded_and_asked_with(surgery, sweeps, chat_model, asked, results) -> None:
-    ran = surgery(chat_model(), "model.chat=true", "model.system=ann is a kind person", "alpha=20", *asked)
+def test_a_system_prompt_is_shown_recorded_and_asked_with(surgery, sweeps, chat_model, judged, results) -> None:
+    ran = surgery(chat_model(), "model.chat=true", "model.system=ann is a kind person", "alpha=20", *judged)
     assert ran.code == 0, ran.err
     [(cell, record)] = results().items()
     assert record["keys"]["model.system"] == "ann is a kind person"

@@ -58,11 +58,10 @@ def test_the_default_cell_holds_the_working_point(toy_cell: Path) -> None:
     assert rates[rates["half"] == "report"]["edited_score"].mean() == pytest.approx(toxic["edited"])
 
 
-def test_own_evaluation_takes_anyones_prompts_scorer_text_and_tasks(surgery, arguments, world, tmp_path) -> None:
+def test_own_evaluation_takes_anyones_prompts_scorer_text_and_tasks(
+    surgery, arguments, toy_judge, world, tmp_path
+) -> None:
     """The toy scorer judging another model, and a task written here."""
-    import toyworld
-
-    scorer = Path(toyworld.__file__).parent / "assets" / "scorer"
     tasks = tmp_path / "tasks"
     tasks.mkdir()
     documents = [
@@ -79,8 +78,7 @@ def test_own_evaluation_takes_anyones_prompts_scorer_text_and_tasks(surgery, arg
         *arguments,
         "top_k=20",
         f"evaluation.prompts={world.prompts}",
-        f"evaluation.detoxify.checkpoint={scorer / 'checkpoint.ckpt'}",
-        f"evaluation.detoxify.config={scorer / 'config'}",
+        *toy_judge,
         f"evaluation.tasks={tasks}",
         "evaluation.max_new_tokens=5",
     )
