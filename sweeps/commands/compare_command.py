@@ -1,6 +1,6 @@
 """`sweeps compare`: two sweeps side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,15 +9,16 @@ import typer
 from surgery.errors import InputError
 from sweeps.commands.options import Csv, Name, Output
 from sweeps.records.numbers import number
-from sweeps.records.record import Record, swept_keys
+from sweeps.records.record import Record
 from sweeps.records.sweep import Sweep
+from sweeps.records.told_keys import Keys, TellingKeys
 from sweeps.results.best_cell import choose, unmeasured
 from sweeps.results.difference import Difference, difference
 from sweeps.results.headlines import headline_metrics
 from sweeps.results.pairing import Pairing, pair
 from sweeps.results.protocols import by_protocol, hash_of, what_differs
-from sweeps.terminal.cell_tables import console
-from sweeps.terminal.printed_table import print_table
+from sweeps.terminal.cell_tables import SETTING, console
+from sweeps.terminal.printed_table import natural_width, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,13 +57,13 @@ def compare(
         best = _chosen(ways[0][protocol], folders[0], named, to), _chosen(ways[1][protocol], folders[1], named, to)
         if best[0] is not None and best[1] is not None:
             rows = _rows([(best[0], best[1])], metrics, folders)
-            print_table(_table(rows, (), (a, b), f"the chosen cells{named}", markdown), to, markdown)
+            print_table(_table(rows, {}, (a, b), f"the chosen cells{named}", markdown), to, markdown)
     rows = _rows(pairing.pairs, metrics, folders)
     for protocol in shared:
         alike = [row for row in rows if row[0].protocol == protocol]
         named = f", measured as {hash_of(protocol)}" if len(shared) > 1 else ""
         if alike:
-            print_table(_table(alike, pairing.keys, (a, b), f"cells with equal keys{named}", markdown), to, markdown)
+            _show_pairs(alike, pairing.keys, (a, b), f"cells with equal keys{named}", to, markdown)
     _tell_the_rest(pairing, (a, b), folders, rows, to)
     if csv is not None:
         _write(csv, rows, pairing.keys)
@@ -94,7 +95,7 @@ def _chosen(done: list[Record], folder: Path, named: str, to: "Console") -> Reco
         to.print(f"{folder.name}{named}: {why}", markup=False, soft_wrap=True)
         return None
     best = next(record for record in done if record.cell == found.best.cell)
-    keys = " ".join(f"{key}={best.keys[key]}" for key in swept_keys([r.keys for r in done]) if key in best.keys)
+    keys = TellingKeys([record.keys for record in done]).of(best.keys)
     seeds = found.best.seeds
     pooled = f"; seeds {', '.join(map(str, seeds))} pooled, in the table is seed {seeds[0]}" if len(seeds) > 1 else ""
     more = f"; {found.why}" if found.why else ""
@@ -115,12 +116,30 @@ def _rows(pairs: Sequence[tuple[Record, Record]], metrics: Sequence[str], folder
     return found
 
 
-def _table(rows: Sequence[Row], keys: Sequence[str], names: tuple[str, str], title: str, markdown: bool) -> "Table":
+def _show_pairs(
+    rows: Sequence[Row], keys: Sequence[str], names: tuple[str, str], title: str, to: "Console", markdown: bool
+) -> None:
+    """Prints a table with a column for each key, or one for all of them where a terminal has no room."""
+
+    def of(key: str) -> Callable[[Keys], str]:
+        return lambda keys: str(keys.get(key, "-"))
+
+    table = _table(rows, {key: of(key) for key in keys}, names, title, markdown)
+    if not markdown and natural_width(table, to) > to.width:
+        telling = TellingKeys([one.keys for one, _, _ in rows])
+        table = _table(rows, {SETTING: telling.of}, names, title, markdown)
+    print_table(table, to, markdown)
+
+
+def _table(
+    rows: Sequence[Row], of_cells: Mapping[str, Callable[[Keys], str]], names: tuple[str, str], title: str, whole: bool
+) -> "Table":
+    """What `of_cells` says of a pair stands in its first row, or in all where each has to be whole."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
-    for key in keys:
-        table.add_column(key, justify="right")
+    for head in of_cells:
+        table.add_column(head, justify="left" if head == SETTING else "right")
     table.add_column("metric")
     for name in (*names, "difference"):
         table.add_column(name, justify="right")
@@ -129,7 +148,7 @@ def _table(rows: Sequence[Row], keys: Sequence[str], names: tuple[str, str], tit
     for one, other, told in rows:
         first = (one.cell, other.cell) != last
         last = (one.cell, other.cell)
-        shown = [str(one.keys.get(key, "-")) if first or markdown else "" for key in keys]
+        shown = [say(one.keys) if first or whole else "" for say in of_cells.values()]
         values = [number(told.a), number(told.b), number(told.difference, signed=True)]
         table.add_row(*shown, told.metric, *values, _interval(told))
     return table

@@ -1,7 +1,9 @@
 """`sweeps methods`: what each method of a sweep does at a price, and whether methods differ there."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,13 +13,16 @@ from sweeps.charts.pictures import save_charts
 from sweeps.commands.options import Csv, Latex, Markdown, Maximize, Minimize, Name, Output, Protocol, rule_given
 from sweeps.equal_price.comparison import compared_methods
 from sweeps.equal_price.frontier_chart import frontier_charts
-from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines, overview
+from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines, overview, overviews, stacked
 from sweeps.equal_price.told import MethodComparison
 from sweeps.records.sweep import Sweep
 from sweeps.report.write import FIGURES
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import console
-from sweeps.terminal.printed_table import print_table
+from sweeps.terminal.printed_table import natural_width, print_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def methods(
@@ -50,22 +55,35 @@ def methods(
 
 def show_methods(found: MethodComparison, to: Console, markdown: bool = False) -> None:
     """Prints the values of all methods, the table with everything, and what they mean."""
+
+    def fits(table: "Table") -> bool:
+        return markdown or natural_width(table, to) <= to.width
+
+    values = [_table(*overview(found))]
+    if not fits(values[0]):
+        values = [_table(*one) for one in overviews(found)]
+    heads, body = lines(found)
+    ends = [this[0] != following[0] for this, following in pairwise(body)]
+    everything = _table(heads, body, 3, () if markdown else ends)
+    if not fits(everything):
+        heads, body = stacked(found)
+        everything = _table(heads, body, 1, [not any(following[1:]) for following in body[1:]])
+    for table in (*values, everything):
+        print_table(table, to, markdown)
+        to.print()
+    for sentence in explanation(found):
+        to.print(sentence, markup=False, soft_wrap=True)
+
+
+def _table(heads: list[str], body: list[list[str]], left: int | None = None, ends: Sequence[bool] = ()) -> "Table":
+    """A table: how many columns begin at the left, None for all, and which rows have a line across below them."""
     from rich.markup import escape
     from rich.table import Table
 
-    heads, body = overview(found)
-    table = Table(*map(escape, heads))
-    for line in body:
-        table.add_row(*map(escape, line))
-    print_table(table, to, markdown)
-    to.print()
-    heads, body = lines(found)
     table = Table()
     for place, head in enumerate(heads):
-        table.add_column(escape(head), justify="left" if place < 3 else "right")
+        table.add_column(escape(head), justify="left" if left is None or place < left else "right")
     for place, line in enumerate(body):
-        ends = place + 1 < len(body) and body[place + 1][0] != line[0]
-        table.add_row(*map(escape, line), end_section=ends and not markdown)
-    print_table(table, to, markdown)
-    for sentence in explanation(found):
-        to.print(sentence, markup=False, soft_wrap=True)
+        alone = "bold" if not any(line[1:]) else ""
+        table.add_row(*map(escape, line), style=alone, end_section=place < len(ends) and ends[place])
+    return table

@@ -13,6 +13,7 @@ from sweeps.store.store import Store
 from sweeps.store.store_pruning import entries, references
 from sweeps.store.store_pruning import prune as remove
 from sweeps.terminal.cell_tables import console
+from sweeps.terminal.printed_table import print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,9 +41,9 @@ def store(
     found = entries(root, counts)
     loose = [entry for entry in found if not entry.records]
     if not prune:
-        to.print(_entry_table(found) if each else _stage_table(found))
+        print_table(_entry_table(found) if each else _stage_table(found), to)
     elif each or dry_run:
-        to.print(_entry_table(loose))
+        print_table(_entry_table(loose), to)
     if silent:
         to.print(f"{silent} records name no entry of the store: what they were made of counts as unused")
     if not prune or dry_run:

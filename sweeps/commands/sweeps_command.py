@@ -34,6 +34,7 @@ from sweeps.results.diagnosis import why_none
 from sweeps.results.protocols import measured_alike
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.output import speak_plainly
+from sweeps.terminal.printed_table import print_table
 from sweeps.terminal.summary import show_choice, show_table
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def list_sweeps(output_dir: Output = Path("outputs")) -> None:
         failed = sum(record.status == "failed" for record in records)
         ended = datetime.fromtimestamp(_last_change(folder), UTC).astimezone().strftime("%Y-%m-%d %H:%M")
         table.add_row(folder.name, str(len(records)), str(failed or "-"), ended)
-    console().print(table)
+    print_table(table, console())
 
 
 def _last_change(folder: Path) -> float:
@@ -158,12 +159,12 @@ def samples(
     metric = record.metrics.get(key_of(wanted, cast("Half", half)))
     shown = Table(title=f"{record.cell}: {wanted}, {change(metric)}", title_justify="left")
     for column in ("prompt", "base", "score", "edited", "score"):
-        shown.add_column(column, overflow="fold")
+        shown.add_column(column)
     for _, row in rows.loc[order].head(limit).iterrows():
         prompt = row["rendered"] if rendered and row.get("rendered") is not None else row["prompt"]
         cells = [prompt, row["base"], number(row["base_score"]), row["edited"], number(row["edited_score"])]
         shown.add_row(*(_shown(value) for value in cells))
-    console().print(shown)
+    print_table(shown, console())
 
 
 @app.command()

@@ -13,6 +13,7 @@ from sweeps.records.sweep import Sweep
 from sweeps.results.cell_selector import named_id
 from sweeps.terminal.cell_tables import console
 from sweeps.terminal.library_output import quiet_libraries
+from sweeps.terminal.printed_table import print_table
 from sweeps.verify.verification import check_files, check_identities, check_records, check_table, check_versions
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def verify(
     for check in checks:
         for line in [*check.wrong, *check.left_out]:
             to.print(f"{check.name}: {' '.join(line.split())}", markup=False, soft_wrap=True)
-    to.print(_table(checks))
+    print_table(_table(checks), to)
     if chosen is None:
         to.print("`--rerun CELL` runs a cell again and compares every metric")
     if wrong := sum(len(check.wrong) for check in checks):

@@ -21,6 +21,7 @@ from sweeps.run.stage_identities import stage_identities
 from sweeps.store.store import Store
 from sweeps.suggest.planned_step import PlannedSteps
 from sweeps.terminal.cell_tables import console
+from sweeps.terminal.printed_table import print_table
 from sweeps.terminal.progress import OWN_STAGES, duration
 
 
@@ -46,7 +47,7 @@ def show_plan(plan: Plan, models: ModelReading, following: int = 0) -> None:
         cell = experiment.cell.id
         would = "run" if cell in waiting else f"be kept: {kept[cell].status}"
         table.add_row(cell, *(str(keys.get(name, "-")) for name in named), *steps.told(experiment), would)
-    to.print(table)
+    print_table(table, to)
     for note in steps.notes():
         to.print(note, markup=False, soft_wrap=True)
     for note in texts_notes(plan):

@@ -1,12 +1,15 @@
 """The comparison of methods as lines of text, as CSV and as LaTeX."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sweeps.equal_price.told import SIGNIFICANT, AtPrice, MethodComparison
 from sweeps.records.numbers import number
+from sweeps.records.told_keys import setting_text
 from sweeps.terminal.latex_text import escaped, tabular
 
 NO_CELL = "no cell"
@@ -16,8 +19,19 @@ LIKE_BASE, ABOVE_REFERENCE, BELOW_REFERENCE = "≈", "▲", "▽"
 
 def overview(found: MethodComparison) -> tuple[list[str], list[list[str]]]:
     """Heads and lines of the values alone: a method each, its cells, and a column for each price."""
-    rows = {(row.within, row.method): row for row in found.rows}
-    prices = list(dict.fromkeys(row.within for row in found.rows))
+    return _values(found, found.rows)
+
+
+def overviews(found: MethodComparison) -> list[tuple[list[str], list[list[str]]]]:
+    """The same for narrow terminals: a table for each kind of price, and heads of two lines."""
+    kinds = dict.fromkeys(row.price.name for row in found.rows)
+    tables = (_values(found, [row for row in found.rows if row.price.name == kind]) for kind in kinds)
+    return [([head.replace(" ", "\n", 1) for head in heads], body) for heads, body in tables]
+
+
+def _values(found: MethodComparison, told: Sequence[AtPrice]) -> tuple[list[str], list[list[str]]]:
+    rows = {(row.within, row.method): row for row in told}
+    prices = list(dict.fromkeys(row.within for row in told))
     body = [["base", "", *[number(found.base)] * len(prices)]]
     for method, cells in found.cells.items():
         body.append([method, str(cells), *(_marked(rows[at, method]) for at in prices)])
@@ -41,12 +55,28 @@ def lines(found: MethodComparison) -> tuple[list[str], list[list[str]]]:
     return heads, [_line(row, found) for row in found.rows]
 
 
+def stacked(found: MethodComparison) -> tuple[list[str], list[list[str]]]:
+    """The same for narrow terminals, in four columns whose cells have several lines; a price has a line of its own."""
+    heads, wide = lines(found)
+    body = []
+    for within, of_price in groupby(wide, key=itemgetter(0)):
+        body += [[within, "", "", ""], *(_stacked(line) for line in of_price)]
+    return _stacked(heads), body
+
+
+def _stacked(line: list[str]) -> list[str]:
+    _, method, setting, value, of_base, *paid, difference, p, word = line
+    parts = [[method, setting], [value, of_base], paid, [difference, f"{p}: {word}" if p != word else p]]
+    # What there is none of is one dash.
+    return ["\n".join(dict.fromkeys(part)) for part in parts]
+
+
 def _line(row: AtPrice, found: MethodComparison) -> list[str]:
     start = [row.within, row.method]
     if row.told is None:
         return [*start, NO_CELL, *["-"] * (len(found.prices) + 5)]
     told, against = row.told, row.against
-    setting = " ".join(f"{key}={value}" for key, value in told.keys.items()) or "the one there is"
+    setting = setting_text(told.keys, told.keys) or "the one there is"
     value = f"{number(told.value)} ({number(told.low)} to {number(told.high)})"
     paid = [price.written(told.paid[price.name]) for price in found.prices]
     of_base = CANT_TELL if told.like_base else f"{number(told.value - found.base, signed=True)}"
@@ -102,7 +132,7 @@ def _columns(row: AtPrice, found: MethodComparison) -> Mapping[str, Any]:
         "method": row.method,
         "cells": found.cells[row.method],
         "cell": "+".join(told.cells) if told else NO_CELL,
-        "setting": " ".join(f"{key}={value}" for key, value in told.keys.items()) if told else "",
+        "setting": setting_text(told.keys, told.keys) if told else "",
         "metric": found.behavior,
         "base": found.base,
         "value": told and told.value,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from surgery.errors import InputError
 from sweeps.plan.experiment import Experiment
 from sweeps.records.choice import Choice
-from sweeps.records.record import AT_CHANCE, RESULT, Record, swept_keys
+from sweeps.records.record import AT_CHANCE, RESULT, Record
+from sweeps.records.told_keys import setting_text, swept_keys
 
 if TYPE_CHECKING:
     from sweeps.results.giving_up import Pruning
@@ -87,8 +88,7 @@ class Plan:
 
     def swept_values(self, experiment: Experiment) -> str:
         """`top_k=256 alpha=2.0`: what tells a cell of this plan from the others."""
-        keys = experiment.cell.keys()
-        return " ".join(f"{name}={keys[name]}" for name in self.swept if name in keys)
+        return setting_text(experiment.cell.keys(), self.swept)
 
     def label(self, cell: str) -> str:
         """A cell's id and what was swept, for a line of progress."""

@@ -13,8 +13,9 @@ from sweeps.cell.settings import Settings, framing_keys
 from sweeps.config.read_settings import read_settings
 from sweeps.records.base_model import model_arguments
 from sweeps.records.chain import read_chain
-from sweeps.records.record import Record, in_order, swept_keys
+from sweeps.records.record import Record, in_order
 from sweeps.records.sweep import Sweep, require_config
+from sweeps.records.told_keys import TellingKeys
 from sweeps.results.best_cell import choose
 from sweeps.results.cell_selector import named_cell
 from sweeps.results.protocols import by_protocol
@@ -124,10 +125,10 @@ class Presets:
             others = f"{len(done) - len(alike)} of {len(done)} cells are of another model, method, variant or version"
             notes = [*notes, f"{others}; name one of them to play with those like it"]
         ordered = [first, *(one for one in alike if one is not first)]
-        keys = swept_keys([one.keys for one in alike])
+        telling = TellingKeys([one.keys for one in alike])
         return cls(
             tuple(
-                Preset(one, configs[one.cell], sweep.folder / one.cell, _label(one, keys, one.cell == best))
+                Preset(one, configs[one.cell], sweep.folder / one.cell, _label(one, telling, one.cell == best))
                 for one in ordered
             ),
             tuple(notes),
@@ -148,6 +149,5 @@ def _model(record: Record, config: Mapping[str, Any]) -> list[Any]:
     return [record.edit.get("base"), model_arguments(config), framing_keys(config)]
 
 
-def _label(record: Record, keys: Sequence[str], chosen: bool) -> str:
-    told = " ".join(f"{name}={record.keys[name]}" for name in keys if name in record.keys)
-    return f"{'chosen: ' if chosen else ''}{told} ({record.cell})"
+def _label(record: Record, telling: TellingKeys, chosen: bool) -> str:
+    return f"{'chosen: ' if chosen else ''}{telling.of(record.keys)} ({record.cell})"

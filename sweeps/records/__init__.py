@@ -14,4 +14,5 @@ __all__ = [
     "recorded_generation",
     "samples",
     "sweep",
+    "told_keys",
 ]

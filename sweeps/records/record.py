@@ -206,13 +206,6 @@ def in_order(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=lambda record: [(str(type(v)), v) for v in record.keys.values()] + [("", record.cell)])
 
 
-def swept_keys(keys: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys whose values differ between cells, and always alpha and top_k."""
-    names = list(dict.fromkeys(name for cell in keys for name in cell))
-    differing = [name for name in names if len({repr(cell.get(name)) for cell in keys}) > 1]
-    return [name for name in names if name in differing or name in ("top_k", "alpha")]
-
-
 def result_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     """One row a finished cell, in the order of results.csv: its id, every key, every metric with base, delta,
     interval and n, and the seconds of each stage."""

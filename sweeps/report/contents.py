@@ -19,7 +19,8 @@ from sweeps.findings.qualification import qualification
 from sweeps.findings.trust import what_to_trust
 from sweeps.records.choice import Choice
 from sweeps.records.metric import Metric
-from sweeps.records.record import AT_CHANCE, Record, in_order, swept_keys
+from sweeps.records.record import AT_CHANCE, Record, in_order
+from sweeps.records.told_keys import swept_keys
 from sweeps.report.fronts import front_of
 from sweeps.report.page_samples import Samples, embedded_samples
 from sweeps.results.best_cell import Chosen, choose

@@ -7,6 +7,7 @@ from evaluation.robustness.relearned_names import metric_and_steps
 from sweeps.charts.chart import Axis, Chart, Mark, Points
 from sweeps.charts.palette import BASE, SERIES, SYMBOLS
 from sweeps.records.metric import half_of, key_of, name_of
+from sweeps.records.told_keys import setting_text
 from sweeps.report.drawn_sweep import DrawnSweep, Row, column, measured
 from sweeps.report.metric_axes import better_in_words
 
@@ -76,7 +77,7 @@ def _telling(sweep: DrawnSweep, rows: Sequence[Row]) -> tuple[str, ...]:
 def _line(sweep: DrawnSweep, row: Row, after: Mapping[int, str], index: int, keys: Sequence[str]) -> Points:
     known = _measured(row, after)
     return Points(
-        " ".join(f"{key}={row['keys'][key]}" for key in keys if key in row["keys"]) or row["cell"],
+        setting_text(row["keys"], keys) or row["cell"],
         tuple(known),
         tuple(one for key in known.values() for one in column([row], key)),
         SERIES[index],

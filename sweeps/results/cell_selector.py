@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from surgery.errors import InputError
 from surgery.texts.words import as_word
-from sweeps.records.record import Record, swept_keys
+from sweeps.records.record import Record
 from sweeps.records.sweep import Sweep, one_id
+from sweeps.records.told_keys import swept_keys
 from sweeps.results.best_cell import choose
 from sweeps.results.protocols import by_protocol, hash_of
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from evaluation.comparison.smallest_change import fewest_turned, samples_to_show
 from sweeps.records.choice import Choice, Condition
 from sweeps.records.metric import Metric, selected, value_of
-from sweeps.records.record import swept_keys
+from sweeps.records.told_keys import setting_text, swept_keys
 from sweeps.results.best_cell import Chosen, distinguishably_better
 from sweeps.results.broken_text import degenerate
 from sweeps.results.pooling import Pooled
@@ -170,7 +170,7 @@ def _by_strength(measured: Sequence[Pooled], verdicts: Mapping[str, Verdict]) ->
     swept = [key for key in swept_keys([row.keys for row in measured]) if key != "alpha" and _varies(key, measured)]
     groups: dict[tuple[str, int], list[Pooled]] = {}
     for row in measured:
-        others = " ".join(f"{name}={row.keys[name]}" for name in swept if name in row.keys)
+        others = setting_text(row.keys, swept)
         if _size(row):
             groups.setdefault((others, -1 if _alpha(row) < 0 else 1), []).append(row)
     cells = Counter(others for (others, _), group in groups.items() for _ in group)

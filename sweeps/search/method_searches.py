@@ -12,7 +12,7 @@ from surgery.errors import InputError
 from sweeps.equal_price.prices import KL, PERPLEXITY, ceilings
 from sweeps.plan.materials import Materials
 from sweeps.plan.plan import Plan
-from sweeps.records.record import swept_keys
+from sweeps.records.told_keys import swept_keys
 from sweeps.search.search import Search, SearchSettings
 from sweeps.search.search_space import SearchSpace
 

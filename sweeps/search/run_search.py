@@ -21,6 +21,7 @@ from sweeps.store.full_disk import disk_full, is_disk_full
 from sweeps.store.store import Store
 from sweeps.suggest.planned_step import PlannedSteps
 from sweeps.terminal.cell_tables import console
+from sweeps.terminal.printed_table import print_table
 from sweeps.terminal.summary import show, show_commands, show_front
 from sweeps.terminal.sweep_log import sweep_log
 
@@ -145,7 +146,10 @@ def show_search(searches: Sequence[Search], to: Console) -> None:
             table.add_column(column)
         for row in search.space.describe():
             table.add_row(*row)
-        to.print(table if search.space.domains or search.space.conditions else f"{search.name}: one cell")
+        if search.space.domains or search.space.conditions:
+            print_table(table, to)
+        else:
+            to.print(f"{search.name}: one cell", markup=False)
     for note in [*texts_notes(first.first), *first.first.notes]:
         to.print(note, markup=False, soft_wrap=True)
     to.print(f"after {' and '.join(map(str, first.objectives))}, on the selection half", markup=False)

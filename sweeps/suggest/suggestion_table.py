@@ -11,10 +11,11 @@ from rich.table import Table
 from surgery.errors import InputError
 from sweeps.config.command_line import parted
 from sweeps.plan.experiment import Experiment
-from sweeps.records.record import swept_keys
+from sweeps.records.told_keys import setting_text, swept_keys
 from sweeps.suggest.bracket import BROKEN, RISES, Bracket
 from sweeps.suggest.suggestions import Suggestion, not_found_yet, suggestions
 from sweeps.terminal.cell_tables import console
+from sweeps.terminal.printed_table import print_table
 
 # Keys that a suggested command has of its own, or has no use for.
 OWN_KEYS = ("alpha", "suggest", "dry_run")
@@ -61,7 +62,7 @@ def _show(found: Sequence[Suggestion], flags: Sequence[str], to: Console) -> Non
         step = [] if not steps else ["-" if bracket.unit_step is None else f"{bracket.unit_step:.3g}"]
         alphas = [*(bracket.below(rise) for rise in RISES), bracket.breaks]
         table.add_row(*(str(keys.get(key, "-")) for key in swept), *step, *(_told(bracket, alpha) for alpha in alphas))
-    to.print(table)
+    print_table(table, to)
     to.print(f"broken: +{BROKEN:.0%} or more", markup=False)
     if steps:
         to.print("step: ‖direction‖ of an alpha of 1 over the median norm of the edited rows", markup=False)
@@ -96,8 +97,7 @@ def _percent(rise: float) -> str:
 
 
 def _named(one: Suggestion, swept: Sequence[str]) -> str:
-    keys = one.experiment.cell.keys()
-    named = " ".join(f"{key}={keys[key]}" for key in swept if key in keys)
+    named = setting_text(one.experiment.cell.keys(), swept)
     return f"{named}: " if named else ""
 
 

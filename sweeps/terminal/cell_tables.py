@@ -1,15 +1,16 @@
 """Records as tables for the terminal."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from sweeps.records.choice import Choice
 from sweeps.records.metric import name_of
 from sweeps.records.numbers import change, number
-from sweeps.records.record import RESULT, Record, in_order, swept_keys
+from sweeps.records.record import RESULT, Record, in_order
+from sweeps.records.told_keys import TellingKeys, swept_keys
 from sweeps.results.broken_text import degenerate
 from sweeps.results.false_discoveries import significant
 from sweeps.results.headlines import headline_metrics, is_part_of_a_part
@@ -18,6 +19,8 @@ from sweeps.results.headlines import headline_metrics, is_part_of_a_part
 PIPED_WIDTH = 400
 # A column: its head, and its cells from the top.
 _NamedColumn = tuple[str, list[str]]
+# The column that keys share where there is no room for one each; its cells are broken between keys.
+SETTING, SETTING_ROOM = "setting", 36
 
 
 def console(stderr: bool = False, wide: bool = False) -> Console:
@@ -30,7 +33,7 @@ def console(stderr: bool = False, wide: bool = False) -> Console:
 def cell_table(record: Record) -> Table:
     """Before and after, every metric of the report half with its interval and n; parts of parts are counted alone."""
     table = Table()
-    table.add_column("metric", overflow="fold")
+    table.add_column("metric")
     for name in ("base", "edited", "change", "95 % interval", "n"):
         table.add_column(name, justify="right")
     told = {name: metric for name, metric in record.metrics.items() if metric.half != "selection"}
@@ -58,7 +61,8 @@ def sweep_table(
 
     Marked are the chosen cells (those of one row of pooled seeds), those whose text is broken, and the differences
     that stay significant over all cells and metrics of the table; `sweep_notes` says what the marks mean. Where the
-    terminal is narrow, what the rule looks at comes first, and what has no room is named below.
+    terminal is narrow, what the rule looks at comes first, and what has no room is named below. Keys that have none
+    share a column.
 
     Args:
         records: of the cells.
@@ -78,20 +82,23 @@ def sweep_table(
     def shown(record: Record, metric: str) -> str:
         return ("† " if differs.get((record.cell, metric)) else "") + change(record.metrics.get(metric))
 
-    left = [("cell", [named(record) for record in ordered])]
-    left += [(key, [str(record.keys.get(key, "-")) for record in ordered]) for key in keys]
+    cells = ("cell", [named(record) for record in ordered])
+    left = [cells, *((key, [str(record.keys.get(key, "-")) for record in ordered]) for key in keys)]
     measured = [(metric, [shown(record, metric) for record in ordered]) for metric in metrics]
     right: list[_NamedColumn] = []
     if any(record.status != "done" for record in records):
         whole = room >= PIPED_WIDTH
         told = [f"{one.status}: {one.error}" if whole and one.status != "done" else one.status for one in ordered]
         right = [("status", ["" if text == "done" else text for text in told])]
+    if not _has_room(left + right, measured, room):
+        telling = TellingKeys([record.keys for record in records])
+        left = [cells, (SETTING, [telling.of(record.keys) for record in ordered])]
     kept, heads = _that_fit(left + right, measured, choice, room)
     table = Table(title=title, title_justify="left", title_style="bold")
     columns = [*left, *(column for column in measured if column[0] in kept), *right]
     for index, (name, _) in enumerate(columns):
-        is_left = index == 0 or name == "status"
-        table.add_column(heads.get(name, name), justify="left" if is_left else "right", no_wrap=index == 0)
+        justify: JustifyMethod = "left" if index == 0 or name in ("status", SETTING) else "right"
+        table.add_column(heads.get(name, name), justify=justify, no_wrap=name != SETTING)
     for record, *row in zip(ordered, *(cells for _, cells in columns), strict=True):
         table.add_row(*row, style="bold" if record.cell in best else "dim" if record.cell in broken else "")
     if left_out := [name for name in metrics if name not in kept]:
@@ -100,24 +107,40 @@ def sweep_table(
     return table
 
 
+def _has_room(always: Sequence[_NamedColumn], measured: Sequence[_NamedColumn], room: int) -> bool:
+    """Whether these columns leave room for one metric, or for all of them where nothing is left out."""
+    if room >= PIPED_WIDTH:
+        return _width([*always, *measured], {}) <= room
+    return min((_width([*always, one], _broken_heads(measured)) for one in measured), default=0) <= room
+
+
 def _that_fit(
     always: Sequence[_NamedColumn], measured: Sequence[_NamedColumn], choice: Choice | None, room: int
 ) -> tuple[set[str], dict[str, str]]:
     """Which metrics a table has room for, and heads of several lines where they need them."""
     names = [name for name, _ in measured]
-
-    def width(columns: Sequence[_NamedColumn], heads: dict[str, str]) -> int:
-        lines = [[*heads.get(name, name).split("\n"), *cells] for name, cells in columns]
-        return 1 + sum(3 + max(map(len, texts)) for texts in lines)
-
-    if room >= PIPED_WIDTH or width([*always, *measured], {}) <= room:
+    if room >= PIPED_WIDTH or _width([*always, *measured], {}) <= room:
         return set(names), {}
-    heads = {name: name.replace("/", "/\n") for name in names}
+    heads = _broken_heads(measured)
     ruled = [choice.metric, *(condition.name for condition in choice.where)] if choice else []
     first = sorted(measured, key=lambda column: name_of(column[0]) not in ruled)
-    while len(first) > 1 and width([*always, *first], heads) > room:
+    while len(first) > 1 and _width([*always, *first], heads) > room:
         first.pop()
     return {name for name, _ in first}, heads
+
+
+def _broken_heads(columns: Sequence[_NamedColumn]) -> dict[str, str]:
+    return {name: name.replace("/", "/\n") for name, _ in columns}
+
+
+def _width(columns: Sequence[_NamedColumn], heads: Mapping[str, str]) -> int:
+    """Of a table with these columns, whose heads may have several lines."""
+    total = 1
+    for name, cells in columns:
+        texts = " ".join(cells).split(" ") if name == SETTING else cells
+        widest = max(map(len, [*heads.get(name, name).split("\n"), *texts]))
+        total += 3 + (min(widest, SETTING_ROOM) if name == SETTING else widest)
+    return total
 
 
 def sweep_notes(records: Sequence[Record]) -> list[str]:

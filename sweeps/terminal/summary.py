@@ -11,13 +11,15 @@ from sweeps.plan.text_notes import chance_notes
 from sweeps.records.choice import Choice
 from sweeps.records.metric import Metric, half_of
 from sweeps.records.numbers import change, number, powers
-from sweeps.records.record import RESULT, Record, swept_keys
+from sweeps.records.record import RESULT, Record
+from sweeps.records.told_keys import TellingKeys
 from sweeps.results.best_cell import Chosen, choose
 from sweeps.results.diagnosis import diagnosis, why_none
 from sweeps.results.headlines import headline_metrics
 from sweeps.results.pooling import Pooled, pool
 from sweeps.results.protocols import by_protocol, measured_alike
 from sweeps.terminal.cell_tables import cell_table, sweep_notes, sweep_table
+from sweeps.terminal.printed_table import print_table
 
 
 def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: Console) -> list[str]:
@@ -37,7 +39,7 @@ def show(records: tuple[Record, ...], choice: Choice | None, folder: Path, to: C
             names.remove("method")
         keys = ", ".join(f"{key}={record.keys[key]}" for key in names)
         to.print(f"{record.cell}: {keys}", markup=False)
-        to.print(cell_table(record))
+        print_table(cell_table(record), to)
         step = "" if record.step is None else f"; a step of {record.step:.3g} times these rows' median norm"
         to.print(f"{record.edit['region']}, {len(record.edit['rows_per_layer'])} layers touched{step}", markup=False)
         chosen = [record.cell]
@@ -95,7 +97,7 @@ def show_table(
     choice: Choice | None = None,
 ) -> None:
     """Prints the table of the cells, as far as it has room, and what its marks mean."""
-    to.print(sweep_table(records, best.cells if best else (), title, choice, to.width))
+    print_table(sweep_table(records, best.cells if best else (), title, choice, to.width), to)
     for note in sweep_notes(records):
         to.print(note, markup=False)
 
@@ -108,7 +110,7 @@ def show_choice(found: Chosen, choice: Choice, to: Console) -> None:
             to.print(sentence, markup=False, soft_wrap=True)
         return
     to.print(in_one_sentence(best, choice), markup=False, style="bold", soft_wrap=True)
-    keys = _keys(best, swept_keys([row.keys for row in found.rows]))
+    keys = TellingKeys([row.keys for row in found.rows]).of(best.keys)
     pooled = f"; seeds {', '.join(map(str, best.seeds))} pooled" if len(best.seeds) > 1 else ""
     told = f"* chosen{found.half}: {', '.join(best.cells)} ({keys}{pooled}), by {choice}"
     to.print(told, markup=False)
@@ -124,10 +126,10 @@ def show_front(front: Sequence[Pooled], metrics: list[str], to: Console) -> None
     if not front:
         to.print("no cell qualifies (on the selection half)")
         return
-    swept = swept_keys([record.keys for record in front])
+    telling = TellingKeys([record.keys for record in front])
     to.print(f"no cell is better in every objective (on the selection half) than these; {_on_half(metrics)}:")
     for record in front:
-        to.print(f"  {record.cell} ({_keys(record, swept)})", markup=False)
+        to.print(f"  {record.cell} ({telling.of(record.keys)})", markup=False)
         _tell(record, metrics, to)
 
 
@@ -137,10 +139,6 @@ def _on_half(names: Sequence[str]) -> str:
     if halves == {"selection"}:
         return "on the selection half, since nothing was measured on the other"
     return "on the report half, and on the selection half where it says so" if len(halves) > 1 else "on the report half"
-
-
-def _keys(row: Pooled, names: list[str]) -> str:
-    return " ".join(f"{key}={row.keys[key]}" for key in names if key in row.keys)
 
 
 def _tell(row: Pooled, names: list[str], to: Console) -> None:

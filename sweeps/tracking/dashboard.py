@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from sweeps.records.choice import Choice
 from sweeps.records.metric import name_of
-from sweeps.records.record import Record, swept_keys
+from sweeps.records.record import Record
+from sweeps.records.told_keys import swept_keys
 from sweeps.results.headlines import headline_metrics
 from sweeps.results.trade_off import known_better, trade_off
 

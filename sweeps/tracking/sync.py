@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.config.wandb_key import without_key
-from sweeps.records.record import Record, swept_keys
+from sweeps.records.record import Record
 from sweeps.records.sweep import config_of
+from sweeps.records.told_keys import TellingKeys
 from sweeps.tracking.report_run import log_report
 from sweeps.tracking.wandb_note import Note
 from sweeps.tracking.wandb_run import finish_writing, log_record, open_run, require_server
@@ -72,11 +73,11 @@ def send(
         InputError: when the server can't be reached.
     """
     require_server()
-    output_dir, swept = sweep.parent.parent, swept_keys([record.keys for record in records])
+    output_dir, telling = sweep.parent.parent, TellingKeys([record.keys for record in records])
     count, address, failed, reason = 0, None, [], ""
     for start in range(0, len(records), AT_ONCE):
         batch = records[start : start + AT_ONCE]
-        notes = {record.cell: _note_of(record, sweep, swept, destination) for record in batch}
+        notes = {record.cell: _note_of(record, sweep, telling, destination) for record in batch}
         finish_writing()
         waiting = [output_dir / note.folder for note in notes.values() if not _is_marked(output_dir / note.folder)]
         said = _wandb_sync(waiting, destination) if waiting else ""
@@ -121,7 +122,7 @@ def _destined(tracking: Mapping[str, Any], destination: Destination) -> dict[str
     return {**known, **{key: value for key, value in vars(destination).items() if value}}
 
 
-def _note_of(record: Record, sweep: Path, swept: Sequence[str], destination: Destination) -> Note:
+def _note_of(record: Record, sweep: Path, telling: TellingKeys, destination: Destination) -> Note:
     """The cell's run as it was logged, or else one made from its record."""
     note, output_dir = Note.load(sweep / record.cell), sweep.parent.parent
     if note is not None and any((output_dir / note.folder).glob("*.wandb")):
@@ -132,7 +133,7 @@ def _note_of(record: Record, sweep: Path, swept: Sequence[str], destination: Des
         output_dir,
         mode="offline",
         group=sweep.name,
-        name=" ".join(f"{key}={record.keys[key]}" for key in swept if key in record.keys) or record.cell,
+        name=telling.of(record.keys) or record.cell,
         config={"cell": record.cell, "protocol": record.protocol, **record.keys, "composed": config},
         run_id=run_id(sweep.name, record.cell),
     )

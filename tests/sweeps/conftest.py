@@ -63,6 +63,15 @@ def _save_model(folder: Path) -> None:
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
+def told_by_columns(text: str) -> str:
+    """All that the tables of a terminal say, one column after another and without blanks, wherever cells are broken."""
+    columns: list[str] = []
+    for table in text.split("┏")[1:]:
+        lines = [line.strip("│┃").replace("┃", "│").split("│") for line in table.splitlines() if line[:1] in ("│", "┃")]
+        columns += ["".join("".join(parts).split()) for parts in zip(*lines, strict=True)]
+    return "|".join(columns)
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a test's model is two seconds old must not decide what is in the store afterwards."""

@@ -1,6 +1,7 @@
 """Methods at an equal price, on records made by hand: what is picked, what is told, and what can't be told."""
 
 import csv
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 from scipy.stats import binomtest
 
 from evaluation.measurements.measurement import Measurement
 from surgery.errors import InputError
+from sweeps.commands.methods_command import show_methods
 from sweeps.equal_price.comparison import compared_methods
 from sweeps.equal_price.frontier_chart import frontier_chart
 from sweeps.equal_price.methods_table import as_csv, as_latex, explanation, lines, overview
@@ -23,6 +26,8 @@ from sweeps.records.record import CONFIG, SAMPLES, Record, load_records
 from sweeps.records.samples import write_samples
 from sweeps.report.contents import contents
 from sweeps.report.page import page
+
+from .conftest import told_by_columns
 
 RATE, STORY, KL = "toxicity/toxic_rate", "perplexity/story", "divergence/kl"
 N = 80
@@ -282,6 +287,26 @@ def test_the_table_is_told_in_words_csv_and_latex(found: MethodComparison) -> No
     assert r"perplexity +5 \% & directional\_ablation & 0.725 (" in latex
     assert r"$-0.287$ ($-0." in latex
     assert latex.count(r" \\") == len(found.rows) + 1
+
+
+@pytest.mark.parametrize("width", [80, 100, 300])
+def test_in_a_narrow_terminal_nothing_of_the_tables_is_cut(found: MethodComparison, width: int) -> None:
+    to = Console(file=io.StringIO(), width=width, record=True)
+    show_methods(found, to)
+    text = to.export_text()
+    assert max(len(line) for line in text.splitlines() if line[:1] in ("│", "┃")) <= width
+    told = told_by_columns(text)
+    assert "…" not in told
+    for line in lines(found)[1]:
+        for part in line[:4] + line[-3:]:
+            assert "".join(part.split()) in told
+
+
+def test_a_row_of_markdown_is_one_line_in_any_terminal(found: MethodComparison) -> None:
+    to = Console(file=io.StringIO(), width=40, record=True)
+    show_methods(found, to, markdown=True)
+    rows = [line for line in to.export_text().splitlines() if line.startswith("|")]
+    assert len(rows) == len(found.cells) + 3 + len(found.rows) + 2
 
 
 @pytest.mark.parametrize(("p", "told"), [(0.0504, "0.0504"), (0.050004, "0.050004"), (0.05, "0.05"), (0.0496, "0.05")])

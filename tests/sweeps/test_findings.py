@@ -20,6 +20,8 @@ from sweeps.results.false_discoveries import significant
 from sweeps.results.headlines import HEADLINES
 from sweeps.terminal.summary import show_table
 
+from .conftest import told_by_columns
+
 RATE, TASKS, TEXT = "toxicity/toxic_rate", "lm_eval/average", "perplexity/heldout"
 RULE = Choice.parse({"minimize": RATE, "where": [f"{TEXT}/ratio<=1.1"]})
 
@@ -167,3 +169,30 @@ def test_a_narrow_terminal_shows_what_the_rule_looks_at_and_names_the_rest(
     [row] = [line for line in text.splitlines() if "c2-8" in line]
     told = next(one for one in records if one.cell == "c2-8").metrics["perplexity/story"]
     assert f"{told.base:.3f} → {told.edited:.3f}" in row
+
+
+@pytest.mark.parametrize("width", [80, 120, 600])
+def test_keys_without_room_share_a_column_and_nothing_is_cut(width: int) -> None:
+    """As in a sweep of methods, each of which has keys of its own that the others have not, or do not change."""
+    of_method = {"surgery": {"top_k": 2048, "alpha_unit": "unit"}, "lora": {"method.rank": 16, "method.lr": 0.001}}
+    numbers = {f"behavior.some_setting_{i}": f"value_{i}_of_the_setting" for i in range(20)}
+    records = [
+        Record(
+            f"{place:012x}",
+            "done",
+            keys={"method": method, "alpha": alpha, **of_method[method], **(numbers if method == "lora" else {})},
+            metrics=made_metrics({RATE: metric(0.94, 0.9 - 0.1 * place, -0.9, -0.1)}),
+        )
+        for place, (method, alpha) in enumerate([("surgery", 1.5), ("surgery", 2.5), ("lora", 0.5), ("lora", 1.0)])
+    ]
+    to = Console(file=io.StringIO(), width=width, record=True)
+    show_table(records, None, to)
+    text = to.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    told = told_by_columns(text)
+    assert "…" not in told
+    assert "method=surgeryalpha=2.5top_k=2048" in told
+    assert "method=loraalpha=0.5method=loraalpha=1.0" in told
+    assert "unit" not in told, "all of its method's cells have it"
+    for row in ("0.940 → 0.900", "0.940 → 0.600"):
+        assert row in text

@@ -1,0 +1,33 @@
+"""Which of its keys tell a cell from others, and how they are written."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+Keys = Mapping[str, Any]
+
+
+def swept_keys(keys: Sequence[Keys]) -> list[str]:
+    """The keys whose values differ between cells, and always alpha and top_k."""
+    names = list(dict.fromkeys(name for cell in keys for name in cell))
+    differing = [name for name in names if len({repr(cell.get(name)) for cell in keys}) > 1]
+    return [name for name in names if name in differing or name in ("top_k", "alpha")]
+
+
+def setting_text(keys: Keys, names: Iterable[str]) -> str:
+    """`top_k=256 alpha=2.0`: the values of those of these keys that a cell has."""
+    return " ".join(f"{name}={keys[name]}" for name in names if name in keys)
+
+
+class TellingKeys:
+    """Cells by what tells them apart: their method, where there are several, and what differs between its cells."""
+
+    def __init__(self, cells: Sequence[Keys]) -> None:
+        alike: dict[Hashable, list[Keys]] = {}
+        for keys in cells:
+            alike.setdefault(keys.get("method"), []).append(keys)
+        first = ["method"] if len(alike) > 1 else []
+        self._told = {method: list(dict.fromkeys([*first, *swept_keys(of_it)])) for method, of_it in alike.items()}
+
+    def of(self, keys: Keys) -> str:
+        """`method=caa alpha=0.5`, of one of the cells."""
+        return setting_text(keys, self._told[keys.get("method")])
