@@ -20,7 +20,7 @@ from sweeps.findings.trust import what_to_trust
 from sweeps.records.choice import Choice
 from sweeps.records.metric import Metric
 from sweeps.records.record import AT_CHANCE, Record, in_order
-from sweeps.records.told_keys import swept_keys
+from sweeps.records.told_keys import TellingKeys, swept_keys
 from sweeps.report.fronts import front_of
 from sweeps.report.page_samples import Samples, embedded_samples
 from sweeps.results.best_cell import Chosen, choose
@@ -75,9 +75,9 @@ def contents(
     behavior, ability = _drawn_over(rows, headlines, names, choice)
     best = outcome.best if outcome else None
     differs = significant(rows, headlines)
-    swept = swept_keys([row.keys for row in rows])
+    swept, telling = swept_keys([row.keys for row in rows]), TellingKeys([record.keys for record in records])
     drawn = [
-        _row(row, by_cell, names, swept)
+        _row(row, by_cell, names, swept, telling)
         | _said(row, choice)
         | {"chosen": best is not None and row.cell == best.cell}
         | {"significant": [metric for metric in headlines if differs.get((row.cell, metric))]}
@@ -105,7 +105,7 @@ def contents(
         "grid": [key for key in swept if all(_is_number(row.keys.get(key)) for row in rows)],
         "comparisons": len(differs),
         "rows": drawn,
-        "ended": _not_done(records, swept),
+        "ended": _not_done(records, telling),
         "probes": _probes(done),
         "paper": _paper_points(behavior),
     }
@@ -178,10 +178,10 @@ def _drawn_over(
     return trade_off(found, choice)
 
 
-def _not_done(records: Sequence[Record], swept: Sequence[str]) -> list[dict[str, Any]]:
+def _not_done(records: Sequence[Record], telling: TellingKeys) -> list[dict[str, Any]]:
     """The cells that failed or were given up, and why."""
     return [
-        {"cell": record.cell, "status": record.status, "error": record.error, "keys": _plain(record.keys, swept)}
+        {"cell": record.cell, "status": record.status, "error": record.error, "told": telling.of(record.keys)}
         for record in in_order(record for record in records if record.status != "done")
     ]
 
@@ -195,7 +195,9 @@ def _plain(keys: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {key: keys[key] if _is_number(keys[key]) else str(keys[key]) for key in names if key in keys}
 
 
-def _row(row: Pooled, by_cell: Mapping[str, Record], names: Sequence[str], swept: Sequence[str]) -> dict[str, Any]:
+def _row(
+    row: Pooled, by_cell: Mapping[str, Record], names: Sequence[str], swept: Sequence[str], telling: TellingKeys
+) -> dict[str, Any]:
     record = by_cell[row.cell]
     found = {metric: row.metrics[metric] for metric in names if metric in row.metrics}
     return {
@@ -203,6 +205,7 @@ def _row(row: Pooled, by_cell: Mapping[str, Record], names: Sequence[str], swept
         "cells": list(row.cells),
         "seeds": list(row.seeds),
         "keys": _plain(row.keys, swept),
+        "told": telling.of(row.keys),
         # base, edited, change, interval, p, n, standard deviation over seeds
         "metrics": {
             metric: [

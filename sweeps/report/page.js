@@ -24,7 +24,6 @@
     return (signed && value >= 0 ? "+" : "") + text.replace("-", "−");
   }
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const keysOf = (row) => data.swept.filter((key) => key in row.keys).map((key) => `${key}=${row.keys[key]}`).join(" ");
   const value = (row, metric, which = EDITED) => (row.metrics[metric] ? row.metrics[metric][which] : null);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const small = () => window.innerWidth < 720;
@@ -154,7 +153,7 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraws.forEach((redraw) => redraw()));
 
   function hover(row, metrics) {
-    const lines = [`<b>${plain(row.cell)}</b>`, plain(keysOf(row))];
+    const lines = [`<b>${plain(row.cell)}</b>`, plain(row.told)];
     if (row.cells.length > 1) lines.push(`seeds ${row.seeds.join(", ")}: ${row.cells.map(plain).join(", ")}`);
     for (const metric of metrics) {
       const m = row.metrics[metric];
@@ -202,14 +201,17 @@
   }
   function matches(row, { key, value: wanted, text }) {
     const status = [row.chosen ? "chosen" : "", row.broken ? "broke the text" : "", row.qualifies && !row.qualifies.why_not.length ? "qualifies" : ""];
-    if (!key) return `${row.cell} ${keysOf(row)} ${status.join(" ")}`.toLowerCase().includes(text);
+    if (!key) return `${row.cell} ${row.told} ${status.join(" ")}`.toLowerCase().includes(text);
     const is = (other) => String(other.keys[key]).toLowerCase() === wanted || Number(other.keys[key]) === Number(wanted);
     return data.rows.some(is) ? is(row) : String(row.keys[key]).toLowerCase().startsWith(wanted);
   }
   function table(place, show, which, base = null) {
     const id = (row) => linked(row, row.cell + (row.chosen ? " ★" : row.broken ? " ×" : ""));
-    const cell = { name: "cell", sort: (row) => row.cell, show: (row) => (small() ? el("span", {}, id(row), el("small", { textContent: keysOf(row) })) : id(row)) };
-    const keys = data.swept.map((key) => ({ name: key, numeric: data.grid.includes(key), sort: (row) => row.keys[key], show: (row) => document.createTextNode(row.keys[key] ?? "–") }));
+    const cell = { name: "cell", sort: (row) => row.cell, show: (row) => (small() ? el("span", {}, id(row), el("small", { textContent: row.told })) : id(row)) };
+    const ofKey = (key) => ({ name: key, numeric: data.grid.includes(key), sort: (row) => row.keys[key], show: (row) => document.createTextNode(row.keys[key] ?? "–") });
+    // Each of several methods has keys of its own, of which the others would have none.
+    const ofMethod = (row) => row.told.replace(`method=${row.keys.method}`, "").trim();
+    const keys = data.swept.includes("method") ? [ofKey("method"), { name: "setting", sort: ofMethod, show: (row) => document.createTextNode(ofMethod(row)) }] : data.swept.map(ofKey);
     const measured = data.headlines.map((metric) => ({ name: metric, numeric: true, sort: (row) => value(row, metric, which), show: (row) => show(row, metric), base: base?.[metric] }));
     if (base && data.rule) measured.push({ name: "qualifies, or why not", reason: true, sort: (row) => row.qualifies.why_not.length, show: byRule });
     if (data.rows.some((row) => row.seeds.length > 1)) {
@@ -260,7 +262,7 @@
     table(at("ablation-table"), difference, CHANGE);
   }
 
-  const named = (row) => `${row.cell} ${keysOf(row)}${row.chosen ? " ★" : ""}`;
+  const named = (row) => `${row.cell} ${row.told}${row.chosen ? " ★" : ""}`;
 
   // ---- samples -------------------------------------------------------------------------------------------------------
   const samples = data.samples;
@@ -338,7 +340,7 @@
     const rule = row.qualifies && el("p", {}, el("strong", { textContent: row.qualifies.why_not.length ? "Does not qualify: " : "Qualifies: " }), [...row.qualifies.why_not, ...row.qualifies.values.filter((one) => !row.qualifies.why_not.some((reason) => reason.includes(one)))].join("; "));
     at("cell-body").replaceChildren(
       el("h2", { textContent: row.cell }),
-      el("p", { textContent: `${keysOf(row)}${known(row.step) ? ` · a step of ${Number(row.step.toPrecision(3))} times the edited rows' median norm` : ""}${row.chosen ? ` · chosen${data.half}` : ""}` }),
+      el("p", { textContent: `${row.told}${known(row.step) ? ` · a step of ${Number(row.step.toPrecision(3))} times the edited rows' median norm` : ""}${row.chosen ? ` · chosen${data.half}` : ""}` }),
       el("p", { textContent: `${row.sentence}.` }),
       ...(rule ? [rule] : []),
       ...commands,

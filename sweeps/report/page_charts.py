@@ -8,7 +8,6 @@ from sweeps.charts.chart import Chart
 from sweeps.charts.plotly_figure import plotly_figure
 from sweeps.equal_price.frontier_chart import frontier_chart
 from sweeps.equal_price.told import MethodComparison
-from sweeps.records.told_keys import TellingKeys
 from sweeps.report.drawn_sweep import DrawnSweep, Row
 from sweeps.report.key_charts import curve_chart, held_keys, held_rows, map_chart, map_keys
 from sweeps.report.region_charts import cosines_chart, layers_chart, time_chart
@@ -93,10 +92,7 @@ def page_charts(values: Mapping[str, Any], methods: MethodComparison | None = No
         found["robustness"] = PageChart(
             (menu,), {(metric,): robustness_chart(sweep, metric, steps) for metric, steps in after.items()}
         )
-    telling = TellingKeys([row["keys"] for row in sweep.rows])
-    regions = Menu(
-        "region-cell", "cell", {row["cell"]: _named(row, telling) for row in sweep.rows}, sweep.first["cell"]
-    )
+    regions = Menu("region-cell", "cell", {row["cell"]: _named(row) for row in sweep.rows}, sweep.first["cell"])
     before = "This record was made before cosines were kept."
     found["cosines"] = PageChart((regions,), {(row["cell"],): cosines_chart(row) for row in sweep.rows}, before)
     found["layers"] = PageChart((regions,), {(row["cell"],): layers_chart(row) for row in sweep.rows})
@@ -138,5 +134,5 @@ def _curves(sweep: DrawnSweep) -> PageChart:
     return PageChart(menus, charts)
 
 
-def _named(row: Row, telling: TellingKeys) -> str:
-    return f"{row['cell']} {telling.of(row['keys'])}{' ★' if row['chosen'] else ''}"
+def _named(row: Row) -> str:
+    return f"{row['cell']} {row['told']}{' ★' if row['chosen'] else ''}"
