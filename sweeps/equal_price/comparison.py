@@ -19,6 +19,7 @@ from sweeps.records.metric import key_of
 from sweeps.records.metric_names import nearest_metrics
 from sweeps.records.record import Record
 from sweeps.records.sweep import config_of
+from sweeps.records.told_keys import differing_keys
 from sweeps.results.best_cell import best_of
 from sweeps.results.broken_text import sound
 from sweeps.results.giving_up import TOO_DEAR
@@ -208,13 +209,14 @@ class _Reading:
         return found[0]
 
     def _told(self, row: Pooled, measured: Measurement) -> Told:
+        chosen = self._chosen(row)
         try:
             low, high = band(measured)
         except ValueError as error:
             raise InputError(f"{error}; it is what an edit is paid with, so name another metric") from None
         return Told(
             cells=row.cells,
-            keys={key: value for key, value in row.keys.items() if self._chosen(key, row)},
+            keys={key: value for key, value in row.keys.items() if key in chosen},
             value=measured.summary,
             low=low,
             high=high,
@@ -223,11 +225,11 @@ class _Reading:
             like_base=low <= self.base <= high,
         )
 
-    def _chosen(self, key: str, row: Pooled) -> bool:
-        """Whether the cells of its method differ in a key, those that were given up among them."""
+    def _chosen(self, row: Pooled) -> list[str]:
+        """The keys that the cells of its method differ in, those that were given up among them."""
         method, rows = next((method, rows) for method, rows in self.by_method.items() if row in rows)
         given = [row.keys for row in rows] + [record.keys for record in self.dear.get(method, [])]
-        return len({repr(keys.get(key)) for keys in given}) > 1
+        return differing_keys(given)
 
     def _against(self, pairs: Sequence[_Pair], measured: Mapping[tuple[str, ...], Measurement]) -> dict[_Pair, Against]:
         """Each pair of cells compared once, however many prices it stands at."""

@@ -6,11 +6,16 @@ from typing import Any
 Keys = Mapping[str, Any]
 
 
-def swept_keys(keys: Sequence[Keys]) -> list[str]:
+def differing_keys(cells: Sequence[Keys]) -> list[str]:
+    """The keys whose values differ between cells, one that only some of them have among these."""
+    names = dict.fromkeys(name for keys in cells for name in keys)
+    return [name for name in names if len({repr(keys.get(name)) for keys in cells}) > 1]
+
+
+def swept_keys(cells: Sequence[Keys]) -> list[str]:
     """The keys whose values differ between cells, and always alpha and top_k."""
-    names = list(dict.fromkeys(name for cell in keys for name in cell))
-    differing = [name for name in names if len({repr(cell.get(name)) for cell in keys}) > 1]
-    return [name for name in names if name in differing or name in ("top_k", "alpha")]
+    told = {*differing_keys(cells), "top_k", "alpha"}
+    return [name for name in dict.fromkeys(name for keys in cells for name in keys) if name in told]
 
 
 def setting_text(keys: Keys, names: Iterable[str]) -> str:

@@ -90,47 +90,36 @@ def sweep_table(
         whole = room >= PIPED_WIDTH
         told = [f"{one.status}: {one.error}" if whole and one.status != "done" else one.status for one in ordered]
         right = [("status", ["" if text == "done" else text for text in told])]
-    if not _has_room(left + right, measured, room):
+    kept, heads = _that_fit(left + right, measured, choice, room)
+    if _width([*left, *kept, *right], heads) > room:
         telling = TellingKeys([record.keys for record in records])
         left = [cells, (SETTING, [telling.of(record.keys) for record in ordered])]
-    kept, heads = _that_fit(left + right, measured, choice, room)
+        kept, heads = _that_fit(left + right, measured, choice, room)
     table = Table(title=title, title_justify="left", title_style="bold")
-    columns = [*left, *(column for column in measured if column[0] in kept), *right]
+    columns = [*left, *kept, *right]
     for index, (name, _) in enumerate(columns):
         justify: JustifyMethod = "left" if index == 0 or name in ("status", SETTING) else "right"
         table.add_column(heads.get(name, name), justify=justify, no_wrap=name != SETTING)
     for record, *row in zip(ordered, *(cells for _, cells in columns), strict=True):
         table.add_row(*row, style="bold" if record.cell in best else "dim" if record.cell in broken else "")
-    if left_out := [name for name in metrics if name not in kept]:
+    if left_out := [name for name, _ in measured if name not in dict(kept)]:
         table.caption = f"no room for {', '.join(left_out)}: `sweeps report NAME --wide` shows all"
         table.caption_justify = "left"
     return table
 
 
-def _has_room(always: Sequence[_NamedColumn], measured: Sequence[_NamedColumn], room: int) -> bool:
-    """Whether these columns leave room for one metric, or for all of them where nothing is left out."""
-    if room >= PIPED_WIDTH:
-        return _width([*always, *measured], {}) <= room
-    return min((_width([*always, one], _broken_heads(measured)) for one in measured), default=0) <= room
-
-
 def _that_fit(
     always: Sequence[_NamedColumn], measured: Sequence[_NamedColumn], choice: Choice | None, room: int
-) -> tuple[set[str], dict[str, str]]:
-    """Which metrics a table has room for, and heads of several lines where they need them."""
-    names = [name for name, _ in measured]
+) -> tuple[Sequence[_NamedColumn], dict[str, str]]:
+    """The metrics that a table has room for, one at least, and heads of several lines where they need them."""
     if room >= PIPED_WIDTH or _width([*always, *measured], {}) <= room:
-        return set(names), {}
-    heads = _broken_heads(measured)
+        return measured, {}
+    heads = {name: name.replace("/", "/\n") for name, _ in measured}
     ruled = [choice.metric, *(condition.name for condition in choice.where)] if choice else []
     first = sorted(measured, key=lambda column: name_of(column[0]) not in ruled)
     while len(first) > 1 and _width([*always, *first], heads) > room:
         first.pop()
-    return {name for name, _ in first}, heads
-
-
-def _broken_heads(columns: Sequence[_NamedColumn]) -> dict[str, str]:
-    return {name: name.replace("/", "/\n") for name, _ in columns}
+    return [column for column in measured if column in first], heads
 
 
 def _width(columns: Sequence[_NamedColumn], heads: Mapping[str, str]) -> int:

@@ -196,3 +196,16 @@ def test_keys_without_room_share_a_column_and_nothing_is_cut(width: int) -> None
     assert "unit" not in told, "all of its method's cells have it"
     for row in ("0.940 → 0.900", "0.940 → 0.600"):
         assert row in text
+
+
+def test_keys_of_cells_that_all_failed_are_not_cut_either() -> None:
+    keys = {f"behavior.some_setting_{i}": f"value_{i}_of_the_setting" for i in range(5)}
+    records = [
+        Record(f"{place:012x}", "failed", error="no", keys={key: f"{value}{place}" for key, value in keys.items()})
+        for place in range(2)
+    ]
+    to = Console(file=io.StringIO(), width=80, record=True)
+    show_table(records, None, to)
+    told = told_by_columns(to.export_text())
+    assert "…" not in told
+    assert "behavior.some_setting_4=value_4_of_the_setting1" in told
